@@ -1,0 +1,165 @@
+//! A registered agent and its life.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    jwk::PublicKey,
+    name::{AgentName, RoleName, Scope, SystemName},
+};
+
+/// Where an agent runs. A token of one environment is refused by a broker of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// A developer's machine.
+    Development,
+    /// A rehearsal of production.
+    Staging,
+    /// The real thing.
+    Production,
+}
+
+impl Environment {
+    /// As written in configuration and policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Staging => "staging",
+            Self::Production => "production",
+        }
+    }
+}
+
+impl std::fmt::Display for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for Environment {
+    type Err = crate::name::NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "development" => Ok(Self::Development),
+            "staging" => Ok(Self::Staging),
+            "production" => Ok(Self::Production),
+            _ => Err(crate::name::NameError::new("environment", text, "use `development`, `staging` or `production`")),
+        }
+    }
+}
+
+/// What an agent's state allows. Each state carries its own times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
+pub enum AgentStatus {
+    /// May act.
+    Active,
+    /// Stopped, can be resumed.
+    Suspended {
+        /// Since when.
+        at: Timestamp,
+        /// Why, in an operator's words.
+        reason: String,
+    },
+    /// Ended for good; its name is never given again.
+    Retired {
+        /// Since when.
+        at: Timestamp,
+        /// Why, in an operator's words.
+        reason: String,
+    },
+}
+
+impl AgentStatus {
+    /// One word for tables and logs.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended { .. } => "suspended",
+            Self::Retired { .. } => "retired",
+        }
+    }
+}
+
+/// One key of an agent, with its own life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// The key.
+    pub key: PublicKey,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// From when on it is refused.
+    pub expires_at: Timestamp,
+    /// The last time it authenticated its agent; kept to the minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A registered agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    /// Its identity, its OAuth `client_id` and `sub`.
+    pub name: AgentName,
+    /// Who answers for it.
+    pub owner: String,
+    /// What it is for.
+    pub purpose: String,
+    /// Where it runs.
+    pub environment: Environment,
+    /// Its job, which gives it its permits.
+    pub role: RoleName,
+    /// Systems it may ask tokens for; empty means all that its role can reach.
+    pub systems: Vec<SystemName>,
+    /// Scopes beyond systems (such as `access:evaluate`) that it may ask for.
+    pub scopes: Vec<Scope>,
+    /// Whether it is past its read-only start.
+    pub promoted: bool,
+    /// Whether its tokens may be plain bearer tokens instead of DPoP-bound ones.
+    pub bearer_tokens_allowed: bool,
+    /// Whether it may act only within an explicit task.
+    pub task_required: bool,
+    /// Seconds its access tokens live.
+    pub token_ttl_s: u64,
+    /// Its keys.
+    pub credentials: Vec<Credential>,
+    /// Its state.
+    pub status: AgentStatus,
+    /// When it was registered.
+    pub created_at: Timestamp,
+    /// When the whole registration ends.
+    pub expires_at: Timestamp,
+    /// Counts changes; a change names the version it saw.
+    pub version: u64,
+}
+
+impl Agent {
+    /// Whether it may act at `now`: active and not past its expiry. Says why not.
+    pub fn standing(&self, now: Timestamp) -> Result<(), Inactive> {
+        match &self.status {
+            AgentStatus::Active if now < self.expires_at => Ok(()),
+            AgentStatus::Active => Err(Inactive::Expired),
+            AgentStatus::Suspended { .. } => Err(Inactive::Suspended),
+            AgentStatus::Retired { .. } => Err(Inactive::Retired),
+        }
+    }
+}
+
+/// Why a principal may not act at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Inactive {
+    /// Nobody registered it.
+    #[error("it is not registered")]
+    Unknown,
+    /// An operator stopped it.
+    #[error("it is suspended")]
+    Suspended,
+    /// It ended for good.
+    #[error("it is retired")]
+    Retired,
+    /// Its registration ran out.
+    #[error("its registration has expired")]
+    Expired,
+}

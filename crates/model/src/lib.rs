@@ -1,0 +1,32 @@
+//! The vocabulary of Bailiwick: who acts, what is attempted, what was decided.
+//!
+//! Pure data. Nothing here knows time, chance, files, sockets or futures, and
+//! nothing here decides. Every value is parsed at the door ([`std::str::FromStr`],
+//! [`TryFrom`]) and is valid from then on; serde goes through the same parsers.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`name`], [`id`], [`digest`] | identifiers that cannot be swapped |
+//! | [`principal`], [`agent`], [`jwk`] | who acts and with which key |
+//! | [`operation`], [`value`] | what is attempted |
+//! | [`task`], [`safe_mode`] | what narrows it |
+//! | [`evaluation`], [`decision`] | the question and the answer |
+//! | [`bundle`] | the published policy, as files with one digest |
+//! | [`secret`], [`limits`], [`blame`] | secrets that redact themselves, named maxima, whose fault |
+
+pub mod agent;
+pub mod blame;
+pub mod bundle;
+pub mod decision;
+pub mod digest;
+pub mod evaluation;
+pub mod id;
+pub mod jwk;
+pub mod limits;
+pub mod name;
+pub mod operation;
+pub mod principal;
+pub mod safe_mode;
+pub mod secret;
+pub mod task;
+pub mod value;

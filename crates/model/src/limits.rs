@@ -1,0 +1,34 @@
+//! Every maximum that more than one crate must agree on, with its unit last.
+//!
+//! A maximum that one crate alone needs lives in that crate, beside its use.
+
+/// Principals in one delegation chain, the initiating one included.
+pub const CHAIN_DEPTH_MAX: usize = 8;
+/// Operations that one call may fan out to (elements of an array argument).
+pub const OPERATIONS_PER_CALL_MAX: usize = 256;
+/// Bytes of one identifier made by a person (agent, system, role, zone …).
+pub const NAME_BYTES_MAX: usize = 64;
+/// Bytes of one MCP tool name.
+pub const TOOL_NAME_BYTES_MAX: usize = 128;
+/// Bytes of one free text made by a person (owner, purpose, reason).
+pub const TEXT_BYTES_MAX: usize = 1_024;
+/// Bytes of one task prompt.
+pub const PROMPT_BYTES_MAX: usize = 64 * 1_024;
+/// Nesting of one JSON value taken from the wire.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// Bytes of one message body taken from the wire.
+pub const BODY_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Public keys in one agent's key set.
+pub const KEYS_PER_AGENT_MAX: usize = 8;
+/// Pinned values of one argument of one tool of one task.
+pub const PIN_VALUES_MAX: usize = 256;
+/// Tools that one task may name.
+pub const TASK_TOOLS_MAX: usize = 256;
+/// Seconds an access token lives unless its agent's registration says less.
+pub const ACCESS_TOKEN_TTL_S: u64 = 15 * 60;
+/// Seconds an access token may live at most.
+pub const ACCESS_TOKEN_TTL_S_MAX: u64 = 60 * 60;
+/// Files in one policy bundle.
+pub const BUNDLE_FILES_MAX: usize = 4_096;
+/// Bytes of one policy bundle, all files added up.
+pub const BUNDLE_BYTES_MAX: usize = 32 * 1_024 * 1_024;

@@ -1,0 +1,28 @@
+//! Keys that sign. Private keys stay behind this trait.
+
+use bailiwick_model::jwk::PublicKey;
+
+/// A signature that could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot sign: {0}")]
+pub struct SignError(pub String);
+
+/// Signs JWTs with the issuer's current key.
+pub trait TokenSigner: Send + Sync {
+    /// The key that signs now.
+    fn current(&self) -> PublicKey;
+    /// All keys to publish: next, current, and retired ones whose tokens may still live.
+    fn published(&self) -> Vec<PublicKey>;
+    /// The JWS signature over `signing_input` (RFC 7515 §5.1) with the current key.
+    fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, SignError>;
+}
+
+/// Signs checkpoints with Ed25519 (C2SP signed-note). Never the key that signs tokens.
+pub trait CheckpointSigner: Send + Sync {
+    /// The name in the note's signature line: the log's origin.
+    fn origin(&self) -> String;
+    /// The 32-byte Ed25519 public key.
+    fn public_key(&self) -> [u8; 32];
+    /// The 64-byte signature.
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError>;
+}

@@ -1,0 +1,327 @@
+//! The store: one method per use case, each one transaction, each durable
+//! (`synchronous=FULL` or its like) when it returns.
+//!
+//! A state change and its evidence are one transaction. A method that returns
+//! an error has changed nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use async_trait::async_trait;
+use bailiwick_model::{
+    agent::Agent,
+    bundle::{BundleFiles, BundleRevision},
+    decision::BudgetDraw,
+    digest::Digest,
+    id::TaskId,
+    jwk::Thumbprint,
+    name::{AgentName, Fact, SecretName, SystemName, ToolName},
+    principal::Principal,
+    safe_mode::SafeModeScope,
+    task::Task,
+};
+use jiff::Timestamp;
+
+use crate::entry::{Entry, Receipt};
+
+/// The store refused or failed; nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No space, no disk, an I/O error, a full queue: nothing can be recorded now.
+    #[error("the store cannot record: {0}")]
+    Unavailable(String),
+    /// A row that cannot be a domain value: it denies, it never defaults.
+    #[error("inconsistent row: table `{table}`, column `{column}`, key `{key}`")]
+    Inconsistent {
+        /// Table.
+        table: &'static str,
+        /// Column.
+        column: &'static str,
+        /// Primary key as text.
+        key: String,
+    },
+    /// Somebody changed it first: read again.
+    #[error("`{0}` was changed meanwhile")]
+    Conflict(String),
+    /// It exists already.
+    #[error("`{0}` exists already")]
+    Exists(String),
+    /// It does not exist.
+    #[error("`{0}` does not exist")]
+    Missing(String),
+    /// A proof or assertion identifier was used before.
+    #[error("a proof or assertion was used before")]
+    Replayed,
+    /// A budget is used up.
+    #[error("budget `{budget}` is used up until {until_s}")]
+    BudgetUsedUp {
+        /// Which.
+        budget: String,
+        /// End of its window, in seconds since 1970.
+        until_s: i64,
+    },
+}
+
+/// A one-time identifier to be used up: a DPoP proof's or a client assertion's `jti`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spent {
+    /// Whose: `dpop:<thumbprint>` or `assertion:<client>`.
+    pub scope: String,
+    /// The `jti`, by its digest so that its length is bounded.
+    pub jti: Digest,
+    /// From when on it may be forgotten: the proof itself is refused as too old by then.
+    pub forget_at: Timestamp,
+}
+
+/// An intent to forward, with all that its commit settles. All or nothing.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// Its evidence.
+    pub entry: Entry,
+    /// Identifiers to use up: any that was used makes [`StoreError::Replayed`].
+    pub spent: Vec<Spent>,
+    /// Budgets to draw on: any that would overrun makes [`StoreError::BudgetUsedUp`].
+    pub budgets: Vec<BudgetDraw>,
+    /// Facts that restrict, added with the intent.
+    pub facts: Vec<FactRow>,
+    /// The principals and task whose versions the decision relied on: any that moved makes [`StoreError::Conflict`].
+    pub relied_on: ReliedOn,
+}
+
+/// A fact to keep for its window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactRow {
+    /// Who started the work: the initiating principal.
+    pub initiating: Principal,
+    /// What came to be known or done.
+    pub fact: Fact,
+    /// The end of its window.
+    pub until: Timestamp,
+}
+
+/// What a decision relied on, so that a lost race denies instead of slipping through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReliedOn {
+    /// Agents by the version that was seen.
+    pub agents: BTreeMap<AgentName, u64>,
+    /// The task, which must still be open.
+    pub task: Option<TaskId>,
+    /// The number of facts that were seen for the initiating principal.
+    pub facts: Option<(Principal, u64)>,
+    /// The epoch of safe modes and bundle that was seen.
+    pub epoch: u64,
+}
+
+/// An outcome and what it settles.
+#[derive(Debug, Clone)]
+pub struct Conclusion {
+    /// Its evidence, concluding an intent.
+    pub entry: Entry,
+    /// Facts that rules wait for.
+    pub facts: Vec<FactRow>,
+}
+
+/// An issued access token, by its identifiers only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuedToken {
+    /// Its `jti`.
+    pub id: bailiwick_model::id::TokenId,
+    /// Its client.
+    pub client: AgentName,
+    /// The task it is bound to.
+    pub task: Option<TaskId>,
+    /// The key it is bound to.
+    pub confirmation: Option<Thumbprint>,
+    /// The credential that authenticated the client, whose last use is noted.
+    pub credential: Thumbprint,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+}
+
+/// A published bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedBundle {
+    /// Its revision.
+    pub revision: BundleRevision,
+    /// Its files.
+    pub files: BundleFiles,
+    /// Digest of its boundary policies.
+    pub boundary: Digest,
+    /// Signature of the issuer over the text `bailiwick-boundary-v1 <boundary> <revision>`.
+    pub boundary_signature: Vec<u8>,
+    /// When it was first published.
+    pub published_at: Timestamp,
+    /// By whom.
+    pub published_by: String,
+}
+
+/// A safe mode that is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SafeModeRow {
+    /// What is in safe mode.
+    pub scope: SafeModeScope,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A tool whose definition was seen to differ from the pinned one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantine {
+    /// Its system.
+    pub system: SystemName,
+    /// Its name.
+    pub tool: ToolName,
+    /// The digest that the bundle pins; `None` if the tool is new.
+    pub pinned: Option<Digest>,
+    /// The digest that was seen; `None` if the tool is gone.
+    pub seen: Option<Digest>,
+    /// The whole definition that was seen, as JSON text.
+    pub definition: String,
+    /// When it was first seen.
+    pub since: Timestamp,
+}
+
+/// Everything that the in-memory state is built from.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Rises with every change of agents, tasks, safe modes, bundle.
+    pub epoch: u64,
+    /// All agents, retired ones included.
+    pub agents: Vec<Agent>,
+    /// Tasks that are open and not past their end.
+    pub tasks: Vec<Task>,
+    /// Safe modes that are on.
+    pub safe_modes: Vec<SafeModeRow>,
+    /// The active bundle.
+    pub bundle: Option<PublishedBundle>,
+    /// Live facts.
+    pub facts: Vec<FactRow>,
+    /// Tools in quarantine.
+    pub quarantined: Vec<Quarantine>,
+}
+
+/// A leaf with its sealed part, as `audit` commands read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// Its number within its replica's chain.
+    pub sequence: u64,
+    /// Its index in the Merkle log, once integrated.
+    pub index: Option<u64>,
+    /// The leaf's canonical bytes.
+    pub leaf: Vec<u8>,
+    /// Its sealed values.
+    pub sealed: Option<crate::entry::Sealed>,
+}
+
+/// Which entries to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EntryFilter {
+    /// Entries after this sequence number.
+    pub after: Option<u64>,
+    /// Only those of this current actor.
+    pub agent: Option<AgentName>,
+    /// Only those of this system.
+    pub system: Option<SystemName>,
+    /// Only those of this kind (the text inside the leaf).
+    pub kind: Option<String>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// Newest first instead of oldest first.
+    pub newest_first: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// The durable state and the evidence.
+#[async_trait]
+pub trait Store: Send + Sync {
+    // ---- state -------------------------------------------------------------
+    /// Reads everything that the in-memory state is built from.
+    async fn load(&self) -> Result<State, StoreError>;
+    /// A cheap read that fails when the store is out of reach.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    // ---- calls -------------------------------------------------------------
+    /// Makes an intent durable and settles what it relies on.
+    async fn commit_intent(&self, intent: Intent) -> Result<Receipt, StoreError>;
+    /// Records what came of an intent.
+    async fn conclude(&self, conclusion: Conclusion) -> Result<Receipt, StoreError>;
+    /// Records an event that changes no state, using up identifiers in the same transaction.
+    async fn append(&self, entry: Entry, spent: Vec<Spent>) -> Result<Receipt, StoreError>;
+    /// Intents of earlier boots of this replica that have no outcome: their ids.
+    async fn open_intents(&self) -> Result<Vec<String>, StoreError>;
+    /// How much of a budget's window is used.
+    async fn budget_used(&self, budget: &str, window_start_s: i64) -> Result<u64, StoreError>;
+
+    // ---- tokens ------------------------------------------------------------
+    /// Records an issued token, uses up its assertion and proof, notes the credential's last use.
+    async fn issue_token(&self, token: IssuedToken, spent: Vec<Spent>, entry: Entry) -> Result<Receipt, StoreError>;
+
+    // ---- agents ------------------------------------------------------------
+    /// Adds an agent; a name that was ever used is [`StoreError::Exists`].
+    async fn register_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError>;
+    /// Replaces an agent whose stored version is `agent.version - 1`. Returns the new epoch.
+    async fn change_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError>;
+
+    // ---- tasks -------------------------------------------------------------
+    /// Adds a task with its sealed prompt in `entry`. Returns the new epoch.
+    async fn create_task(&self, task: Task, entry: Entry) -> Result<u64, StoreError>;
+    /// Ends an open task. Returns the new epoch.
+    async fn end_task(&self, task: Task, entry: Entry) -> Result<u64, StoreError>;
+    /// One task, open or ended.
+    async fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
+
+    // ---- policy ------------------------------------------------------------
+    /// Keeps a bundle and makes it the active one. Returns the new epoch.
+    async fn publish_bundle(&self, bundle: PublishedBundle, entry: Entry) -> Result<u64, StoreError>;
+    /// Makes an earlier bundle the active one again. Returns the new epoch.
+    async fn activate_bundle(&self, revision: BundleRevision, entry: Entry) -> Result<u64, StoreError>;
+    /// One published bundle.
+    async fn bundle(&self, revision: BundleRevision) -> Result<Option<PublishedBundle>, StoreError>;
+    /// All published revisions, newest first, without their files (`files` is empty).
+    async fn bundles(&self) -> Result<Vec<PublishedBundle>, StoreError>;
+
+    // ---- safe mode and definitions -----------------------------------------
+    /// Turns a safe mode on. Returns the new epoch.
+    async fn enter_safe_mode(&self, row: SafeModeRow, entry: Entry) -> Result<u64, StoreError>;
+    /// Turns it off. Returns the new epoch.
+    async fn lift_safe_mode(&self, scope: SafeModeScope, entry: Entry) -> Result<u64, StoreError>;
+    /// Puts tools of a system into quarantine, replacing that system's earlier rows. Returns the new epoch.
+    async fn quarantine(&self, system: SystemName, rows: Vec<Quarantine>, entry: Entry) -> Result<u64, StoreError>;
+
+    // ---- vault rows --------------------------------------------------------
+    /// A subject's wrapped data key.
+    async fn data_key(&self, subject: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// Keeps a subject's wrapped data key unless there is one, and returns the one that is kept.
+    async fn keep_data_key(&self, subject: &str, wrapped: Vec<u8>) -> Result<Vec<u8>, StoreError>;
+    /// Keeps a sealed upstream credential.
+    async fn put_secret(&self, name: SecretName, ciphertext: Vec<u8>, entry: Entry) -> Result<(), StoreError>;
+    /// Removes one.
+    async fn remove_secret(&self, name: SecretName, entry: Entry) -> Result<(), StoreError>;
+    /// A sealed upstream credential.
+    async fn secret(&self, name: &SecretName) -> Result<Option<Vec<u8>>, StoreError>;
+    /// The names of all of them.
+    async fn secrets(&self) -> Result<BTreeSet<SecretName>, StoreError>;
+
+    // ---- evidence ----------------------------------------------------------
+    /// Reads entries.
+    async fn entries(&self, filter: EntryFilter) -> Result<Vec<StoredEntry>, StoreError>;
+    /// All entries with this event id, or concluding it, in order.
+    async fn entries_of(&self, event_id: &str) -> Result<Vec<StoredEntry>, StoreError>;
+    /// Integrates all durable leaves into the Merkle log and signs a checkpoint if it grew.
+    /// Returns the tree's size.
+    async fn integrate(&self, signer: std::sync::Arc<dyn crate::signer::CheckpointSigner>) -> Result<u64, StoreError>;
+    /// The signed note of the newest checkpoint.
+    async fn checkpoint(&self) -> Result<Option<String>, StoreError>;
+    /// All checkpoints, oldest first: tree size and signed note.
+    async fn checkpoints(&self) -> Result<Vec<(u64, String)>, StoreError>;
+
+    // ---- care --------------------------------------------------------------
+    /// Writes a consistent copy of the whole store to a new file.
+    async fn backup(&self, path: &std::path::Path) -> Result<(), StoreError>;
+}
