@@ -1,1 +1,18 @@
-//! Placeholder.
+//! The policy decision point. Pure: it knows no clock, chance, file, socket or
+//! future; everything that a decision depends on is passed in.
+//!
+//! A bundle of files is compiled into a [`Snapshot`], whole or not at all; what
+//! is wrong with it comes back as [`Finding`]s. A snapshot answers evaluations:
+//! two stages, policy and authority, both of which must allow, and every doubt
+//! denies. `docs/decisions.md` tells the rules, `scenarios/*.toml` shows them.
+
+pub mod finding;
+pub mod scenario;
+pub mod snapshot;
+pub mod visibility;
+
+pub use self::{
+    finding::{Finding, Severity},
+    snapshot::Snapshot,
+    visibility::{Listing, Visibility},
+};
