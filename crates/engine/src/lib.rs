@@ -1,1 +1,28 @@
-//! Placeholder.
+//! The use cases: functions over the ports, one per thing that somebody wants done.
+//!
+//! [`authorize`] is the heart: it alone makes a [`permitted::Permitted`], the
+//! value without which nothing is sent upstream. Everything that changes state
+//! does so together with its evidence, in one transaction of the store, and
+//! takes effect in [`live::Live`] before it returns.
+
+pub mod admit;
+pub mod agents;
+pub mod authorize;
+pub mod broker;
+pub mod bundles;
+pub mod caller;
+pub mod check;
+pub mod conclude;
+pub mod definitions;
+pub mod evidence;
+mod facts;
+pub mod history;
+pub mod live;
+pub mod permitted;
+mod record;
+pub mod refusal;
+pub mod safe_mode;
+pub mod secrets;
+pub mod start;
+pub mod tasks;
+pub mod tokens;

@@ -34,8 +34,9 @@ pub struct Opened {
 pub struct OpenedField {
     /// The 32-byte salt in hex.
     pub salt: String,
-    /// The committed bytes, as text.
-    pub value: String,
+    /// The committed bytes, as text; `None` where only the salt was kept, so
+    /// that whoever holds the value can show that it is the committed one.
+    pub value: Option<String>,
 }
 
 /// Where an entry came to lie: proof that it is durable.

@@ -1,0 +1,283 @@
+//! The life of an agent: registered, promoted, suspended, resumed, retired. Each change is evidence and takes effect
+//! on the very next call.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bailiwick_audit_log::event::EventKind;
+use bailiwick_model::{
+    agent::{Agent, AgentStatus, Credential, Environment},
+    jwk::PublicKey,
+    limits::{ACCESS_TOKEN_TTL_S, ACCESS_TOKEN_TTL_S_MAX, KEYS_PER_AGENT_MAX, TEXT_BYTES_MAX},
+    name::{AgentName, RoleName, Scope, SystemName},
+    principal::Principal,
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{broker::Broker, evidence::Draft, refusal::Refusal};
+
+/// Days that a registration and a key live unless asked otherwise.
+pub const LIFETIME_DAYS: u32 = 90;
+/// Days that they may live at most.
+pub const LIFETIME_DAYS_MAX: u32 = 366;
+
+/// What a registration asks for.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Its name for good.
+    pub name: AgentName,
+    /// Who answers for it; never empty.
+    pub owner: String,
+    /// What it is for; never empty.
+    pub purpose: String,
+    /// Where it runs.
+    pub environment: Environment,
+    /// Its job; must be a role of the active bundle.
+    pub role: RoleName,
+    /// Its keys, past the key policy; at least one.
+    pub keys: Vec<PublicKey>,
+    /// Systems that it may ask tokens for; empty means all that its role can reach.
+    pub systems: Vec<SystemName>,
+    /// Scopes beyond systems.
+    pub scopes: Vec<Scope>,
+    /// Whether plain bearer tokens are allowed.
+    pub bearer_tokens_allowed: bool,
+    /// Whether it may act only within a task.
+    pub task_required: bool,
+    /// Seconds its access tokens live; `None` is the default.
+    pub token_ttl_s: Option<u64>,
+    /// Days until registration and keys expire; `None` is the default.
+    pub lifetime_days: Option<u32>,
+}
+
+/// Registers an agent. It starts read-only, until it is promoted.
+pub async fn register(broker: &Broker, by: &Principal, ask: Registration) -> Result<Arc<Agent>, Refusal> {
+    let _changing = broker.changing().await;
+    let agent = admit(broker, ask)?;
+    let entry = change_draft(broker, by, &agent, "registered", None)
+        .field("keys", agent.credentials.iter().map(|c| c.key.thumbprint.to_string()).collect::<Vec<_>>())
+        .sealed("owner", agent.owner.clone())
+        .sealed("purpose", agent.purpose.clone())
+        .finish(broker, &Principal::Agent(agent.name.clone()))
+        .await?;
+    let epoch = match broker.ports.store.register_agent(agent.clone(), entry).await {
+        Err(bailiwick_ports::store::StoreError::Exists(name)) => {
+            return Err(Refusal::Conflict(format!(
+                "an agent was registered as `{name}` before; names are never given twice"
+            )));
+        }
+        other => other?,
+    };
+    Ok(install(broker, epoch, agent))
+}
+
+fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
+    let now = broker.now();
+    let owner = text("owner", &ask.owner, "name the person or team who answers for it")?;
+    let purpose = text("purpose", &ask.purpose, "say in one sentence what it is for")?;
+    let role_known = broker.live().policy.as_deref().is_some_and(|policy| policy.has_role(&ask.role));
+    if !role_known {
+        return Err(Refusal::invalid(
+            format!("role `{}` is not in the active bundle", ask.role),
+            "add `roles/<name>.toml` and run `bailiwick policy publish`",
+        ));
+    }
+    if ask.keys.is_empty() || ask.keys.len() > KEYS_PER_AGENT_MAX {
+        return Err(Refusal::invalid(
+            format!("an agent has 1 to {KEYS_PER_AGENT_MAX} keys"),
+            "make one with `bailiwick agents register --generate-key FILE`",
+        ));
+    }
+    let ttl = ask.token_ttl_s.unwrap_or(ACCESS_TOKEN_TTL_S);
+    if !(60..=ACCESS_TOKEN_TTL_S_MAX).contains(&ttl) {
+        return Err(Refusal::invalid(
+            format!("an access token lives 60 to {ACCESS_TOKEN_TTL_S_MAX} seconds, not {ttl}"),
+            "leave it out for 15 minutes",
+        ));
+    }
+    let expires_at = expiry(now, ask.lifetime_days.unwrap_or(LIFETIME_DAYS))?;
+    let credentials =
+        ask.keys.into_iter().map(|key| Credential { key, created_at: now, expires_at, last_used_at: None }).collect();
+    Ok(Agent {
+        name: ask.name,
+        owner,
+        purpose,
+        environment: ask.environment,
+        role: ask.role,
+        systems: ask.systems,
+        scopes: ask.scopes,
+        promoted: false,
+        bearer_tokens_allowed: ask.bearer_tokens_allowed,
+        task_required: ask.task_required,
+        token_ttl_s: ttl,
+        credentials,
+        status: AgentStatus::Active,
+        created_at: now,
+        expires_at,
+        version: 1,
+    })
+}
+
+fn expiry(now: Timestamp, days: u32) -> Result<Timestamp, Refusal> {
+    if !(1..=LIFETIME_DAYS_MAX).contains(&days) {
+        return Err(Refusal::invalid(
+            format!("a registration lives 1 to {LIFETIME_DAYS_MAX} days, not {days}"),
+            "leave it out for 90 days",
+        ));
+    }
+    now.checked_add(SignedDuration::from_hours(24 * i64::from(days)))
+        .map_err(|_| Refusal::invalid("the expiry lies beyond the calendar", "ask for fewer days"))
+}
+
+/// A text made by a person: not blank, bounded, one line.
+pub(crate) fn text(what: &str, text: &str, hint: &str) -> Result<String, Refusal> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Refusal::invalid(format!("{what} is missing"), hint));
+    }
+    if text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
+        return Err(Refusal::invalid(
+            format!("{what} must be one line of at most {TEXT_BYTES_MAX} bytes"),
+            "shorten it",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Ends an agent's read-only start.
+pub async fn promote(broker: &Broker, by: &Principal, name: &AgentName, reason: &str) -> Result<Arc<Agent>, Refusal> {
+    change(broker, by, name, Change { verb: "promoted", reason }, |agent, _| {
+        if agent.promoted {
+            return Err(Refusal::Conflict(format!("agent `{}` is promoted already", agent.name)));
+        }
+        agent.promoted = true;
+        Ok(())
+    })
+    .await
+}
+
+/// Stops an agent until it is resumed.
+pub async fn suspend(broker: &Broker, by: &Principal, name: &AgentName, reason: &str) -> Result<Arc<Agent>, Refusal> {
+    let why = text("reason", reason, "say why, for whoever resumes it")?;
+    change(broker, by, name, Change { verb: "suspended", reason }, |agent, now| match agent.status {
+        AgentStatus::Active => {
+            agent.status = AgentStatus::Suspended { at: now, reason: why };
+            Ok(())
+        }
+        AgentStatus::Suspended { .. } | AgentStatus::Retired { .. } => Err(already(agent)),
+    })
+    .await
+}
+
+/// Lets a suspended agent act again.
+pub async fn resume(broker: &Broker, by: &Principal, name: &AgentName, reason: &str) -> Result<Arc<Agent>, Refusal> {
+    change(broker, by, name, Change { verb: "resumed", reason }, |agent, _| match agent.status {
+        AgentStatus::Suspended { .. } => {
+            agent.status = AgentStatus::Active;
+            Ok(())
+        }
+        AgentStatus::Active | AgentStatus::Retired { .. } => Err(already(agent)),
+    })
+    .await
+}
+
+/// Ends an agent for good.
+pub async fn retire(broker: &Broker, by: &Principal, name: &AgentName, reason: &str) -> Result<Arc<Agent>, Refusal> {
+    let why = text("reason", reason, "say why, for whoever looks back")?;
+    change(broker, by, name, Change { verb: "retired", reason }, |agent, now| match agent.status {
+        AgentStatus::Active | AgentStatus::Suspended { .. } => {
+            agent.status = AgentStatus::Retired { at: now, reason: why };
+            Ok(())
+        }
+        AgentStatus::Retired { .. } => Err(already(agent)),
+    })
+    .await
+}
+
+/// Adds a key; both work until the older one expires or is removed.
+pub async fn add_key(broker: &Broker, by: &Principal, name: &AgentName, key: PublicKey) -> Result<Arc<Agent>, Refusal> {
+    change(broker, by, name, Change { verb: "key_added", reason: "" }, |agent, now| {
+        if agent.credentials.len() >= KEYS_PER_AGENT_MAX {
+            return Err(Refusal::Conflict(format!("agent `{}` has {KEYS_PER_AGENT_MAX} keys already", agent.name)));
+        }
+        let same = |c: &Credential| c.key.thumbprint == key.thumbprint || c.key.kid == key.kid;
+        if agent.credentials.iter().any(same) {
+            return Err(Refusal::Conflict(format!("agent `{}` has this key already", agent.name)));
+        }
+        let expires_at = agent.expires_at;
+        agent.credentials.push(Credential { key, created_at: now, expires_at, last_used_at: None });
+        Ok(())
+    })
+    .await
+}
+
+/// Removes a key by its id; the last one stays (retire the agent instead).
+pub async fn remove_key(broker: &Broker, by: &Principal, name: &AgentName, kid: &str) -> Result<Arc<Agent>, Refusal> {
+    change(broker, by, name, Change { verb: "key_removed", reason: "" }, |agent, _| {
+        let before = agent.credentials.len();
+        if before == 1 {
+            return Err(Refusal::Conflict(format!(
+                "`{}` is about to lose its last key; retire it instead",
+                agent.name
+            )));
+        }
+        agent.credentials.retain(|credential| credential.key.kid != kid);
+        if agent.credentials.len() == before {
+            return Err(Refusal::Missing(format!("key `{kid}` of agent `{}`", agent.name)));
+        }
+        Ok(())
+    })
+    .await
+}
+
+struct Change<'a> {
+    verb: &'static str,
+    reason: &'a str,
+}
+
+async fn change(
+    broker: &Broker,
+    by: &Principal,
+    name: &AgentName,
+    change: Change<'_>,
+    apply: impl FnOnce(&mut Agent, Timestamp) -> Result<(), Refusal>,
+) -> Result<Arc<Agent>, Refusal> {
+    let _changing = broker.changing().await;
+    let current = broker.agent(name).ok_or_else(|| Refusal::Missing(format!("agent `{name}`")))?;
+    let mut agent = Agent::clone(&current);
+    apply(&mut agent, broker.now())?;
+    agent.version += 1;
+    let entry = change_draft(broker, by, &agent, change.verb, Some(change.reason))
+        .finish(broker, &Principal::Agent(name.clone()))
+        .await?;
+    let epoch = broker.ports.store.change_agent(agent.clone(), entry).await?;
+    Ok(install(broker, epoch, agent))
+}
+
+fn change_draft(broker: &Broker, by: &Principal, agent: &Agent, verb: &str, reason: Option<&str>) -> Draft {
+    let draft = Draft::event(broker, EventKind::AgentChanged)
+        .field("agent", agent.name.as_str())
+        .field("by", by.to_string())
+        .field("change", verb)
+        .field("role", agent.role.as_str())
+        .field("environment", agent.environment.as_str())
+        .field("version", i64::try_from(agent.version).unwrap_or(i64::MAX))
+        .field("expires_at", agent.expires_at.to_string());
+    match reason.map(str::trim).filter(|reason| !reason.is_empty()) {
+        Some(reason) => draft.sealed("reason", reason),
+        None => draft,
+    }
+}
+
+fn install(broker: &Broker, epoch: u64, agent: Agent) -> Arc<Agent> {
+    let agent = Arc::new(agent);
+    broker.replace_live(epoch, |live| {
+        let mut all = HashMap::clone(&live.agents);
+        all.insert(agent.name.clone(), Arc::clone(&agent));
+        live.agents = Arc::new(all);
+    });
+    agent
+}
+
+fn already(agent: &Agent) -> Refusal {
+    Refusal::Conflict(format!("agent `{}` is {}", agent.name, agent.status.as_str()))
+}

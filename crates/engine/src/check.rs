@@ -1,0 +1,102 @@
+//! Decisions without a forward: what would be decided for an agent, a tool and these arguments.
+//!
+//! Used by AuthZEN callers and by `bailiwick check`. A question of a caller is evidence like any other decision; an
+//! allow from here is not a permit.
+
+use std::collections::BTreeSet;
+
+use bailiwick_audit_log::event::EventKind;
+use bailiwick_model::{
+    decision::Evaluated,
+    id::{EvaluationId, TaskId, TokenId},
+    name::{AgentName, Scope, SystemName},
+    operation::ActionClass,
+    principal::{DelegationChain, Principal},
+};
+use bailiwick_ports::{new_id, store::Spent};
+
+use crate::{
+    authorize::{decide, unrecorded},
+    broker::Broker,
+    caller::{Caller, RawCall},
+    evidence::Draft,
+    refusal::Denied,
+};
+
+/// A question about a call that somebody else would make.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// Who would call.
+    pub agent: AgentName,
+    /// Which system.
+    pub system: SystemName,
+    /// The MCP method, `tools/call` for tools.
+    pub method: String,
+    /// The tool's or prompt's name, or the MCP resource's uri.
+    pub name: Option<String>,
+    /// With which arguments.
+    pub arguments: serde_json::Map<String, serde_json::Value>,
+    /// In which task.
+    pub task: Option<TaskId>,
+    /// With which scopes; `None` is every scope that the agent could have on that system.
+    pub scopes: Option<BTreeSet<Scope>>,
+    /// From where.
+    pub address: Option<std::net::IpAddr>,
+}
+
+/// Answers, and records who asked and what was answered.
+pub async fn check(
+    broker: &Broker,
+    asked_by: &Principal,
+    question: Question,
+    spent: Vec<Spent>,
+) -> Result<Evaluated, Box<Denied>> {
+    let id = new_id!(EvaluationId, broker.now(), broker.entropy());
+    let scopes = question.scopes.clone().unwrap_or_else(|| all_scopes(&question.system));
+    let caller = Caller {
+        chain: DelegationChain::of(Principal::Agent(question.agent.clone())),
+        token: TokenId::from_bytes([0; 16]),
+        scopes,
+        audience: String::new(),
+        task: question.task,
+        confirmation: None,
+        address: question.address,
+        spent: Vec::new(),
+    };
+    let call = RawCall {
+        system: &question.system,
+        method: &question.method,
+        name: question.name.as_deref(),
+        arguments: &question.arguments,
+        declared: None,
+    };
+    let decided = decide(broker, &caller, &call, id);
+    let arguments = serde_json::Value::Object(question.arguments.clone()).to_string();
+    let policies: BTreeSet<String> = decided.evaluated.determining.iter().map(|one| one.policy.to_string()).collect();
+    let mut draft = Draft::with_id(EventKind::Evaluated, id.to_string())
+        .field("by", asked_by.to_string())
+        .field("agent", question.agent.as_str())
+        .field("system", question.system.as_str())
+        .field("decision", decided.evaluated.decision.as_str())
+        .field("policies", policies.into_iter().collect::<Vec<_>>())
+        .field("bundle", decided.evaluated.bundle.to_string())
+        .sealed("arguments", arguments);
+    if let Some(json) = decided.evaluation.as_ref().and_then(|question| serde_json::to_string(question).ok()) {
+        draft = draft.sealed("evaluation", json);
+    }
+    if let Ok(json) = serde_json::to_string(&decided.evaluated) {
+        draft = draft.sealed("evaluated", json);
+    }
+    let entry = match draft.finish(broker, &Principal::Agent(question.agent.clone())).await {
+        Ok(entry) => entry,
+        Err(error) => return Err(unrecorded(&decided, &error.to_string())),
+    };
+    match broker.ports.store.append(entry, spent).await {
+        Ok(_) => Ok(decided.evaluated),
+        Err(error) => Err(unrecorded(&decided, &error.to_string())),
+    }
+}
+
+fn all_scopes(system: &SystemName) -> BTreeSet<Scope> {
+    ActionClass::ALL.iter().filter_map(|class| format!("{system}:{}", class.as_str()).parse().ok()).collect()
+}

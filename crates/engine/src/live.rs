@@ -1,0 +1,71 @@
+//! The state that decisions are made on: immutable, swapped whole after each change.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use bailiwick_model::{
+    agent::{Agent, Inactive},
+    evaluation::Party,
+    id::TaskId,
+    name::{AgentName, SystemName, ToolName},
+    principal::Principal,
+    safe_mode::SafeModeScope,
+    task::Task,
+};
+use bailiwick_pdp::snapshot::Snapshot;
+use bailiwick_ports::store::{Quarantine, SafeModeRow};
+use jiff::Timestamp;
+
+/// What was last seen of one system's definitions.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// When somebody last compared them with the pinned ones; `None` is never.
+    pub verified_at: Option<Timestamp>,
+    /// Tools whose definition differs from the pinned one.
+    pub quarantined: BTreeMap<ToolName, Quarantine>,
+}
+
+/// Everything that a decision reads.
+#[derive(Clone, Default)]
+pub struct Live {
+    /// The store's epoch that this state is of.
+    pub epoch: u64,
+    /// All agents, retired ones included.
+    pub agents: Arc<HashMap<AgentName, Arc<Agent>>>,
+    /// Open tasks.
+    pub tasks: Arc<HashMap<TaskId, Arc<Task>>>,
+    /// Safe modes that are on.
+    pub safe_modes: Arc<BTreeMap<SafeModeScope, SafeModeRow>>,
+    /// The active bundle; without one nothing is allowed.
+    pub policy: Option<Arc<Snapshot>>,
+    /// Definitions as last seen.
+    pub definitions: Arc<HashMap<SystemName, Seen>>,
+}
+
+impl Live {
+    /// The principal with the attributes that policy may rely on, if it may act at `now`.
+    pub fn party(&self, principal: &Principal, now: Timestamp) -> Result<Party, Inactive> {
+        let Principal::Agent(name) = principal else {
+            // Users, workloads and operators join the registry with the identity work; until then none can act.
+            return Err(Inactive::Unknown);
+        };
+        let agent = self.agents.get(name).ok_or(Inactive::Unknown)?;
+        agent.standing(now)?;
+        Ok(Party {
+            principal: principal.clone(),
+            owner: agent.owner.clone(),
+            environment: Some(agent.environment),
+            role: Some(agent.role.clone()),
+            groups: BTreeSet::new(),
+            promoted: agent.promoted,
+            task_required: agent.task_required,
+        })
+    }
+
+    /// The scopes of all safe modes that are on.
+    pub fn safe_mode_scopes(&self) -> BTreeSet<SafeModeScope> {
+        self.safe_modes.keys().cloned().collect()
+    }
+}

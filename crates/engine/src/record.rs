@@ -1,0 +1,154 @@
+//! The evidence of decisions: what an intent and a denial say.
+
+use bailiwick_audit_log::event::{Canonical, EventKind};
+use bailiwick_model::{
+    decision::{Decision, Evaluated},
+    evaluation::Evaluation,
+    operation::Resource,
+    principal::Principal,
+};
+use bailiwick_ports::{entry::Entry, vault::VaultError};
+
+use crate::{
+    authorize::{Decided, unrecorded},
+    broker::Broker,
+    caller::{Caller, RawCall},
+    evidence::Draft,
+    refusal::Denied,
+};
+
+/// Characters of a client's own declaration that are kept.
+const DECLARED_CHARS_MAX: usize = 4_096;
+
+pub(crate) async fn record_intent(
+    broker: &Broker,
+    caller: &Caller,
+    call: &RawCall<'_>,
+    decided: &Decided,
+) -> Result<Entry, VaultError> {
+    draft(EventKind::Intent, caller, call, decided).finish(broker, caller.chain.initiating()).await
+}
+
+/// Records a denial; a denial that cannot be recorded is still a denial.
+pub(crate) async fn record_denial(
+    broker: &Broker,
+    caller: &Caller,
+    call: &RawCall<'_>,
+    decided: Decided,
+) -> Box<Denied> {
+    let entry = match draft(EventKind::Denial, caller, call, &decided).finish(broker, caller.chain.initiating()).await {
+        Ok(entry) => entry,
+        Err(error) => return unrecorded(&decided, &error.to_string()),
+    };
+    let recorded = match broker.ports.store.append(entry, caller.spent.clone()).await {
+        Ok(_) => true,
+        Err(bailiwick_ports::store::StoreError::Replayed) => false,
+        Err(error) => return unrecorded(&decided, &error.to_string()),
+    };
+    Box::new(Denied { evaluated: decided.evaluated, recorded, scopes_needed: decided.scopes_needed })
+}
+
+fn draft(kind: EventKind, caller: &Caller, call: &RawCall<'_>, decided: &Decided) -> Draft {
+    let evaluated = &decided.evaluated;
+    let user = match caller.chain.initiating() {
+        Principal::User(user) => Some(user.to_string()),
+        _ => None,
+    };
+    let arguments = serde_json::Value::Object(call.arguments.clone()).to_string();
+    let mut draft = Draft::with_id(kind, evaluated.id.to_string())
+        .field_if("user", user)
+        .field("agent", caller.chain.current().id())
+        .field("chain", caller.chain.principals().iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field("system", call.system.as_str())
+        .field("action", action(call))
+        .field("token", caller.token.to_string())
+        .field_if("task", caller.task.map(|id| id.to_string()))
+        .field("bundle", evaluated.bundle.to_string())
+        .field("decision", evaluated.decision.as_str())
+        .field("policies", policies(evaluated))
+        .field("epoch", i64::try_from(decided.relied_on.epoch).unwrap_or(i64::MAX))
+        .field("agents", agent_versions(decided))
+        .sealed("arguments", arguments);
+    if !evaluated.errors.is_empty() {
+        draft = draft.field("errors", evaluated.errors.keys().map(ToString::to_string).collect::<Vec<_>>());
+    }
+    let codes: Vec<_> = evaluated.decision.reasons().iter().map(|reason| reason.code.as_str().to_owned()).collect();
+    if !codes.is_empty() {
+        draft = draft.field("reasons", codes);
+    }
+    if let Decision::Allow { obligations } = &evaluated.decision {
+        draft = draft.field("obligations", i64::try_from(obligations.len()).unwrap_or(i64::MAX));
+    }
+    if let Some(declared) = call.declared {
+        draft = draft.sealed("declared", declared.chars().take(DECLARED_CHARS_MAX).collect::<String>());
+    }
+    if let Some(evaluation) = &decided.evaluation {
+        draft = with_evaluation(draft, evaluation);
+    }
+    // The whole decision with its messages, which may quote what the caller sent.
+    if let Ok(json) = serde_json::to_string(evaluated) {
+        draft = draft.sealed("evaluated", json);
+    }
+    draft
+}
+
+/// The context that mattered, in public words, and the whole question, sealed: re-evaluating it under the cited
+/// bundle reproduces the decision.
+fn with_evaluation(draft: Draft, evaluation: &Evaluation) -> Draft {
+    let resources: Vec<String> =
+        evaluation.operations.iter().map(|operation| resource_type(&operation.resource)).collect();
+    let mut draft = draft
+        .field("resource", distinct(resources))
+        .field("zone", evaluation.network_zone.as_str())
+        .field("operations", i64::try_from(evaluation.operations.len()).unwrap_or(i64::MAX))
+        .field("facts", evaluation.task.facts.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field("safe_modes", evaluation.authority.safe_modes.iter().map(ToString::to_string).collect::<Vec<_>>());
+    if let Some(first) = evaluation.operations.first() {
+        draft = draft.field("class", first.class.as_str()).field("records", first.effect.records);
+    }
+    match serde_json::to_string(evaluation) {
+        Ok(json) => draft.sealed("evaluation", json),
+        Err(_) => draft,
+    }
+}
+
+fn resource_type(resource: &Resource) -> String {
+    match resource {
+        Resource::Tool { system, tool } => format!("Bailiwick::Tool::{system}.{tool}"),
+        Resource::System { system } => format!("Bailiwick::System::{system}"),
+        // A record's id may name a person: its type is public, its id is sealed with the evaluation.
+        Resource::Record { system, type_name, .. } => format!("{system}::{type_name}"),
+    }
+}
+
+fn distinct(mut items: Vec<String>) -> Vec<String> {
+    items.sort();
+    items.dedup();
+    items
+}
+
+fn action(call: &RawCall<'_>) -> String {
+    match (call.method, call.name) {
+        ("tools/call", Some(tool)) => {
+            // What a caller calls a tool is the caller's text: keep it only in the form that a tool name has.
+            match tool.parse::<bailiwick_model::name::ToolName>() {
+                Ok(tool) => format!("{}.{tool}", call.system),
+                Err(_) => format!("{}.(invalid name)", call.system),
+            }
+        }
+        (method, _) => format!("{}:{method}", call.system),
+    }
+}
+
+fn policies(evaluated: &Evaluated) -> Vec<String> {
+    distinct(evaluated.determining.iter().map(|one| one.policy.to_string()).collect())
+}
+
+fn agent_versions(decided: &Decided) -> Canonical {
+    let versions = decided.relied_on.agents.iter();
+    Canonical::Map(
+        versions
+            .map(|(name, version)| (name.to_string(), i64::try_from(*version).unwrap_or(i64::MAX).into()))
+            .collect(),
+    )
+}

@@ -1,0 +1,163 @@
+//! Tasks: made, shown, ended. A task only ever narrows what its agent's role allows.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bailiwick_audit_log::{commit::commit, event::EventKind};
+use bailiwick_model::{
+    id::TaskId,
+    limits::{PIN_VALUES_MAX, PROMPT_BYTES_MAX, TASK_TOOLS_MAX},
+    name::AgentName,
+    principal::Principal,
+    task::{Pin, Task, TaskStatus, ToolGrant},
+};
+use bailiwick_ports::{chance::random, new_id};
+use jiff::SignedDuration;
+
+use crate::{agents::text, broker::Broker, evidence::Draft, refusal::Refusal};
+
+/// Seconds that a task lasts unless asked otherwise: a working day.
+pub const TASK_S: u64 = 8 * 60 * 60;
+/// Seconds that it may last at most: a week.
+pub const TASK_S_MAX: u64 = 7 * 24 * 60 * 60;
+
+/// What a new task asks for.
+#[derive(Debug, Clone)]
+pub struct TaskAsk {
+    /// Who will work in it.
+    pub agent: AgentName,
+    /// What it is for.
+    pub purpose: String,
+    /// The user's words; sealed, committed to in the evidence.
+    pub prompt: Option<String>,
+    /// All that it may call, and with which arguments.
+    pub tools: Vec<ToolGrant>,
+    /// Seconds until it ends by itself.
+    pub lifetime_s: Option<u64>,
+}
+
+/// Makes a task.
+pub async fn create(broker: &Broker, by: &Principal, ask: TaskAsk) -> Result<Arc<Task>, Refusal> {
+    let _changing = broker.changing().await;
+    let now = broker.now();
+    let agent = broker.agent(&ask.agent).ok_or_else(|| Refusal::Missing(format!("agent `{}`", ask.agent)))?;
+    agent
+        .standing(now)
+        .map_err(|inactive| Refusal::Conflict(format!("agent `{}` cannot take a task: {inactive}", ask.agent)))?;
+    let purpose = text("purpose", &ask.purpose, "say in one sentence what the task is for")?;
+    check_tools(broker, &ask.tools)?;
+    let lifetime = ask.lifetime_s.unwrap_or(TASK_S);
+    if !(1..=TASK_S_MAX).contains(&lifetime) {
+        return Err(Refusal::invalid(
+            format!("a task lasts 1 to {TASK_S_MAX} seconds, not {lifetime}"),
+            "ask for less",
+        ));
+    }
+    let expires_at = now + SignedDuration::from_secs(i64::try_from(lifetime).unwrap_or(i64::MAX));
+    if ask.prompt.as_ref().is_some_and(|prompt| prompt.len() > PROMPT_BYTES_MAX) {
+        return Err(Refusal::invalid(format!("a prompt holds at most {PROMPT_BYTES_MAX} bytes"), "shorten it"));
+    }
+    let salt: [u8; 32] = random(broker.entropy());
+    let task = Task {
+        id: new_id!(TaskId, now, broker.entropy()),
+        agent: ask.agent,
+        purpose,
+        prompt_commitment: ask.prompt.as_ref().map(|prompt| commit(&salt, "prompt", prompt.as_bytes())),
+        tools: ask.tools,
+        status: TaskStatus::Open,
+        created_at: now,
+        expires_at,
+    };
+    let mut draft = draft(broker, by, &task, "created")
+        .field("tools", task.tools.iter().map(|grant| grant.action.to_string()).collect::<Vec<_>>())
+        .field("expires_at", task.expires_at.to_string())
+        .sealed("purpose", task.purpose.clone())
+        .sealed("grants", serde_json::to_string(&task.tools).unwrap_or_default());
+    if let Some(prompt) = ask.prompt {
+        draft = draft.sealed("prompt", prompt).sealed("prompt_salt", hex::encode(salt));
+    }
+    let entry = draft.finish(broker, &Principal::Agent(task.agent.clone())).await?;
+    let epoch = broker.ports.store.create_task(task.clone(), entry).await?;
+    let task = Arc::new(task);
+    broker.replace_live(epoch, |live| {
+        let mut all = HashMap::clone(&live.tasks);
+        all.retain(|_, task| task.is_open(now));
+        all.insert(task.id, Arc::clone(&task));
+        live.tasks = Arc::new(all);
+    });
+    Ok(task)
+}
+
+/// Ends a task; its grants, pins and tokens end with it.
+pub async fn end(broker: &Broker, by: &Principal, id: TaskId, reason: &str) -> Result<Arc<Task>, Refusal> {
+    let _changing = broker.changing().await;
+    let found = broker.ports.store.task(id).await?.ok_or_else(|| Refusal::Missing(format!("task `{id}`")))?;
+    if found.status != TaskStatus::Open {
+        return Err(Refusal::Conflict(format!("task `{id}` has ended already")));
+    }
+    let reason = if reason.trim().is_empty() { "done".to_owned() } else { text("reason", reason, "shorten it")? };
+    let task = Task { status: TaskStatus::Ended { at: broker.now(), reason: reason.clone() }, ..found };
+    let entry = draft(broker, by, &task, "ended")
+        .sealed("reason", reason)
+        .finish(broker, &Principal::Agent(task.agent.clone()))
+        .await?;
+    let epoch = broker.ports.store.end_task(task.clone(), entry).await?;
+    broker.replace_live(epoch, |live| {
+        let mut all = HashMap::clone(&live.tasks);
+        all.remove(&id);
+        live.tasks = Arc::new(all);
+    });
+    Ok(Arc::new(task))
+}
+
+/// One task, open or ended.
+pub async fn show(broker: &Broker, id: TaskId) -> Result<Task, Refusal> {
+    broker.ports.store.task(id).await?.ok_or_else(|| Refusal::Missing(format!("task `{id}`")))
+}
+
+fn draft(broker: &Broker, by: &Principal, task: &Task, verb: &str) -> Draft {
+    Draft::event(broker, EventKind::TaskChanged)
+        .field("task", task.id.to_string())
+        .field("agent", task.agent.as_str())
+        .field("by", by.to_string())
+        .field("change", verb)
+}
+
+/// Every tool of a task is in the catalogue, once, with bounded pins on arguments that it has.
+fn check_tools(broker: &Broker, tools: &[ToolGrant]) -> Result<(), Refusal> {
+    if tools.is_empty() || tools.len() > TASK_TOOLS_MAX {
+        return Err(Refusal::invalid(
+            format!("a task names 1 to {TASK_TOOLS_MAX} tools"),
+            "name each as `<system>.<tool>`; `bailiwick systems show` lists them",
+        ));
+    }
+    let live = broker.live();
+    let Some(policy) = live.policy.as_deref() else {
+        return Err(Refusal::Conflict("no policy bundle is active".to_owned()));
+    };
+    let mut seen = std::collections::BTreeSet::new();
+    for grant in tools {
+        if !seen.insert(&grant.action) {
+            return Err(Refusal::invalid(format!("`{}` stands twice", grant.action), "put all its pins in one place"));
+        }
+        if !policy.has_action(&grant.action) {
+            return Err(Refusal::invalid(
+                format!("`{}` is not in the catalogue", grant.action),
+                "name a tool as `<system>.<tool>`; `bailiwick systems show` lists them",
+            ));
+        }
+        for (argument, pin) in &grant.pins {
+            let fits = match pin {
+                Pin::OneOf(values) => (1..=PIN_VALUES_MAX).contains(&values.len()),
+                Pin::Under(folder) => folder.starts_with('/'),
+                Pin::AtMost(_) => true,
+            };
+            if !fits {
+                return Err(Refusal::invalid(
+                    format!("the pin of `{argument}` of `{}` cannot be met or checked", grant.action),
+                    "`one_of` takes 1 to 256 values, `under` an absolute path",
+                ));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,246 @@
+//! Issuing access tokens: short-lived, for one audience, bound to a key, each one in the evidence.
+
+use std::collections::BTreeSet;
+
+use bailiwick_audit_log::event::EventKind;
+use bailiwick_model::{
+    id::{TaskId, TokenId},
+    jwk::Thumbprint,
+    name::{AgentName, Scope, SystemName},
+    operation::ActionClass,
+    principal::{DelegationChain, Principal},
+};
+use bailiwick_oauth::access_token::{AccessTokenClaims, signing_input};
+use bailiwick_ports::{
+    new_id,
+    store::{IssuedToken, Spent, StoreError},
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{broker::Broker, evidence::Draft, refusal::Refusal};
+
+/// The scope that lets a caller ask for decisions over AuthZEN.
+pub const ACCESS_EVALUATE: &str = "access:evaluate";
+
+/// What a token is for: the one `aud`, and the systems that it reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// `<issuer>/mcp/<system>`.
+    System(SystemName),
+    /// `<issuer>/mcp`: all systems of the agent.
+    Aggregate,
+    /// `<issuer>/access/v1`: decisions over AuthZEN.
+    Access,
+}
+
+impl Audience {
+    /// Reads a resource indicator (RFC 8707 §2) of this issuer, byte for byte.
+    pub fn of_resource(issuer: &str, resource: &str) -> Option<Self> {
+        let path = resource.strip_prefix(issuer)?;
+        match path {
+            "/mcp" => Some(Self::Aggregate),
+            "/access/v1" => Some(Self::Access),
+            _ => path.strip_prefix("/mcp/")?.parse().ok().map(Self::System),
+        }
+    }
+
+    /// The resource indicator.
+    pub fn resource(&self, issuer: &str) -> String {
+        match self {
+            Self::System(system) => format!("{issuer}/mcp/{system}"),
+            Self::Aggregate => format!("{issuer}/mcp"),
+            Self::Access => format!("{issuer}/access/v1"),
+        }
+    }
+}
+
+/// A token request whose client is authenticated and whose proof is verified.
+#[derive(Debug, Clone)]
+pub struct TokenAsk {
+    /// The client.
+    pub agent: AgentName,
+    /// The credential that authenticated it.
+    pub credential: Thumbprint,
+    /// What the token is for.
+    pub audience: Audience,
+    /// The scopes asked for; `None` is all that the client may have there.
+    pub scopes: Option<BTreeSet<Scope>>,
+    /// The task to bind it to.
+    pub task: Option<TaskId>,
+    /// The key to bind it to; `None` asks for a bearer token.
+    pub confirmation: Option<Thumbprint>,
+    /// The assertion's and the proof's identifiers.
+    pub spent: Vec<Spent>,
+}
+
+/// An issued token, ready for the response.
+#[derive(Debug)]
+pub struct Issued {
+    /// The compact JWT.
+    pub token: bailiwick_model::secret::Secret<String>,
+    /// Seconds until it ends.
+    pub expires_in_s: u64,
+    /// Its scopes.
+    pub scopes: BTreeSet<Scope>,
+    /// `DPoP` or `Bearer`.
+    pub token_type: &'static str,
+}
+
+/// Why no token was issued, as RFC 6749 §5.2 and its extensions name it.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenRefusal {
+    /// `invalid_client`: unknown, inactive, or its assertion was used before.
+    #[error("{0}")]
+    Client(String),
+    /// `invalid_target` (RFC 8707 §2).
+    #[error("{0}")]
+    Target(String),
+    /// `invalid_scope`.
+    #[error("{0}")]
+    Scope(String),
+    /// `invalid_dpop_proof` (RFC 9449 §5).
+    #[error("{0}")]
+    Proof(String),
+    /// `invalid_request`.
+    #[error("{0}")]
+    Request(String),
+    /// The token cannot be recorded or signed now: 503.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Issues a token, recorded before it leaves.
+pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusal> {
+    let now = broker.now();
+    let agent = broker.agent(&ask.agent).ok_or_else(|| TokenRefusal::Client("client is not registered".to_owned()))?;
+    agent.standing(now).map_err(|inactive| TokenRefusal::Client(format!("client cannot get a token: {inactive}")))?;
+    if broker.settings().environment.is_some_and(|here| here != agent.environment) {
+        return Err(TokenRefusal::Client(format!("client belongs to `{}`, this broker does not", agent.environment)));
+    }
+    if ask.confirmation.is_none() && !agent.bearer_tokens_allowed {
+        return Err(TokenRefusal::Proof("a DPoP proof is required for this client".to_owned()));
+    }
+    let scopes = grant_scopes(broker, &agent, &ask)?;
+    let expires_at = lifetime(broker, &agent, &ask, now)?;
+    let id = new_id!(TokenId, now, broker.entropy());
+    let claims = AccessTokenClaims {
+        issuer: broker.settings().issuer.clone(),
+        chain: DelegationChain::of(Principal::Agent(agent.name.clone())),
+        client_id: agent.name.to_string(),
+        audience: ask.audience.resource(&broker.settings().issuer),
+        id,
+        issued_at: now,
+        expires_at,
+        scopes: scopes.clone(),
+        confirmation: ask.confirmation,
+        task: ask.task,
+        environment: agent.environment,
+    };
+    let signer = broker.token_signer();
+    let input = signing_input(&claims, &signer.current());
+    let signature = signer.sign(input.as_bytes()).map_err(|error| TokenRefusal::Unavailable(error.to_string()))?;
+    let token = bailiwick_oauth::jws::compact(&input, &signature);
+
+    let entry = Draft::event(broker, EventKind::TokenIssued)
+        .field("agent", agent.name.as_str())
+        .field("token", id.to_string())
+        .field("audience", claims.audience.as_str())
+        .field("scope", scopes.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field("grant", "client_credentials")
+        .field("credential", ask.credential.to_string())
+        .field_if("confirmation", ask.confirmation.map(|key| key.to_string()))
+        .field_if("task", ask.task.map(|task| task.to_string()))
+        .field("expires_at", expires_at.to_string())
+        .public(broker);
+    let row = IssuedToken {
+        id,
+        client: agent.name.clone(),
+        task: ask.task,
+        confirmation: ask.confirmation,
+        credential: ask.credential,
+        issued_at: now,
+        expires_at,
+    };
+    match broker.ports.store.issue_token(row, ask.spent, entry).await {
+        Ok(_) => {}
+        Err(StoreError::Replayed) => {
+            return Err(TokenRefusal::Client("the assertion or the proof was used before".to_owned()));
+        }
+        Err(error) => return Err(TokenRefusal::Unavailable(error.to_string())),
+    }
+    let expires_in_s = u64::try_from(expires_at.as_second().saturating_sub(now.as_second())).unwrap_or(0);
+    let token_type = if ask.confirmation.is_some() { "DPoP" } else { "Bearer" };
+    Ok(Issued { token: bailiwick_model::secret::Secret::new(token), expires_in_s, scopes, token_type })
+}
+
+/// Records a refused token request. `why` is one of our own constant phrases.
+pub async fn refused(broker: &Broker, client: Option<&AgentName>, error: &str, why: &str, spent: Vec<Spent>) {
+    let entry = Draft::event(broker, EventKind::TokenRefused)
+        .field_if("agent", client.map(|client| client.to_string()))
+        .field("error", error)
+        .field("why", why)
+        .public(broker);
+    if let Err(error) = broker.ports.store.append(entry, spent).await {
+        tracing::error!(%error, "a refused token request could not be recorded");
+    }
+}
+
+fn lifetime(
+    broker: &Broker,
+    agent: &bailiwick_model::agent::Agent,
+    ask: &TokenAsk,
+    now: Timestamp,
+) -> Result<Timestamp, TokenRefusal> {
+    let ttl = SignedDuration::from_secs(i64::try_from(agent.token_ttl_s).unwrap_or(0));
+    let mut expires_at = (now + ttl).min(agent.expires_at);
+    if let Some(id) = ask.task {
+        let live = broker.live();
+        let task = live.tasks.get(&id).filter(|task| task.is_open(now) && task.agent == agent.name);
+        let Some(task) = task else {
+            return Err(TokenRefusal::Request("the task has ended, or is not this client's".to_owned()));
+        };
+        expires_at = expires_at.min(task.expires_at);
+    }
+    Ok(expires_at)
+}
+
+/// Narrows the scopes asked for to what the client may have at this audience, or refuses.
+fn grant_scopes(
+    broker: &Broker,
+    agent: &bailiwick_model::agent::Agent,
+    ask: &TokenAsk,
+) -> Result<BTreeSet<Scope>, TokenRefusal> {
+    let live = broker.live();
+    let Some(policy) = live.policy.as_deref() else {
+        return Err(TokenRefusal::Target("no policy bundle is active".to_owned()));
+    };
+    let known = |system: &SystemName| {
+        policy.catalogue().system(system).is_some() && (agent.systems.is_empty() || agent.systems.contains(system))
+    };
+    let systems: Vec<SystemName> = match &ask.audience {
+        Audience::System(system) if known(system) => vec![system.clone()],
+        Audience::System(_) => return Err(TokenRefusal::Target("no such resource for this client".to_owned())),
+        Audience::Aggregate => policy.catalogue().systems().map(|s| s.name.clone()).filter(|s| known(s)).collect(),
+        Audience::Access if agent.scopes.iter().any(|scope| scope.as_str() == ACCESS_EVALUATE) => Vec::new(),
+        Audience::Access => return Err(TokenRefusal::Target("no such resource for this client".to_owned())),
+    };
+    let classes: &[ActionClass] = if agent.promoted { &ActionClass::ALL } else { &[ActionClass::Read] };
+    let mut available: BTreeSet<Scope> = systems
+        .iter()
+        .flat_map(|system| classes.iter().map(move |class| format!("{system}:{}", class.as_str())))
+        .filter_map(|scope| scope.parse().ok())
+        .collect();
+    if ask.audience == Audience::Access {
+        available.extend(agent.scopes.iter().filter(|scope| scope.as_str() == ACCESS_EVALUATE).cloned());
+    }
+    let Some(asked) = &ask.scopes else { return Ok(available) };
+    for scope in asked {
+        let system = scope.as_str().split(['.', ':']).next().unwrap_or_default();
+        let of_tool = scope.as_str().parse().is_ok_and(|action| policy.has_action(&action))
+            && systems.iter().any(|known| known.as_str() == system);
+        if !available.contains(scope) && !of_tool {
+            return Err(TokenRefusal::Scope(format!("scope `{scope}` is not available to this client here")));
+        }
+    }
+    Ok(asked.clone())
+}
