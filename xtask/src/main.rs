@@ -1,2 +1,58 @@
-//! Placeholder.
-fn main() {}
+//! The project's own tasks: `cargo xtask tidy`, `ci`, `e2e`, `soak`, `tools`.
+//!
+//! Builds nothing of the product itself: it runs cargo and reads its answers.
+//! It must not depend on any crate of ours, so that a broken tree can be checked.
+
+mod ci;
+mod outcome;
+mod say;
+mod step;
+mod tidy;
+mod tools;
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+use outcome::Failure;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  tidy     check the budgets of STYLE.md, the crate map, paths, links and docs
+  ci       install what the tests need, then check, build and test everything
+  e2e      build the release binary and run the end-to-end tests
+  soak     the long form of the tests: more property cases, end to end ten times
+  tools    install the pinned tools of the end-to-end tests into `target/ci-tools`
+";
+
+fn main() -> ExitCode {
+    let task = env::args().nth(1);
+    let answer = match task.as_deref() {
+        Some("tidy") => root().and_then(|root| tidy::run(&root)),
+        Some("ci") => root().and_then(|root| ci::everything(&root)),
+        Some("e2e") => root().and_then(|root| ci::end_to_end(&root)),
+        Some("soak") => root().and_then(|root| ci::soak(&root)),
+        Some("tools") => root().and_then(|root| tools::install_servers(&root)),
+        Some("help" | "--help" | "-h") => {
+            say::out(USAGE.trim_end());
+            Ok(())
+        }
+        Some(other) => Err(Failure::new(format!("there is no task `{other}`\n\n{USAGE}"))),
+        None => Err(Failure::new(USAGE)),
+    };
+    match answer {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Told) => ExitCode::FAILURE,
+        Err(Failure::Why(why)) => {
+            say::err(format_args!("error: {}", why.trim_end()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root: the parent of this package's folder.
+fn root() -> Result<PathBuf, Failure> {
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    manifest
+        .and_then(|folder| folder.parent().map(PathBuf::from))
+        .ok_or_else(|| Failure::new("run this as `cargo xtask`"))
+}

@@ -1,0 +1,67 @@
+//! What no tracked file may hold: the paths of somebody's machine, and the hosts of a package registry.
+
+use super::{Finding, TextFile};
+
+/// Files made by tools, or that name what they forbid.
+const EXEMPT: &[&str] = &["Cargo.lock", "xtask/src/tidy/text.rs", "LICENSE"];
+/// Folders in which people's own files lie, as they start an absolute path.
+const MACHINE_FOLDERS: &[&str] = &["/home/", "/root/", "/work/", "/Users/"];
+/// Hosts that serve packages: configuration of a machine, never of this repository.
+const REGISTRY_HOSTS: &[&str] = &[
+    "artifactory",
+    "index.crates.io",
+    "static.crates.io",
+    "registry.npmjs.org",
+    "files.pythonhosted.org",
+    "pypi.org/simple",
+    "deb.debian.org",
+];
+
+/// Looks through one file.
+pub(super) fn check(file: &TextFile) -> Vec<Finding> {
+    if EXEMPT.contains(&file.path.as_str()) {
+        return Vec::new();
+    }
+    let numbered = file.text.lines().enumerate().map(|(index, line)| (index + 1, line));
+    numbered.filter_map(|(number, line)| Some(Finding::error(&file.path, number, complaint(line)?))).collect()
+}
+
+fn complaint(line: &str) -> Option<String> {
+    if let Some(folder) = MACHINE_FOLDERS.iter().find(|folder| starts_a_path(line, folder)) {
+        return Some(format!("`{folder}…` is a path of one machine; use a relative one"));
+    }
+    let lower = line.to_lowercase();
+    let host = REGISTRY_HOSTS.iter().find(|host| lower.contains(**host))?;
+    Some(format!("`{host}` is a registry's host; that belongs into the machine's configuration"))
+}
+
+/// Whether `folder` stands in `line` as the start of an absolute path with something after it.
+fn starts_a_path(line: &str, folder: &str) -> bool {
+    line.match_indices(folder).any(|(at, _)| {
+        let before = line.get(..at).and_then(|text| text.chars().next_back());
+        let after = line.get(at + folder.len()..).and_then(|text| text.chars().next());
+        let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        !before.is_some_and(|c| goes_on(c) || matches!(c, '/' | '*' | '}' | ')')) && after.is_some_and(goes_on)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_machines_are_found_and_others_are_not() {
+        for bad in ["see /home/jane/x", "\"/root/.ssh\"", "cd /work/main", "/Users/joe"] {
+            assert!(complaint(bad).is_some(), "{bad}");
+        }
+        for good in ["https://example.com/work/x", "target/work/x", "the /home/ folder", "at work", "a/root/b"] {
+            assert!(complaint(good).is_none(), "{good}");
+        }
+    }
+
+    #[test]
+    fn registry_hosts_are_found_and_names_of_registries_are_not() {
+        assert!(complaint("url = \"https://index.crates.io/\"").is_some());
+        assert!(complaint("it is on crates.io, PyPI and npm").is_none());
+    }
+}

@@ -1,0 +1,121 @@
+//! Installs the tools named in `pins.toml` under `target/`, each once per version.
+//!
+//! Never touches anything outside `target/`, except for Debian's `python3-venv`
+//! where Python came without it and this runs as root.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::{
+    outcome::Failure,
+    say,
+    step::{cargo, command, read, show, works},
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pins {
+    cargo: BTreeMap<String, String>,
+    node: Packages,
+    python: BTreeMap<String, Packages>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Packages {
+    packages: Vec<String>,
+}
+
+fn pins(root: &Path) -> Result<Pins, Failure> {
+    let text = fs::read_to_string(root.join("xtask/pins.toml"))?;
+    toml::from_str(&text).map_err(|error| Failure::new(format!("xtask/pins.toml: {error}")))
+}
+
+/// Where the MCP servers and clients of the end-to-end tests live.
+pub(crate) fn servers(root: &Path) -> PathBuf {
+    root.join("target/ci-tools")
+}
+
+/// The path of one cargo tool at its pinned version, installing it if need be.
+pub(crate) fn cargo_tool(root: &Path, name: &str) -> Result<PathBuf, Failure> {
+    let pins = pins(root)?;
+    let version = pins.cargo.get(name).ok_or_else(|| Failure::new(format!("`{name}` is not in xtask/pins.toml")))?;
+    let folder = root.join("target/tools");
+    let program = folder.join("bin").join(name);
+    let told = read(&mut command(root, &program, &["--version"])).unwrap_or_default();
+    if told.split_whitespace().any(|word| word == version) {
+        return Ok(program);
+    }
+    say::err(format_args!("installing {name} {version}"));
+    let place = folder.to_string_lossy().into_owned();
+    // These run for seconds and compile for minutes: optimise for the latter.
+    let quick = [("OPT_LEVEL", "1"), ("LTO", "off"), ("CODEGEN_UNITS", "16")]
+        .map(|(k, v)| (format!("CARGO_PROFILE_RELEASE_{k}"), v));
+    show(
+        cargo(root, &["install", "--locked", "--quiet", "--force", name, "--version", version, "--root", &place])
+            .envs(quick)
+            // A folder of its own, so that the workspace's artefacts stay as they are.
+            .env("CARGO_TARGET_DIR", folder.join("build"))
+            .current_dir(env::temp_dir()),
+    )?;
+    fs::remove_dir_all(folder.join("build"))?;
+    Ok(program)
+}
+
+/// Installs the MCP servers and clients that the end-to-end tests run.
+pub(crate) fn install_servers(root: &Path) -> Result<(), Failure> {
+    let pins = pins(root)?;
+    let folder = servers(root);
+    let node = folder.join("node");
+    if !installed(&node, &pins.node) {
+        node_packages(root, &node, &pins.node)?;
+        mark(&node, &pins.node)?;
+    }
+    for (name, packages) in &pins.python {
+        let place = folder.join(format!("python-{name}"));
+        if !installed(&place, packages) {
+            python_packages(root, &place, packages)?;
+            mark(&place, packages)?;
+        }
+    }
+    say::err(format_args!("the end-to-end tests' servers and clients are in {}", folder.display()));
+    Ok(())
+}
+
+fn node_packages(root: &Path, place: &Path, wanted: &Packages) -> Result<(), Failure> {
+    if !works(&mut command(root, "npm", &["--version"])) {
+        return Err(Failure::new("npm is missing\nhint: install Node.js 20 or newer, which brings it"));
+    }
+    fs::create_dir_all(place)?;
+    let mut install =
+        command(root, "npm", &["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"]);
+    show(install.arg(place).args(&wanted.packages))
+}
+
+fn python_packages(root: &Path, place: &Path, wanted: &Packages) -> Result<(), Failure> {
+    if place.exists() {
+        fs::remove_dir_all(place)?;
+    }
+    let make = || show(command(root, "python3", &["-m", "venv"]).arg(place));
+    if make().is_err() {
+        say::err("python3 cannot make an environment: installing Debian's python3-venv");
+        show(&mut command(root, "apt-get", &["install", "--yes", "--no-install-recommends", "python3-venv"]))?;
+        make()?;
+    }
+    let pip = place.join("bin/pip");
+    show(command(root, pip, &["install", "--quiet", "--disable-pip-version-check"]).args(&wanted.packages))
+}
+
+/// Whether the mark left after the last install names exactly what is wanted.
+fn installed(place: &Path, wanted: &Packages) -> bool {
+    fs::read_to_string(place.join("installed")).is_ok_and(|mark| mark == wanted.packages.join("\n"))
+}
+
+fn mark(place: &Path, wanted: &Packages) -> Result<(), Failure> {
+    Ok(fs::write(place.join("installed"), wanted.packages.join("\n"))?)
+}
