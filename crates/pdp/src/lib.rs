@@ -6,13 +6,22 @@
 //! two stages, policy and authority, both of which must allow, and every doubt
 //! denies. `docs/decisions.md` tells the rules, `scenarios/*.toml` shows them.
 
+pub mod catalogue;
+pub mod definition;
 pub mod finding;
+pub mod json_schema;
+pub mod mapping;
+pub mod normalise;
 pub mod scenario;
+pub mod schema;
 pub mod snapshot;
+mod strict_toml;
 pub mod visibility;
 
 pub use self::{
+    catalogue::Catalogue,
     finding::{Finding, Severity},
+    mapping::Call,
     snapshot::Snapshot,
     visibility::{Listing, Visibility},
 };

@@ -1,0 +1,255 @@
+//! The systems behind the broker and their tools, as the bundle declares and
+//! pins them. Parsed strictly; everything here is valid once it exists. Holds
+//! no policy and decides nothing.
+
+mod check;
+mod pattern;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick_model::{
+    agent::Environment,
+    bundle::BundleFiles,
+    digest::Digest,
+    name::{ActionName, DataDomain, Fact, Scope, SecretName, SystemName, ToolName},
+    operation::{ActionClass, ActionTag},
+};
+use serde_json::Value;
+
+pub use self::pattern::{ArgumentPath, FieldPath, FieldStep};
+use crate::{finding::Finding, json_schema::RecordType, normalise::Normaliser};
+
+/// Seconds a call may take unless its system says otherwise: longer than most
+/// tools need, shorter than most clients wait.
+pub const CALL_TIMEOUT_S: u64 = 60;
+/// Seconds between two checks of a system's definitions unless it says otherwise.
+pub const VERIFY_EVERY_S: u64 = 30;
+/// Seconds a call may take at most.
+pub const CALL_TIMEOUT_S_MAX: u64 = 3_600;
+/// Seconds between two checks at most: what is older than twice this denies.
+pub const VERIFY_EVERY_S_MAX: u64 = 3_600;
+/// Tools of one system.
+pub const TOOLS_PER_SYSTEM_MAX: usize = 2_048;
+
+/// All systems of a bundle.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    systems: BTreeMap<SystemName, System>,
+}
+
+/// One system behind the broker.
+#[derive(Debug, Clone)]
+pub struct System {
+    /// Its name, the first part of its actions.
+    pub name: SystemName,
+    /// For people.
+    pub title: String,
+    /// The Cedar namespace of its records: the UpperCamel form of its name.
+    pub namespace: String,
+    /// Where it runs.
+    pub environment: Environment,
+    /// How much harm it can do.
+    pub risk: Risk,
+    /// The domains of data that it, its tools and its records belong to.
+    pub domains: BTreeSet<DataDomain>,
+    /// The least that its users need; a role that holds more is an over-grant.
+    pub minimum: BTreeSet<Scope>,
+    /// How it is reached.
+    pub upstream: Upstream,
+    /// Seconds one call may take.
+    pub call_timeout_s: u64,
+    /// Seconds between two checks of its definitions; a check older than twice this denies.
+    pub verify_every_s: u64,
+    /// All tools whose definitions are pinned.
+    pub tools: BTreeMap<ToolName, Tool>,
+    /// What else the system said about itself when it was pinned.
+    pub pinned: Pinned,
+}
+
+/// How much harm a system can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// Little.
+    Low,
+    /// Much; the risk of whatever does not say.
+    High,
+}
+
+impl Risk {
+    /// As written in catalogue and policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::High => "high",
+        }
+    }
+}
+
+/// How an upstream is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    /// A child process that speaks MCP on its standard streams.
+    Stdio {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// Its whole environment, besides `secret_env`.
+        env: BTreeMap<String, String>,
+        /// Environment variables whose values come from the vault.
+        secret_env: BTreeMap<String, SecretName>,
+        /// Whether one child serves all principals.
+        shared: bool,
+    },
+    /// An MCP server over Streamable HTTP.
+    Http {
+        /// Its endpoint: `https`, or `http` on this machine.
+        url: url::Url,
+        /// The credential that is injected into every call.
+        credential: Option<InjectedCredential>,
+    },
+}
+
+/// An HTTP header whose value comes from the vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InjectedCredential {
+    /// The header, in lower case.
+    pub header: String,
+    /// What stands before the secret, such as `Bearer `.
+    pub prefix: String,
+    /// Where the secret lies.
+    pub secret: SecretName,
+}
+
+/// What a system said about itself besides its tools, pinned with them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pinned {
+    /// The protocol revision that was negotiated.
+    pub protocol_version: String,
+    /// `serverInfo`.
+    pub server_info: Value,
+    /// `instructions`.
+    pub instructions: Option<String>,
+    /// Whole prompt objects by their name.
+    pub prompts: BTreeMap<String, PinnedPrompt>,
+}
+
+/// A pinned prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PinnedPrompt {
+    /// The whole prompt object.
+    pub definition: Value,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// One tool, pinned and (usually) classified.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    /// Its name as its upstream gives it.
+    pub name: ToolName,
+    /// The Cedar action of calling it.
+    pub action: ActionName,
+    /// Its class; `write` if nobody classified it.
+    pub class: ActionClass,
+    /// Its tags; all of them if nobody classified it.
+    pub tags: BTreeSet<ActionTag>,
+    /// Whether the catalogue has an entry for it.
+    pub classified: bool,
+    /// The whole pinned definition.
+    pub definition: Value,
+    /// The digest of the definition.
+    pub digest: Digest,
+    /// The typed input, as policy sees it.
+    pub input: RecordType,
+    /// Arguments that policy cannot see, as dotted paths: `edits`, `filter.*`.
+    pub opaque: Vec<String>,
+    /// The records that a call names; `None`: the tool itself.
+    pub records: Option<RecordMapping>,
+    /// Per argument, how it is brought to one spelling.
+    pub normalise: BTreeMap<ArgumentPath, Normaliser>,
+    /// What a call touches.
+    pub effect: EffectMapping,
+    /// Facts that restrict, settled with the intent.
+    pub facts_touched: Vec<Fact>,
+    /// Facts that rules wait for, settled with a successful outcome.
+    pub facts_completed: Vec<Fact>,
+    /// Per field class, the fields of the result that belong to it.
+    pub field_classes: BTreeMap<String, Vec<FieldPath>>,
+}
+
+/// How the arguments of a call name records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordMapping {
+    /// The record type within the system's namespace.
+    pub type_name: String,
+    /// The argument that is an array with one operation per element.
+    pub each: Option<String>,
+    /// The arguments that name the record; several name several records.
+    pub ids: Vec<ArgumentPath>,
+    /// Attributes of the record by name, and the argument that gives each.
+    pub attributes: BTreeMap<String, ArgumentPath>,
+}
+
+/// How the effect of a call is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectMapping {
+    /// How many records it touches.
+    pub records: RecordCount,
+    /// Whether the upstream can undo it.
+    pub reversible: bool,
+}
+
+impl EffectMapping {
+    /// Nobody knows: the worst.
+    pub const UNKNOWN: Self = Self { records: RecordCount::Unknown, reversible: false };
+}
+
+/// How many records a call touches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordCount {
+    /// Nobody knows: the largest number.
+    Unknown,
+    /// Always so many.
+    Exactly(i64),
+    /// As many as the array argument has elements: `len:ids`.
+    Length(ArgumentPath),
+    /// As many as the integer argument says: `input:limit`.
+    Input(ArgumentPath),
+}
+
+impl Catalogue {
+    /// Reads `systems/*.toml` and `systems/*.tools.json` of a bundle. The
+    /// catalogue holds what could be read; an error among the findings means
+    /// that it must not be used.
+    pub fn read(files: &BundleFiles) -> (Self, Vec<Finding>) {
+        check::read(files)
+    }
+
+    /// All systems in name order.
+    pub fn systems(&self) -> impl Iterator<Item = &System> {
+        self.systems.values()
+    }
+
+    /// One system.
+    pub fn system(&self, name: &SystemName) -> Option<&System> {
+        self.systems.get(name)
+    }
+
+    /// One tool.
+    pub fn tool(&self, system: &SystemName, tool: &ToolName) -> Option<&Tool> {
+        self.systems.get(system)?.tools.get(tool)
+    }
+
+    /// All facts that some tool declares.
+    pub fn facts(&self) -> BTreeSet<Fact> {
+        let tools = self.systems().flat_map(|system| system.tools.values());
+        tools.flat_map(|tool| tool.facts_touched.iter().chain(&tool.facts_completed)).cloned().collect()
+    }
+
+    /// All data domains that some system declares.
+    pub fn domains(&self) -> BTreeSet<DataDomain> {
+        self.systems().flat_map(|system| system.domains.iter().cloned()).collect()
+    }
+}
