@@ -17,6 +17,8 @@ pub enum EventKind {
     Outcome,
     /// A call was denied.
     Denial,
+    /// A decision was asked for without a call (AuthZEN, `bailiwick check`).
+    Evaluated,
     /// A filtered list was given.
     Listed,
     /// An access token was issued.
@@ -41,6 +43,70 @@ pub enum EventKind {
     Replica,
     /// An agent knocked at an operator's door, or something else to look at.
     Alert,
+}
+
+impl EventKind {
+    /// All kinds, in the order in which they were frozen.
+    pub const ALL: [Self; 16] = [
+        Self::Intent,
+        Self::Outcome,
+        Self::Denial,
+        Self::Evaluated,
+        Self::Listed,
+        Self::TokenIssued,
+        Self::TokenRefused,
+        Self::AgentChanged,
+        Self::TaskChanged,
+        Self::BundleActivated,
+        Self::SafeModeChanged,
+        Self::DefinitionChanged,
+        Self::SecretChanged,
+        Self::SealedOpened,
+        Self::Replica,
+        Self::Alert,
+    ];
+
+    /// The text inside the leaf. Frozen: a leaf with another text is not a leaf.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Intent => "intent",
+            Self::Outcome => "outcome",
+            Self::Denial => "denial",
+            Self::Evaluated => "evaluated",
+            Self::Listed => "listed",
+            Self::TokenIssued => "token_issued",
+            Self::TokenRefused => "token_refused",
+            Self::AgentChanged => "agent_changed",
+            Self::TaskChanged => "task_changed",
+            Self::BundleActivated => "bundle_activated",
+            Self::SafeModeChanged => "safe_mode_changed",
+            Self::DefinitionChanged => "definition_changed",
+            Self::SecretChanged => "secret_changed",
+            Self::SealedOpened => "sealed_opened",
+            Self::Replica => "replica",
+            Self::Alert => "alert",
+        }
+    }
+}
+
+impl std::fmt::Display for EventKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that is no kind of event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a kind of audit event")]
+pub struct UnknownKind(String);
+
+impl std::str::FromStr for EventKind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        let known = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        known.ok_or_else(|| UnknownKind(text.chars().take(80).collect()))
+    }
 }
 
 /// A public value inside a leaf.
