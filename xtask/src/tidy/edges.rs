@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::Path,
 };
 
@@ -138,7 +139,23 @@ pub(super) fn check(root: &Path) -> Result<Vec<Finding>, Failure> {
     let graph = Graph::new(&metadata);
     let members: BTreeSet<&str> = metadata.workspace_members.iter().map(String::as_str).collect();
     let packages = metadata.packages.iter().filter(|package| members.contains(package.id.as_str()));
-    Ok(packages.flat_map(|package| check_package(package, &graph)).collect())
+    let mut findings: Vec<Finding> = packages.flat_map(|package| check_package(package, &graph)).collect();
+    findings.extend(purity(root));
+    Ok(findings)
+}
+
+/// The pure rooms share one `clippy.toml`, which forbids clocks, chance, files, sockets and environment.
+fn purity(root: &Path) -> Vec<Finding> {
+    let words = |name: &str| fs::read_to_string(root.join("crates").join(name).join("clippy.toml")).unwrap_or_default();
+    let expected = words("model");
+    let differs = |room: &&Room| room.pure && (expected.is_empty() || words(room.name) != expected);
+    let wrong = ROOMS.iter().filter(differs);
+    wrong
+        .map(|room| {
+            let path = format!("crates/{}/clippy.toml", room.name);
+            Finding::error(&path, 0, "a pure crate has the same `clippy.toml` as crates/model")
+        })
+        .collect()
 }
 
 fn check_package(package: &Package, graph: &Graph<'_>) -> Vec<Finding> {
