@@ -1,1 +1,45 @@
-//! Placeholder.
+//! OAuth as pure functions: protocol messages, the key policy, signed tokens
+//! and their verification.
+//!
+//! Bytes, keys and `now` come in; values and errors go out. Nothing here knows
+//! a clock, chance, a file or a socket, and nothing here holds a private key:
+//! [`jws::SigningInput`] is made here and signed elsewhere.
+//!
+//! A token is an [`jws::UnverifiedToken`] until a [`verifying_key::VerifyingKey`]
+//! of known algorithm has verified it; only then do its claims become typed
+//! values. The algorithm comes from the key's registration and never from the
+//! token.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`json`], [`claims`], [`pem`] | strict parsers |
+//! | [`key_policy`], [`key_material`], [`verifying_key`] | which keys are fit, and verifying with them |
+//! | [`jws`] | the compact serialisation (RFC 7515) under RFC 8725 |
+//! | [`client_assertion`] | `private_key_jwt` (RFC 7523) |
+//! | [`dpop`], [`dpop_nonce`] | proof of possession (RFC 9449) |
+//! | [`access_token`], [`presented`] | access tokens (RFC 9068) and how they are presented |
+//! | [`token_request`], [`token_response`], [`error`] | the token endpoint |
+//! | [`challenge`], [`metadata`] | `WWW-Authenticate` and discovery |
+//! | [`one_time`] | identifiers that may be used once |
+
+pub mod access_token;
+pub mod challenge;
+pub mod claims;
+pub mod client_assertion;
+pub mod dpop;
+pub mod dpop_nonce;
+pub mod error;
+pub mod json;
+pub mod jws;
+pub mod key_material;
+pub mod key_policy;
+pub mod metadata;
+pub mod one_time;
+pub mod pem;
+pub mod presented;
+pub mod token_request;
+pub mod token_response;
+pub mod verifying_key;
+
+#[cfg(test)]
+mod test_keys;

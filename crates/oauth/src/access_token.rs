@@ -1,0 +1,280 @@
+//! Access tokens (RFC 9068): their claims, making them, verifying them.
+//!
+//! `sub` is the initiating principal, `act` the current actor with the earlier
+//! ones nested inside (RFC 8693 §4.1). We are stricter than that standard:
+//! every principal of the chain is decided on.
+
+use std::collections::BTreeSet;
+
+use bailiwick_model::{
+    agent::Environment,
+    id::{TaskId, TokenId},
+    jwk::{PublicKey, Thumbprint},
+    limits::CHAIN_DEPTH_MAX,
+    name::{AgentName, Scope},
+    principal::{DelegationChain, Principal},
+};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    claims::{CLOCK_SKEW_S, ClaimError, Claims, later},
+    jws::{JwsError, SigningInput, TokenType, UnverifiedToken},
+    presented::Scheme,
+    verifying_key::KeySet,
+};
+
+/// Every claim that we write. A token with another one is refused: a claim
+/// that narrows must not be lost on a replica that does not know it yet.
+const CLAIM_NAMES: [&str; 12] =
+    ["iss", "sub", "client_id", "aud", "exp", "iat", "jti", "scope", "cnf", "act", "bailiwick_task", "bailiwick_env"];
+
+/// Why an access token is refused. On the wire it is `invalid_token`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccessTokenError {
+    /// The token itself.
+    #[error("access token: {0}")]
+    Token(#[from] JwsError),
+    /// A claim is missing or unfit.
+    #[error("access token: {0}")]
+    Claim(#[from] ClaimError),
+    /// Nobody publishes a key of that name.
+    #[error("access token: its key is not one of ours")]
+    UnknownKey,
+    /// A claim that is not one of ours.
+    #[error("access token: it has a claim that is not known here")]
+    UnknownClaim,
+    /// Another issuer.
+    #[error("access token: it was not issued here")]
+    Issuer,
+    /// Another audience.
+    #[error("access token: it is for another resource\nhint: ask for a token with `resource={expected}`")]
+    Audience {
+        /// The resource that was called.
+        expected: String,
+    },
+    /// Another environment.
+    #[error("access token: it is for another environment")]
+    Environment,
+    /// It is over.
+    #[error("access token: it has expired\nhint: ask for a new one")]
+    Expired,
+    /// It comes from the future.
+    #[error("access token: `iat` does not fit our clock")]
+    Clock,
+    /// Bound to a key, but presented without that key's proof.
+    #[error("access token: it is bound to a key\nhint: present it as `DPoP` with a proof by that key")]
+    ProofRequired,
+    /// The proof is of another key.
+    #[error("access token: the proof is of another key")]
+    OtherKey,
+    /// Bound to no key, but presented with a proof.
+    #[error("access token: it is bound to no key\nhint: present it as `Bearer`")]
+    NotBound,
+}
+
+/// What an access token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessTokenClaims {
+    /// Who issued it.
+    pub issuer: String,
+    /// The one resource that it is for.
+    pub audience: String,
+    /// On whose authority: `sub` first, the current actor last.
+    pub chain: DelegationChain,
+    /// The client that asked for it.
+    pub client: AgentName,
+    /// Its id.
+    pub id: TokenId,
+    /// What it may be used for at most.
+    pub scopes: BTreeSet<Scope>,
+    /// When it was issued, to the second.
+    pub issued_at: Timestamp,
+    /// When it ends, to the second.
+    pub expires_at: Timestamp,
+    /// The key that it is bound to; `None` is a bearer token.
+    pub confirmation: Option<Thumbprint>,
+    /// The task that it is bound to.
+    pub task: Option<TaskId>,
+    /// Where its agent runs.
+    pub environment: Environment,
+}
+
+/// What an access token is checked against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessTokenExpectation<'a> {
+    /// Our issuer, byte for byte.
+    pub issuer: &'a str,
+    /// The resource that was called, byte for byte.
+    pub audience: &'a str,
+    /// The environment that is served, where it is only one.
+    pub environment: Option<Environment>,
+}
+
+impl AccessTokenClaims {
+    /// What the owner of `key` has to sign.
+    pub fn signing_input(&self, key: &PublicKey) -> SigningInput {
+        SigningInput::new(TokenType::AccessToken, key, &self.to_json())
+    }
+
+    /// The claims as JSON.
+    fn to_json(&self) -> String {
+        let mut claims = Map::new();
+        let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+        set("iss", self.issuer.as_str().into());
+        set("sub", principal_text(self.chain.initiating()).into());
+        set("client_id", self.client.as_str().into());
+        set("aud", self.audience.as_str().into());
+        set("exp", self.expires_at.as_second().into());
+        set("iat", self.issued_at.as_second().into());
+        set("jti", self.id.to_string().into());
+        set("bailiwick_env", self.environment.as_str().into());
+        if !self.scopes.is_empty() {
+            let scopes: Vec<&str> = self.scopes.iter().map(Scope::as_str).collect();
+            set("scope", scopes.join(" ").into());
+        }
+        if let Some(thumbprint) = self.confirmation {
+            set("cnf", json!({ "jkt": thumbprint.to_string() }));
+        }
+        if let Some(task) = self.task {
+            set("bailiwick_task", task.to_string().into());
+        }
+        let actors = self.chain.principals().iter().skip(1);
+        if let Some(act) = actors.fold(None, |inner: Option<Value>, actor| {
+            let mut act = json!({ "sub": principal_text(actor) });
+            if let (Some(act), Some(inner)) = (act.as_object_mut(), inner) {
+                act.insert("act".to_owned(), inner);
+            }
+            Some(act)
+        }) {
+            set("act", act);
+        }
+        Value::Object(claims).to_string()
+    }
+
+    /// Reads claims that were verified.
+    fn read(claims: &Claims) -> Result<Self, AccessTokenError> {
+        if claims.names().any(|name| !CLAIM_NAMES.contains(&name)) {
+            return Err(AccessTokenError::UnknownClaim);
+        }
+        let client: AgentName = claims.parsed("client_id", "a client's id")?;
+        let chain = read_chain(claims)?;
+        if *chain.current() != Principal::Agent(client.clone()) {
+            return Err(ClaimError::Unfit { name: "client_id", expected: "the current actor" }.into());
+        }
+        Ok(Self {
+            issuer: claims.text("iss")?.to_owned(),
+            audience: claims.text("aud")?.to_owned(),
+            chain,
+            client,
+            id: claims.parsed("jti", "a token id")?,
+            scopes: read_scopes(claims)?,
+            issued_at: claims.time("iat")?,
+            expires_at: claims.time("exp")?,
+            confirmation: read_confirmation(claims)?,
+            task: claims.optional_parsed("bailiwick_task", "a task id")?,
+            environment: claims.parsed("bailiwick_env", "an environment")?,
+        })
+    }
+
+    /// Checks that the token is presented as it was bound: a bound one with a
+    /// proof by its key, an unbound one without any (RFC 9449 §7.1 and §7.2).
+    pub fn check_possession(&self, scheme: Scheme, proof_key: Option<Thumbprint>) -> Result<(), AccessTokenError> {
+        match (self.confirmation, scheme, proof_key) {
+            (Some(bound), Scheme::Dpop, Some(proved)) if bound == proved => Ok(()),
+            (Some(_), Scheme::Dpop, Some(_)) => Err(AccessTokenError::OtherKey),
+            (Some(_), Scheme::Bearer, _) | (Some(_), Scheme::Dpop, None) => Err(AccessTokenError::ProofRequired),
+            (None, Scheme::Bearer, None) => Ok(()),
+            (None, Scheme::Dpop, _) | (None, Scheme::Bearer, Some(_)) => Err(AccessTokenError::NotBound),
+        }
+    }
+}
+
+/// Verifies an access token against our published keys. How it was presented is still to be checked.
+pub fn verify(
+    token: &str,
+    keys: &KeySet,
+    expected: &AccessTokenExpectation<'_>,
+    now: Timestamp,
+) -> Result<AccessTokenClaims, AccessTokenError> {
+    let unverified = UnverifiedToken::parse(token, TokenType::AccessToken)?;
+    let key = unverified.kid().and_then(|kid| keys.named(kid)).ok_or(AccessTokenError::UnknownKey)?;
+    let claims = AccessTokenClaims::read(unverified.verify(key)?.claims())?;
+    if claims.issuer != expected.issuer {
+        return Err(AccessTokenError::Issuer);
+    }
+    if claims.audience != expected.audience {
+        return Err(AccessTokenError::Audience { expected: expected.audience.to_owned() });
+    }
+    if expected.environment.is_some_and(|environment| environment != claims.environment) {
+        return Err(AccessTokenError::Environment);
+    }
+    // We issued it ourselves, so its end needs no allowance for another's clock.
+    if claims.expires_at <= now {
+        return Err(AccessTokenError::Expired);
+    }
+    if claims.issued_at > later(now, CLOCK_SKEW_S) || claims.issued_at >= claims.expires_at {
+        return Err(AccessTokenError::Clock);
+    }
+    Ok(claims)
+}
+
+/// An agent by its bare name, anybody else as `user:…`, `workload:…`, `operator:…`.
+fn principal_text(principal: &Principal) -> String {
+    match principal {
+        Principal::Agent(name) => name.to_string(),
+        Principal::User(_) | Principal::Workload(_) | Principal::Operator(_) => principal.to_string(),
+    }
+}
+
+fn read_principal(text: &str) -> Option<Principal> {
+    match text.split_once(':') {
+        None => text.parse().ok().map(Principal::Agent),
+        Some(("user", id)) => id.parse().ok().map(Principal::User),
+        Some(("workload", name)) => name.parse().ok().map(Principal::Workload),
+        Some(("operator", name)) => name.parse().ok().map(Principal::Operator),
+        Some(_) => None,
+    }
+}
+
+/// `sub` first, then the actors from the innermost to the outermost.
+fn read_chain(claims: &Claims) -> Result<DelegationChain, ClaimError> {
+    const ACT: ClaimError = ClaimError::Unfit { name: "act", expected: "a chain of actors" };
+    let unfit = ClaimError::Unfit { name: "sub", expected: "a principal" };
+    let initiating = read_principal(claims.text("sub")?).ok_or(unfit)?;
+    let mut actors = Vec::new();
+    let mut next = claims.value("act");
+    while let Some(act) = next {
+        let act = act.as_object().ok_or(ACT)?;
+        if actors.len() >= CHAIN_DEPTH_MAX || act.keys().any(|name| name != "sub" && name != "act") {
+            return Err(ACT);
+        }
+        actors.push(act.get("sub").and_then(Value::as_str).and_then(read_principal).ok_or(ACT)?);
+        next = act.get("act");
+    }
+    actors.push(initiating);
+    actors.reverse();
+    DelegationChain::new(actors).map_err(|_| ACT)
+}
+
+fn read_scopes(claims: &Claims) -> Result<BTreeSet<Scope>, ClaimError> {
+    const UNFIT: ClaimError = ClaimError::Unfit { name: "scope", expected: "scopes separated by single spaces" };
+    claims
+        .optional_text("scope")?
+        .map_or(Ok(BTreeSet::new()), |text| text.split(' ').map(|scope| scope.parse().map_err(|_| UNFIT)).collect())
+}
+
+fn read_confirmation(claims: &Claims) -> Result<Option<Thumbprint>, ClaimError> {
+    const UNFIT: ClaimError = ClaimError::Unfit { name: "cnf", expected: "a key's thumbprint" };
+    let Some(confirmation) = claims.value("cnf") else { return Ok(None) };
+    match confirmation.as_object() {
+        Some(members) if members.len() == 1 => {
+            let thumbprint = members.get("jkt").and_then(Value::as_str).and_then(|text| text.parse().ok());
+            thumbprint.map(Some).ok_or(UNFIT)
+        }
+        _ => Err(UNFIT),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Discovery documents: the authorization server's (RFC 8414) and a protected
+//! resource's (RFC 9728). They advertise what exists and nothing else.
+
+use std::collections::BTreeSet;
+
+use bailiwick_model::name::Scope;
+use serde::Serialize;
+
+use crate::presented::Scheme;
+
+/// The signature algorithms that we verify, as the JOSE registry spells them.
+pub const SIGNING_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "Ed25519", "PS256"];
+/// Path of the token endpoint below the issuer.
+pub const TOKEN_PATH: &str = "/oauth/token";
+/// Path of the key set below the issuer.
+pub const JWKS_PATH: &str = "/oauth/jwks";
+/// Well-known path of the authorization server's document.
+pub const AUTHORIZATION_SERVER_PATH: &str = "/.well-known/oauth-authorization-server";
+/// Well-known path of a protected resource's document; the resource's own path follows.
+pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource";
+
+/// The authorization server's document (RFC 8414 §2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AuthorizationServerMetadata {
+    /// The issuer, byte for byte as in every token.
+    pub issuer: String,
+    /// Where tokens are asked for.
+    pub token_endpoint: String,
+    /// Where our public keys lie.
+    pub jwks_uri: String,
+    /// What may be asked for.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub scopes_supported: BTreeSet<Scope>,
+    /// Required by RFC 8414 and empty: there is no authorization endpoint. (Its
+    /// §3.2 would have empty members left out, but §2 requires this one, and
+    /// clients refuse a document without it.)
+    pub response_types_supported: [&'static str; 0],
+    /// The grants.
+    pub grant_types_supported: [&'static str; 1],
+    /// How clients authenticate.
+    pub token_endpoint_auth_methods_supported: [&'static str; 1],
+    /// What their assertions may be signed with.
+    pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    /// What proofs may be signed with (RFC 9449 §5.1).
+    pub dpop_signing_alg_values_supported: [&'static str; 4],
+    /// `S256`. No grant uses a code yet, so nothing can be challenged; but MCP
+    /// clients refuse an authorization server whose document lacks this member,
+    /// even for grants without a code, and `plain` will never be admitted.
+    pub code_challenge_methods_supported: [&'static str; 1],
+    /// The protected resources that tokens are issued for (RFC 9728 §4).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub protected_resources: Vec<String>,
+    /// Where a developer reads on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_documentation: Option<String>,
+}
+
+impl AuthorizationServerMetadata {
+    /// The document of the server with this issuer, which has no trailing slash.
+    pub fn new(issuer: &str, scopes: BTreeSet<Scope>, protected_resources: Vec<String>) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            token_endpoint: format!("{issuer}{TOKEN_PATH}"),
+            jwks_uri: format!("{issuer}{JWKS_PATH}"),
+            scopes_supported: scopes,
+            response_types_supported: [],
+            grant_types_supported: ["client_credentials"],
+            token_endpoint_auth_methods_supported: ["private_key_jwt"],
+            token_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            code_challenge_methods_supported: ["S256"],
+            protected_resources,
+            service_documentation: None,
+        }
+    }
+}
+
+/// A protected resource's document (RFC 9728 §2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProtectedResourceMetadata {
+    /// The resource indicator: the audience of its tokens, byte for byte.
+    pub resource: String,
+    /// Who issues tokens for it: we alone.
+    pub authorization_servers: [String; 1],
+    /// What may be asked for.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub scopes_supported: BTreeSet<Scope>,
+    /// How tokens are presented: in the header only.
+    pub bearer_methods_supported: [&'static str; 1],
+    /// Its name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<String>,
+    /// What proofs may be signed with.
+    pub dpop_signing_alg_values_supported: [&'static str; 4],
+    /// Whether every token must be bound to a key. `false` as soon as one
+    /// registration may use bearer tokens here; the token endpoint still binds by default.
+    pub dpop_bound_access_tokens_required: bool,
+}
+
+impl ProtectedResourceMetadata {
+    /// The document of a resource of the issuer; `scheme` says whether plain bearer tokens can be admitted.
+    pub fn new(issuer: &str, resource: &str, scopes: BTreeSet<Scope>, scheme: Scheme) -> Self {
+        Self {
+            resource: resource.to_owned(),
+            authorization_servers: [issuer.to_owned()],
+            scopes_supported: scopes,
+            bearer_methods_supported: ["header"],
+            resource_name: None,
+            dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            dpop_bound_access_tokens_required: scheme == Scheme::Dpop,
+        }
+    }
+}
+
+/// Where a resource's document lies: the well-known path is inserted before the
+/// resource's own path (RFC 9728 §3.1). `None` if the resource is not below the issuer's origin.
+pub fn protected_resource_metadata_url(issuer: &str, resource: &str) -> Option<String> {
+    let origin_end = issuer.find("://").map(|at| at + 3).and_then(|at| {
+        let host = issuer.get(at..)?;
+        Some(at + host.find('/').unwrap_or(host.len()))
+    })?;
+    let origin = issuer.get(..origin_end)?;
+    let path = resource.strip_prefix(origin)?;
+    (path.is_empty() || path.starts_with('/')).then(|| format!("{origin}{PROTECTED_RESOURCE_PATH}{path}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_advertises_what_exists() {
+        let scopes = BTreeSet::from(["files:read".parse().unwrap()]);
+        let document = AuthorizationServerMetadata::new("https://b.example", scopes, vec![]);
+        assert_eq!(
+            serde_json::to_value(document).unwrap(),
+            serde_json::json!({
+                "issuer": "https://b.example",
+                "token_endpoint": "https://b.example/oauth/token",
+                "jwks_uri": "https://b.example/oauth/jwks",
+                "scopes_supported": ["files:read"],
+                "response_types_supported": [],
+                "grant_types_supported": ["client_credentials"],
+                "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+                "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
+                "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
+                "code_challenge_methods_supported": ["S256"],
+            })
+        );
+    }
+
+    #[test]
+    fn a_resource_says_who_issues_its_tokens() {
+        let resource = "https://b.example/mcp/files";
+        let document = ProtectedResourceMetadata::new("https://b.example", resource, BTreeSet::new(), Scheme::Dpop);
+        assert_eq!(
+            serde_json::to_value(document).unwrap(),
+            serde_json::json!({
+                "resource": resource,
+                "authorization_servers": ["https://b.example"],
+                "bearer_methods_supported": ["header"],
+                "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
+                "dpop_bound_access_tokens_required": true,
+            })
+        );
+    }
+
+    #[test]
+    fn the_well_known_path_goes_before_the_path() {
+        let url = |issuer, resource| protected_resource_metadata_url(issuer, resource);
+        let expected = "https://b.example/.well-known/oauth-protected-resource/mcp/files";
+        assert_eq!(url("https://b.example", "https://b.example/mcp/files").as_deref(), Some(expected));
+        let expected = "https://b.example:8443/.well-known/oauth-protected-resource/x/mcp";
+        assert_eq!(url("https://b.example:8443/x", "https://b.example:8443/x/mcp").as_deref(), Some(expected));
+        assert_eq!(url("https://b.example", "https://b.example.evil/mcp"), None);
+        assert_eq!(url("https://b.example", "https://c.example/mcp"), None);
+    }
+}

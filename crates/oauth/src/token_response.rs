@@ -1,0 +1,41 @@
+//! The token endpoint's answer (RFC 6749 §5.1). No refresh token ever comes
+//! with client credentials (RFC 6749 §4.4.3).
+
+use std::collections::BTreeSet;
+
+use bailiwick_model::name::Scope;
+use serde::{Deserialize, Serialize};
+
+use crate::presented::Scheme;
+
+/// The body of a successful answer. Send it with `Cache-Control: no-store`.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenResponse {
+    /// The token.
+    pub access_token: String,
+    /// `DPoP` or `Bearer`.
+    pub token_type: String,
+    /// Seconds that it lives.
+    pub expires_in: u64,
+    /// What was granted, always said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub scope: String,
+}
+
+impl TokenResponse {
+    /// An answer with a token.
+    pub fn new(access_token: String, scheme: Scheme, expires_in_s: u64, scopes: &BTreeSet<Scope>) -> Self {
+        let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
+        Self { access_token, token_type: scheme.as_str().to_owned(), expires_in: expires_in_s, scope: scopes.join(" ") }
+    }
+}
+
+impl std::fmt::Debug for TokenResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenResponse")
+            .field("token_type", &self.token_type)
+            .field("expires_in", &self.expires_in)
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
