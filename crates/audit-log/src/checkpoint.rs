@@ -24,6 +24,9 @@ pub const NOTE_SIGNATURES_MAX: usize = 32;
 const ED25519_TYPE: u8 = 1;
 const SIGNATURE_START: &str = "\u{2014} ";
 
+/// Makes the 64-byte Ed25519 signature over a note's text, wherever the private key lies.
+pub type Sign<'a, E> = &'a dyn Fn(&[u8]) -> Result<[u8; 64], E>;
+
 /// A log's state, signed or about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -142,7 +145,7 @@ impl Checkpoint {
     }
 
     /// The signed note: the text, an empty line, and one signature line by `key`, which `sign` makes.
-    pub fn sign<E>(&self, key: &VerifierKey, sign: &dyn Fn(&[u8]) -> Result<[u8; 64], E>) -> Result<String, E> {
+    pub fn sign<E>(&self, key: &VerifierKey, sign: Sign<'_, E>) -> Result<String, E> {
         let text = self.text();
         let mut blob = key.id().to_vec();
         blob.extend_from_slice(&sign(text.as_bytes())?);

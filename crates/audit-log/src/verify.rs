@@ -197,13 +197,15 @@ impl Verifier {
         let (first, last) = self.period.unwrap_or((event.at, event.at));
         self.period = Some((first.min(event.at), last.max(event.at)));
         match event.kind {
-            EventKind::Intent => {
-                if self.concluded.contains(&event.id) || !self.intents.insert(event.id.clone()) {
-                    self.findings.push(Finding::RepeatedIntent { at, id: event.id });
-                }
-            }
+            EventKind::Intent => self.intend(at, event.id),
             EventKind::Outcome => self.conclude(at, event.concludes.unwrap_or_default()),
             _ => {}
+        }
+    }
+
+    fn intend(&mut self, at: u64, id: String) {
+        if self.concluded.contains(&id) || !self.intents.insert(id.clone()) {
+            self.findings.push(Finding::RepeatedIntent { at, id });
         }
     }
 
@@ -275,4 +277,4 @@ impl Verifier {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
