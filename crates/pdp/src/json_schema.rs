@@ -54,3 +54,6 @@ pub enum Attribute {
     /// Not visible to policy.
     Opaque,
 }
+
+#[cfg(test)]
+mod tests;
