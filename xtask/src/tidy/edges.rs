@@ -144,18 +144,27 @@ pub(super) fn check(root: &Path) -> Result<Vec<Finding>, Failure> {
     Ok(findings)
 }
 
-/// The pure rooms share one `clippy.toml`, which forbids clocks, chance, files, sockets and environment.
+/// What `crates/model/clippy.toml` forbids (clocks, chance, files, sockets, environment), every pure room forbids.
 fn purity(root: &Path) -> Vec<Finding> {
-    let words = |name: &str| fs::read_to_string(root.join("crates").join(name).join("clippy.toml")).unwrap_or_default();
-    let expected = words("model");
-    let differs = |room: &&Room| room.pure && (expected.is_empty() || words(room.name) != expected);
-    let wrong = ROOMS.iter().filter(differs);
-    wrong
-        .map(|room| {
-            let path = format!("crates/{}/clippy.toml", room.name);
-            Finding::error(&path, 0, "a pure crate has the same `clippy.toml` as crates/model")
-        })
-        .collect()
+    let words = |name: &str| fs::read_to_string(root.join(clippy_of(name))).unwrap_or_default();
+    let model = words("model");
+    let forbidden: Vec<&str> = model.lines().filter(|line| line.trim_start().starts_with("{ path = ")).collect();
+    if forbidden.is_empty() {
+        return vec![Finding::error(&clippy_of("model"), 0, "a pure crate forbids clocks, chance, files and sockets")];
+    }
+    let mut findings = Vec::new();
+    for room in ROOMS.iter().filter(|room| room.pure) {
+        let own = words(room.name);
+        let missing = forbidden.iter().filter(|line| !own.contains(line.trim()));
+        findings.extend(missing.map(|line| {
+            Finding::error(&clippy_of(room.name), 0, format!("a pure crate also forbids {}", line.trim()))
+        }));
+    }
+    findings
+}
+
+fn clippy_of(room: &str) -> String {
+    format!("crates/{room}/clippy.toml")
 }
 
 fn check_package(package: &Package, graph: &Graph<'_>) -> Vec<Finding> {
