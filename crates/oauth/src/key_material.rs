@@ -64,7 +64,7 @@ impl KeyMaterial {
         }
     }
 
-    /// From RSA numbers, big-endian.
+    /// From RSA numbers, big-endian without leading zeros.
     pub const fn of_rsa(n: Vec<u8>, e: Vec<u8>) -> Self {
         Self::Rsa { n, e }
     }

@@ -1,0 +1,312 @@
+//! The issuer's signing keys and their rotation with overlap: a next key is
+//! published before it signs, a retired one stays published until the last
+//! token that it signed has ended.
+//!
+//! The folder holds one `<kid>.pem` per key and `keys.json`, which says which
+//! key is in which state. A key file that `keys.json` does not name is nothing.
+//! One process at a time owns the folder.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use bailiwick_model::{
+    jwk::{PublicKey, SigningAlgorithm},
+    limits::ACCESS_TOKEN_TTL_S_MAX,
+};
+use bailiwick_ports::signer::{SignError, TokenSigner};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    secret_file::{self, Access, SecretFileError},
+    signing_key::SigningKey,
+};
+
+/// Seconds that others may keep our published keys: the key set's `max-age`.
+pub const JWKS_AGE_S_MAX: i64 = 300;
+/// Seconds that a next key is published before it signs: twice what others may keep.
+pub const PUBLISH_AHEAD_S: i64 = 2 * JWKS_AGE_S_MAX;
+/// Seconds that a key signs before the next one is made.
+pub const TOKEN_KEY_AGE_S_MAX: i64 = 90 * 24 * 60 * 60;
+
+const STATES_FILE: &str = "keys.json";
+const EXPECTED: &str = "an ES256 private key in PKCS#8";
+const STATES_EXPECTED: &str = "the states of token keys";
+
+/// Seconds that a retired key stays published: the longest life of a token, and a minute for clocks.
+pub fn retired_for_s() -> i64 {
+    i64::try_from(ACCESS_TOKEN_TTL_S_MAX).unwrap_or(i64::MAX - 60) + 60
+}
+
+/// What a key is good for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
+pub enum TokenKeyState {
+    /// Published, does not sign yet.
+    Next {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Signs.
+    Current {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Signs no more; its tokens may still live.
+    Retired {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// What a step of the rotation did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// A next key was made and is published.
+    Published {
+        /// Its name.
+        kid: String,
+    },
+    /// The next key signs from now on.
+    Promoted {
+        /// Its name.
+        kid: String,
+    },
+    /// A retired key was destroyed.
+    Destroyed {
+        /// Its name.
+        kid: String,
+    },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    kid: String,
+    #[serde(flatten)]
+    state: TokenKeyState,
+}
+
+#[derive(Clone)]
+struct Held {
+    key: Arc<SigningKey>,
+    state: TokenKeyState,
+}
+
+/// The issuer's keys.
+pub struct TokenKeys {
+    folder: PathBuf,
+    held: RwLock<Keys>,
+}
+
+/// There is always a current key, apart from all the others.
+#[derive(Clone)]
+struct Keys {
+    current: Held,
+    others: Vec<Held>,
+}
+
+impl std::fmt::Debug for TokenKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenKeys").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+impl TokenKeys {
+    /// Makes a folder with a first key, which signs at once.
+    pub fn create(folder: &Path, now: Timestamp) -> Result<Self, SecretFileError> {
+        secret_file::create_folder(folder)?;
+        let states = folder.join(STATES_FILE);
+        if states.exists() {
+            return Err(SecretFileError::Exists(states));
+        }
+        let current = Held { key: generate(folder)?, state: TokenKeyState::Current { since: now } };
+        let keys = Keys { current, others: Vec::new() };
+        write_states(folder, &keys)?;
+        Ok(Self { folder: folder.to_owned(), held: RwLock::new(keys) })
+    }
+
+    /// Loads the keys of a folder.
+    pub fn load(folder: &Path) -> Result<Self, SecretFileError> {
+        let path = folder.join(STATES_FILE);
+        let unfit = |reason: &dyn std::fmt::Display| SecretFileError::content(&path, STATES_EXPECTED, reason);
+        let bytes = secret_file::read(&path, Access::Owner)?;
+        let rows: Vec<Row> = serde_json::from_slice(bytes.expose()).map_err(|error| unfit(&error))?;
+        let mut current = None;
+        let mut others = Vec::new();
+        for row in rows {
+            let held = Held { key: load_key(folder, &row.kid)?, state: row.state };
+            match row.state {
+                TokenKeyState::Current { .. } if current.is_none() => current = Some(held),
+                TokenKeyState::Current { .. } => return Err(unfit(&"two keys are current")),
+                TokenKeyState::Next { .. } | TokenKeyState::Retired { .. } => others.push(held),
+            }
+        }
+        let current = current.ok_or_else(|| unfit(&"no key is current"))?;
+        Ok(Self { folder: folder.to_owned(), held: RwLock::new(Keys { current, others }) })
+    }
+
+    /// Every key with its state.
+    pub fn states(&self) -> Vec<(PublicKey, TokenKeyState)> {
+        self.keys().all().map(|held| (held.key.public().clone(), held.state)).collect()
+    }
+
+    /// Makes and publishes a next key, unless there is one.
+    pub fn begin_rotation(&self, now: Timestamp) -> Result<Option<Rotation>, SecretFileError> {
+        self.change(|keys, folder| {
+            if keys.others.iter().any(|held| matches!(held.state, TokenKeyState::Next { .. })) {
+                return Ok(None);
+            }
+            let key = generate(folder)?;
+            let kid = key.public().kid.clone();
+            keys.others.push(Held { key, state: TokenKeyState::Next { since: now } });
+            Ok(Some(Rotation::Published { kid }))
+        })
+    }
+
+    /// Does what is due: promotes a next key that was published long enough,
+    /// destroys a retired one whose tokens have ended, begins a rotation when
+    /// the current key is old. Call it every minute or so.
+    pub fn advance(&self, now: Timestamp) -> Result<Vec<Rotation>, SecretFileError> {
+        let mut done = Vec::new();
+        if let TokenKeyState::Current { since } = self.keys().current.state
+            && age_s(since, now) >= TOKEN_KEY_AGE_S_MAX
+        {
+            done.extend(self.begin_rotation(now)?);
+        }
+        done.extend(self.change(|keys, _| Ok(promote(keys, now)))?);
+        let destroyed = self.change(|keys, _| {
+            let is_over = |held: &Held| match held.state {
+                TokenKeyState::Retired { since } => age_s(since, now) >= retired_for_s(),
+                TokenKeyState::Next { .. } | TokenKeyState::Current { .. } => false,
+            };
+            let (over, kept) = keys.others.drain(..).partition(is_over);
+            keys.others = kept;
+            Ok(over)
+        })?;
+        done.extend(self.destroy(destroyed)?);
+        Ok(done)
+    }
+
+    /// After a compromise: a new key signs at once, and all others are destroyed
+    /// and unpublished without overlap. Every token issued so far is refused from now on.
+    pub fn replace_all(&self, now: Timestamp) -> Result<Vec<Rotation>, SecretFileError> {
+        let before = self.change(|keys, folder| {
+            let current = Held { key: generate(folder)?, state: TokenKeyState::Current { since: now } };
+            let mut before = std::mem::take(&mut keys.others);
+            before.push(std::mem::replace(&mut keys.current, current));
+            Ok(before)
+        })?;
+        self.destroy(before)
+    }
+
+    fn destroy(&self, keys: Vec<Held>) -> Result<Vec<Rotation>, SecretFileError> {
+        let destroy = |held: Held| {
+            let kid = held.key.public().kid.clone();
+            secret_file::remove(&key_path(&self.folder, &kid))?;
+            Ok(Rotation::Destroyed { kid })
+        };
+        keys.into_iter().map(destroy).collect()
+    }
+
+    /// Changes the keys: first on disk, then in memory; after an error neither has changed.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Keys, &Path) -> Result<T, SecretFileError>,
+    ) -> Result<T, SecretFileError> {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = held.clone();
+        let outcome = change(&mut keys, &self.folder)?;
+        if !keys.same_states(&held) {
+            write_states(&self.folder, &keys)?;
+            *held = keys;
+        }
+        Ok(outcome)
+    }
+
+    fn keys(&self) -> Keys {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Keys {
+    fn all(&self) -> impl Iterator<Item = &Held> {
+        std::iter::once(&self.current).chain(&self.others)
+    }
+
+    fn same_states(&self, other: &Self) -> bool {
+        let name = |held: &Held| (held.key.public().kid.clone(), held.state);
+        self.all().map(name).eq(other.all().map(name))
+    }
+}
+
+impl TokenSigner for TokenKeys {
+    fn current(&self) -> PublicKey {
+        self.keys().current.key.public().clone()
+    }
+
+    fn published(&self) -> Vec<PublicKey> {
+        self.keys().all().map(|held| held.key.public().clone()).collect()
+    }
+
+    fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, SignError> {
+        self.keys().current.key.sign(signing_input)
+    }
+}
+
+fn promote(keys: &mut Keys, now: Timestamp) -> Option<Rotation> {
+    let is_due = |held: &Held| match held.state {
+        TokenKeyState::Next { since } => age_s(since, now) >= PUBLISH_AHEAD_S,
+        TokenKeyState::Current { .. } | TokenKeyState::Retired { .. } => false,
+    };
+    let next = keys.others.iter_mut().find(|held| is_due(held))?;
+    std::mem::swap(&mut keys.current, next);
+    next.state = TokenKeyState::Retired { since: now };
+    keys.current.state = TokenKeyState::Current { since: now };
+    Some(Rotation::Promoted { kid: keys.current.key.public().kid.clone() })
+}
+
+fn age_s(since: Timestamp, now: Timestamp) -> i64 {
+    now.as_second().saturating_sub(since.as_second())
+}
+
+fn key_path(folder: &Path, kid: &str) -> PathBuf {
+    folder.join(format!("{kid}.pem"))
+}
+
+fn generate(folder: &Path) -> Result<Arc<SigningKey>, SecretFileError> {
+    let unfit = |error: crate::signing_key::SigningKeyError| SecretFileError::content(folder, EXPECTED, &error);
+    let key = SigningKey::generate(SigningAlgorithm::ES256).map_err(unfit)?;
+    let pem = key.to_pem().map_err(unfit)?;
+    secret_file::create(&key_path(folder, &key.public().kid), pem.expose().as_bytes())?;
+    Ok(Arc::new(key))
+}
+
+fn load_key(folder: &Path, kid: &str) -> Result<Arc<SigningKey>, SecretFileError> {
+    let path = key_path(folder, kid);
+    let unfit = |reason: &dyn std::fmt::Display| SecretFileError::content(&path, EXPECTED, reason);
+    let is_thumbprint = kid.parse::<bailiwick_model::jwk::Thumbprint>().is_ok();
+    if !is_thumbprint {
+        return Err(unfit(&"its name is not a thumbprint"));
+    }
+    let bytes = secret_file::read(&path, Access::Owner)?;
+    let text = std::str::from_utf8(bytes.expose()).map_err(|error| unfit(&error))?;
+    let key = SigningKey::from_pem(text).map_err(|error| unfit(&error))?;
+    if key.public().algorithm != SigningAlgorithm::ES256 || key.public().kid != kid {
+        return Err(unfit(&"it is another key than its name says"));
+    }
+    Ok(Arc::new(key))
+}
+
+fn write_states(folder: &Path, keys: &Keys) -> Result<(), SecretFileError> {
+    let path = folder.join(STATES_FILE);
+    let rows: Vec<Row> = keys.all().map(|held| Row { kid: held.key.public().kid.clone(), state: held.state }).collect();
+    let json =
+        serde_json::to_vec_pretty(&rows).map_err(|error| SecretFileError::content(&path, STATES_EXPECTED, &error))?;
+    secret_file::replace(&path, &json)
+}
+
+#[cfg(test)]
+mod tests;
