@@ -74,7 +74,11 @@ fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
     let now = broker.now();
     let owner = text("owner", &ask.owner, "name the person or team who answers for it")?;
     let purpose = text("purpose", &ask.purpose, "say in one sentence what it is for")?;
-    let role_known = broker.live().policy.as_deref().is_some_and(|policy| policy.has_role(&ask.role));
+    let role_known = broker
+        .live()
+        .policy
+        .as_deref()
+        .is_some_and(|policy| policy.roles_with_purpose().any(|(role, _)| *role == ask.role));
     if !role_known {
         return Err(Refusal::invalid(
             format!("role `{}` is not in the active bundle", ask.role),

@@ -10,6 +10,7 @@ use bailiwick_model::{
     digest::Digest,
     evaluation::{Authority, Evaluation, Party, TaskContext},
     id::EvaluationId,
+    name::AgentName,
     operation::Operation,
     principal::Principal,
 };
@@ -190,9 +191,11 @@ pub(crate) fn task_context(
         return Ok((TaskContext { id: None, tools: None, facts }, relied_on));
     };
     let task = live.tasks.get(&id).filter(|task| task.is_open(now));
-    let of_caller = |agent| caller.chain.principals().iter().any(|p| *p == Principal::Agent(agent));
+    let of_caller = |agent: &AgentName| {
+        caller.chain.principals().iter().any(|principal| matches!(principal, Principal::Agent(name) if name == agent))
+    };
     match task {
-        Some(task) if of_caller(task.agent.clone()) => {
+        Some(task) if of_caller(&task.agent) => {
             Ok((TaskContext { id: Some(id), tools: Some(task.tools.clone()), facts }, relied_on))
         }
         _ => Err(Box::new(reason(

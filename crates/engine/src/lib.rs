@@ -7,6 +7,7 @@
 
 pub mod admit;
 pub mod agents;
+pub mod alerts;
 pub mod authorize;
 pub mod broker;
 pub mod bundles;

@@ -7,6 +7,7 @@ use std::{
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::name::SystemName;
+use bailiwick_oauth::verifying_key::VerifyingKey;
 use bailiwick_pdp::snapshot::Snapshot;
 use bailiwick_ports::{
     signer::TokenSigner,
@@ -101,7 +102,7 @@ pub(crate) fn check_boundary(signer: &dyn TokenSigner, bundle: &PublishedBundle)
     }
     let statement = crate::bundles::boundary_statement(&bundle.files);
     let signed = signer.published().iter().any(|key| {
-        bailiwick_oauth::jws::verify_detached(key, statement.as_bytes(), &bundle.boundary_signature).is_ok()
+        VerifyingKey::of(key).is_ok_and(|key| key.verify(statement.as_bytes(), &bundle.boundary_signature).is_ok())
     });
     if signed { Ok(()) } else { Err(altered("the boundary's signature")) }
 }

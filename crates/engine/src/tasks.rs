@@ -6,10 +6,11 @@ use bailiwick_audit_log::{commit::commit, event::EventKind};
 use bailiwick_model::{
     id::TaskId,
     limits::{PIN_VALUES_MAX, PROMPT_BYTES_MAX, TASK_TOOLS_MAX},
-    name::AgentName,
+    name::{ActionName, AgentName},
     principal::Principal,
     task::{Pin, Task, TaskStatus, ToolGrant},
 };
+use bailiwick_pdp::snapshot::Snapshot;
 use bailiwick_ports::{chance::random, new_id};
 use jiff::SignedDuration;
 
@@ -139,7 +140,7 @@ fn check_tools(broker: &Broker, tools: &[ToolGrant]) -> Result<(), Refusal> {
         if !seen.insert(&grant.action) {
             return Err(Refusal::invalid(format!("`{}` stands twice", grant.action), "put all its pins in one place"));
         }
-        if !policy.has_action(&grant.action) {
+        if !knows_action(policy, &grant.action) {
             return Err(Refusal::invalid(
                 format!("`{}` is not in the catalogue", grant.action),
                 "name a tool as `<system>.<tool>`; `bailiwick systems show` lists them",
@@ -160,4 +161,9 @@ fn check_tools(broker: &Broker, tools: &[ToolGrant]) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// Whether the catalogue has this action: a tool of one of its systems, or an MCP method on one.
+pub(crate) fn knows_action(policy: &Snapshot, action: &ActionName) -> bool {
+    policy.action_names().any(|known| known == action)
 }

@@ -10,14 +10,14 @@ use bailiwick_model::{
     operation::ActionClass,
     principal::{DelegationChain, Principal},
 };
-use bailiwick_oauth::access_token::{AccessTokenClaims, signing_input};
+use bailiwick_oauth::access_token::AccessTokenClaims;
 use bailiwick_ports::{
     new_id,
     store::{IssuedToken, Spent, StoreError},
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{broker::Broker, evidence::Draft, refusal::Refusal};
+use crate::{broker::Broker, evidence::Draft, tasks::knows_action};
 
 /// The scope that lets a caller ask for decisions over AuthZEN.
 pub const ACCESS_EVALUATE: &str = "access:evaluate";
@@ -126,7 +126,7 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
     let claims = AccessTokenClaims {
         issuer: broker.settings().issuer.clone(),
         chain: DelegationChain::of(Principal::Agent(agent.name.clone())),
-        client_id: agent.name.to_string(),
+        client: agent.name.clone(),
         audience: ask.audience.resource(&broker.settings().issuer),
         id,
         issued_at: now,
@@ -137,9 +137,9 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
         environment: agent.environment,
     };
     let signer = broker.token_signer();
-    let input = signing_input(&claims, &signer.current());
+    let input = claims.signing_input(&signer.current());
     let signature = signer.sign(input.as_bytes()).map_err(|error| TokenRefusal::Unavailable(error.to_string()))?;
-    let token = bailiwick_oauth::jws::compact(&input, &signature);
+    let token = input.assemble(&signature);
 
     let entry = Draft::event(broker, EventKind::TokenIssued)
         .field("agent", agent.name.as_str())
@@ -236,7 +236,7 @@ fn grant_scopes(
     let Some(asked) = &ask.scopes else { return Ok(available) };
     for scope in asked {
         let system = scope.as_str().split(['.', ':']).next().unwrap_or_default();
-        let of_tool = scope.as_str().parse().is_ok_and(|action| policy.has_action(&action))
+        let of_tool = scope.as_str().parse().is_ok_and(|action| knows_action(policy, &action))
             && systems.iter().any(|known| known.as_str() == system);
         if !available.contains(scope) && !of_tool {
             return Err(TokenRefusal::Scope(format!("scope `{scope}` is not available to this client here")));

@@ -1,1 +1,14 @@
-//! Placeholder.
+//! One process: configuration, wiring, listeners, background work, shutdown.
+//!
+//! The only crate that knows all others. Nothing here decides anything about a call.
+
+pub mod background;
+pub mod config;
+pub mod init;
+pub mod listen;
+pub mod observe;
+pub mod router;
+pub mod serve;
+pub mod socket;
+pub mod starter;
+pub mod wiring;

@@ -1,0 +1,215 @@
+//! Gets access tokens with the agent's key, keeps them until shortly before they end, signs a proof per call.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bailiwick_keys::{
+    agent_key::{AgentKey, ProofSubject},
+    chance::{SystemClock, SystemEntropy},
+};
+use bailiwick_model::{name::AgentName, secret::Secret};
+use bailiwick_ports::chance::{Clock as _, Entropy as _};
+use serde_json::Value;
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::exit::{Exit, Failure};
+
+/// Seconds before its end at which a token is replaced.
+const RENEW_BEFORE_S: i64 = 60;
+/// How long the broker may take over a token.
+const TOKEN_TIME_MAX: Duration = Duration::from_secs(15);
+/// Answers that only ask for a fresh nonce before one of them counts as a refusal.
+const NONCE_ROUNDS_MAX: u32 = 2;
+
+/// What tokens are asked for.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The broker, as it calls itself.
+    pub issuer: String,
+    /// The resource.
+    pub resource: String,
+    /// The agent.
+    pub agent: AgentName,
+    /// Its task.
+    pub task: Option<String>,
+    /// Scopes to ask for.
+    pub scope: Option<String>,
+    /// Whether to ask for a plain bearer token.
+    pub bearer: bool,
+}
+
+/// A token as the broker gave it.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// The compact JWT.
+    pub value: Secret<String>,
+    /// `DPoP` or `Bearer`.
+    pub kind: String,
+    /// Its scopes.
+    pub scope: String,
+    /// Seconds that it lives.
+    pub expires_in_s: i64,
+    renew_at_s: i64,
+}
+
+/// An agent's key and the tokens that it gets.
+pub struct Tokens {
+    http: reqwest::Client,
+    key: Arc<AgentKey>,
+    target: Target,
+    current: Mutex<Option<Token>>,
+    nonce: Mutex<Option<String>>,
+}
+
+/// The HTTP client of an agent: no redirects, so that a proof goes only where it was made for.
+pub fn http_client() -> Result<reqwest::Client, Failure> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+        .connect_timeout(Duration::from_secs(10))
+        .build()
+        .map_err(|error| Failure::new(format!("cannot make an HTTP client: {error}")))
+}
+
+/// Reads an agent's private key.
+pub fn read_key(path: &Path) -> Result<Arc<AgentKey>, Failure> {
+    AgentKey::load(path)
+        .map(Arc::new)
+        .map_err(|error| Failure::file(path, &error).hint("make one with `bailiwick agents register --generate-key FILE`"))
+}
+
+/// The broker that serves a resource: its scheme, host and port.
+pub fn issuer_of(resource: &str) -> Result<String, Failure> {
+    let url = Url::parse(resource).map_err(|error| Failure::new(format!("`{resource}` is not a URL: {error}")))?;
+    let origin = url.origin();
+    if !origin.is_tuple() || !matches!(url.scheme(), "http" | "https") {
+        return Err(Failure::new(format!("`{resource}` is not an HTTP URL")));
+    }
+    Ok(origin.ascii_serialization())
+}
+
+fn now() -> jiff::Timestamp {
+    SystemClock.now()
+}
+
+fn fresh_id() -> String {
+    let mut bytes = [0; 16];
+    SystemEntropy.fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Tokens {
+    /// Tokens for one target.
+    pub fn new(http: reqwest::Client, key: Arc<AgentKey>, target: Target) -> Self {
+        Self { http, key, target, current: Mutex::new(None), nonce: Mutex::new(None) }
+    }
+
+    /// The target.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// A token that still lives a while.
+    pub async fn current(&self) -> Result<Token, Failure> {
+        let mut slot = self.current.lock().await;
+        if let Some(token) = slot.as_ref().filter(|token| now().as_second() < token.renew_at_s) {
+            return Ok(token.clone());
+        }
+        let token = self.fetch().await?;
+        *slot = Some(token.clone());
+        Ok(token)
+    }
+
+    /// Forgets the token: the broker refused it.
+    pub async fn forget(&self) {
+        *self.current.lock().await = None;
+    }
+
+    /// Notes the nonce that the broker wants in the next proof (RFC 9449 §8).
+    pub async fn note_nonce(&self, headers: &reqwest::header::HeaderMap) {
+        if let Some(nonce) = headers.get("dpop-nonce").and_then(|value| value.to_str().ok()) {
+            *self.nonce.lock().await = Some(nonce.to_owned());
+        }
+    }
+
+    /// The two headers of one call: `Authorization`, and `DPoP` unless the token is a bearer token.
+    pub async fn headers(&self, method: &str, url: &str) -> Result<(String, Option<String>), Failure> {
+        let token = self.current().await?;
+        let authorization = format!("{} {}", token.kind, token.value.expose());
+        if token.kind != "DPoP" {
+            return Ok((authorization, None));
+        }
+        let proof = self.proof(method, url, Some(token.value.expose())).await?;
+        Ok((authorization, Some(proof)))
+    }
+
+    async fn proof(&self, method: &str, url: &str, token: Option<&str>) -> Result<String, Failure> {
+        let nonce = self.nonce.lock().await.clone();
+        let subject = ProofSubject { method, uri: url, nonce: nonce.as_deref(), access_token: token };
+        self.key.sign_dpop(&subject, now(), &fresh_id()).map_err(|error| Failure::new(error.to_string()))
+    }
+
+    async fn fetch(&self) -> Result<Token, Failure> {
+        let endpoint = format!("{}/oauth/token", self.target.issuer);
+        let mut round = 0;
+        loop {
+            let answer = self.ask(&endpoint).await?;
+            self.note_nonce(answer.headers()).await;
+            let status = answer.status();
+            let body: Value = answer.json().await.map_err(|error| unreachable(&self.target.issuer, &error))?;
+            if status.is_success() {
+                return token(&body);
+            }
+            let error = body.get("error").and_then(Value::as_str).unwrap_or("refused");
+            if error == "use_dpop_nonce" && round < NONCE_ROUNDS_MAX {
+                round += 1;
+                continue;
+            }
+            let why = body.get("error_description").and_then(Value::as_str).unwrap_or("no reason was given");
+            return Err(Failure::new(format!("the broker gave no token: {error}: {}", crate::output::clean(why)))
+                .hint(format!("`bailiwick agents show {}` tells an operator more", self.target.agent))
+                .exit(Exit::Denied));
+        }
+    }
+
+    async fn ask(&self, endpoint: &str) -> Result<reqwest::Response, Failure> {
+        let assertion = self
+            .key
+            .sign_client_assertion(&self.target.issuer, &self.target.agent, now(), &fresh_id())
+            .map_err(|error| Failure::new(error.to_string()))?;
+        let mut form = vec![
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", assertion.as_str()),
+            ("resource", self.target.resource.as_str()),
+        ];
+        if let Some(scope) = &self.target.scope {
+            form.push(("scope", scope));
+        }
+        if let Some(task) = &self.target.task {
+            form.push(("bailiwick_task", task));
+        }
+        let mut message = self.http.post(endpoint).timeout(TOKEN_TIME_MAX).form(&form);
+        if !self.target.bearer {
+            message = message.header("DPoP", self.proof("POST", endpoint, None).await?);
+        }
+        message.send().await.map_err(|error| unreachable(&self.target.issuer, &error))
+    }
+}
+
+fn token(body: &Value) -> Result<Token, Failure> {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
+    let (Some(value), Some(kind)) = (text("access_token"), text("token_type")) else {
+        return Err(Failure::new("the broker's token answer lacks `access_token` or `token_type`"));
+    };
+    let expires_in_s = body.get("expires_in").and_then(Value::as_i64).unwrap_or(0);
+    let renew_at_s = now().as_second().saturating_add(expires_in_s).saturating_sub(RENEW_BEFORE_S.min(expires_in_s / 2));
+    Ok(Token { value: Secret::new(value), kind, scope: text("scope").unwrap_or_default(), expires_in_s, renew_at_s })
+}
+
+/// A broker that does not answer.
+pub fn unreachable(issuer: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("the broker at `{issuer}` does not answer: {error}"))
+        .hint("is `bailiwick serve` running there?")
+        .exit(Exit::Unreachable)
+}

@@ -1,0 +1,67 @@
+//! One file per command; this one only finds the right one.
+
+mod agents;
+mod audit;
+mod bridge;
+mod care;
+mod check;
+mod demo;
+mod doctor;
+mod init;
+mod policy;
+mod safe_mode;
+mod secrets;
+mod serve;
+mod systems;
+mod tasks;
+mod token;
+
+use bailiwick_server::config::Config;
+
+use crate::{
+    arguments::{Arguments, Command},
+    door::Door,
+    exit::{Exit, Failure},
+    output::Output,
+};
+
+/// Runs the command that the line asks for.
+pub async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
+    match &arguments.command {
+        Command::Demo(ask) => demo::run(ask, output).await,
+        Command::Init(ask) => init::run(ask, output).await,
+        Command::Serve(ask) => serve::run(arguments, ask, output).await,
+        Command::Doctor => doctor::run(arguments, output).await,
+        Command::Bridge(ask) => bridge::run(ask, output).await,
+        Command::Token(ask) => token::run(ask, output).await,
+        Command::Check(ask) => check::check(arguments, ask, output).await,
+        Command::Explain { evaluation } => check::explain(arguments, evaluation, output).await,
+        Command::Agents(ask) => agents::run(arguments, ask, output).await,
+        Command::Systems(ask) => systems::run(arguments, ask, output).await,
+        Command::Tasks(ask) => tasks::run(arguments, ask, output).await,
+        Command::Policy(ask) => policy::run(arguments, ask, output).await,
+        Command::SafeMode(ask) => safe_mode::run(arguments, ask, output).await,
+        Command::Secrets(ask) => secrets::run(arguments, ask, output).await,
+        Command::Audit(ask) => audit::run(arguments, ask, output).await,
+        Command::Backup { file } => care::backup(arguments, file, output).await,
+        Command::Restore { file } => care::restore(arguments, file, output),
+        Command::SampleSystem { database } => crate::sample::serve(database),
+    }
+}
+
+/// Reads the installation's configuration.
+fn config(arguments: &Arguments) -> Result<Config, Failure> {
+    Config::read(&arguments.config, None).map_err(|error| {
+        let hint = error.hint.clone();
+        let failure = Failure::new(error.to_string());
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    })
+}
+
+/// Opens the operators' door of the installation.
+async fn door(arguments: &Arguments) -> Result<Door, Failure> {
+    Door::open(&config(arguments)?).await
+}

@@ -1,0 +1,60 @@
+//! `bailiwick token`: an access token for a script.
+
+use serde_json::json;
+
+use crate::{
+    agent::tokens::{Target, Tokens, http_client, issuer_of, read_key},
+    arguments::Token,
+    exit::{Exit, Failure},
+    output::Output,
+};
+
+/// Prints a bearer token, or with `--proof-for` the two headers of one call with a token bound to the agent's key.
+pub async fn run(ask: &Token, output: &Output) -> Result<Exit, Failure> {
+    let target = Target {
+        issuer: issuer_of(&ask.resource)?,
+        resource: ask.resource.clone(),
+        agent: ask.credential.agent.parse().map_err(|error| Failure::new(format!("{error}")).exit(Exit::Usage))?,
+        task: ask.credential.task.clone(),
+        scope: ask.scope.clone(),
+        bearer: ask.proof_for.is_none(),
+    };
+    let tokens = Tokens::new(http_client()?, read_key(&ask.credential.key)?, target);
+    let token = tokens.current().await.map_err(|failure| explain(failure, ask))?;
+    let Some([method, url]) = ask.proof_for.as_deref() else {
+        if output.is_json() {
+            output.document(
+                &json!({
+                    "access_token": token.value.expose(), "token_type": token.kind,
+                    "scope": token.scope, "expires_in": token.expires_in_s,
+                }),
+                |_| String::new(),
+            );
+        } else {
+            output.data(token.value.expose());
+        }
+        return Ok(Exit::Done);
+    };
+    let (authorization, proof) = tokens.headers(&method.to_ascii_uppercase(), url).await?;
+    if output.is_json() {
+        output.document(&json!({"authorization": authorization, "dpop": proof, "expires_in": token.expires_in_s}), |_| {
+            String::new()
+        });
+    } else {
+        output.data(&format!("Authorization: {authorization}"));
+        if let Some(proof) = proof {
+            output.data(&format!("DPoP: {proof}"));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn explain(failure: Failure, ask: &Token) -> Failure {
+    if ask.proof_for.is_none() && failure.exit == Exit::Denied {
+        return failure.hint(
+            "a plain bearer token needs a registration that allows it; `--proof-for METHOD URL` prints a bound token \
+             with its proof instead",
+        );
+    }
+    failure
+}

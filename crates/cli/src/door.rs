@@ -1,0 +1,139 @@
+//! The operators' door: the API over the Unix socket of a running broker, or the same API in this process where none
+//! runs. One writer either way: the store's lock sees to it.
+
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use bailiwick_server::{config::Config, serve::in_process};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tower::ServiceExt as _;
+
+use crate::exit::{Exit, Failure};
+
+/// Bytes of one answer.
+const ANSWER_BYTES_MAX: usize = 256 * 1_024 * 1_024;
+
+/// A way to the API.
+pub enum Door {
+    /// A broker runs and answers here.
+    Socket(PathBuf),
+    /// None runs: the API in this process.
+    Here(Box<Router>),
+}
+
+/// An answer of the API.
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Result<Value, Failure> {
+        serde_json::from_slice(&self.body).map_err(|error| Failure::new(format!("the broker's answer is not JSON: {error}")))
+    }
+}
+
+impl Door {
+    /// Opens the door of the installation that `config` is of.
+    pub async fn open(config: &Config) -> Result<Self, Failure> {
+        if UnixStream::connect(&config.socket).await.is_ok() {
+            return Ok(Self::Socket(config.socket.clone()));
+        }
+        let router = in_process(config).await.map_err(|error| {
+            Failure::new(error.to_string()).hint("is a broker running under another account? then use that account")
+        })?;
+        Ok(Self::Here(Box::new(router)))
+    }
+
+    /// Whether a broker runs.
+    pub fn is_running(&self) -> bool {
+        matches!(self, Self::Socket(_))
+    }
+
+    /// Asks and returns the answer's JSON; a refusal becomes a failure with its reason and next step.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let answer = self.send(method, path, body).await?;
+        if answer.status.is_success() {
+            return if answer.body.is_empty() { Ok(Value::Null) } else { answer.json() };
+        }
+        Err(refusal(&answer))
+    }
+
+    /// `GET`.
+    pub async fn read(&self, path: &str) -> Result<Value, Failure> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// `POST`.
+    pub async fn change(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.ask(Method::POST, path, Some(body)).await
+    }
+
+    /// Asks and returns whatever comes.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        let bytes = body.map(Value::to_string).unwrap_or_default();
+        let message = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::HOST, "localhost")
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(bytes)))
+            .map_err(|error| Failure::new(format!("cannot ask: {error}")))?;
+        match self {
+            Self::Socket(path) => over_socket(path, message).await,
+            Self::Here(router) => {
+                let message = message.map(axum::body::Body::new);
+                let Ok(answer) = router.as_ref().clone().oneshot(message).await;
+                collect(answer.status(), answer.into_body()).await
+            }
+        }
+    }
+}
+
+async fn over_socket(path: &Path, message: Request<Full<Bytes>>) -> Result<Answer, Failure> {
+    let unreachable = |error: &dyn std::fmt::Display| {
+        Failure::new(format!("the broker at `{}` does not answer: {error}", path.display())).exit(Exit::Unreachable)
+    };
+    let stream = UnixStream::connect(path).await.map_err(|error| unreachable(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
+    tokio::spawn(connection);
+    let answer = sender.send_request(message).await.map_err(|error| unreachable(&error))?;
+    collect(answer.status(), answer.into_body()).await
+}
+
+async fn collect<B>(status: StatusCode, body: B) -> Result<Answer, Failure>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let body = http_body_util::Limited::new(body, ANSWER_BYTES_MAX)
+        .collect()
+        .await
+        .map_err(|error| Failure::new(format!("the broker's answer broke off: {error}")).exit(Exit::Unreachable))?;
+    Ok(Answer { status, body: body.to_bytes() })
+}
+
+/// A problem document (RFC 9457) as a failure.
+pub fn refusal(answer: &Answer) -> Failure {
+    let problem: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+    let text = |name: &str| problem.get(name).and_then(Value::as_str).map(crate::output::clean);
+    let message = text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("the broker answered {}", answer.status));
+    let mut failure = Failure::new(message);
+    if let Some(hint) = text("hint") {
+        failure = failure.hint(hint);
+    }
+    match text("code").as_deref() {
+        Some("policy_invalid" | "policy_tests_failed") => failure.exit(Exit::PolicyInvalid),
+        Some("unavailable") => failure.exit(Exit::Unreachable),
+        _ => failure,
+    }
+}

@@ -1,0 +1,133 @@
+//! Everything that is printed: data on stdout, messages on stderr, tables for people, JSON for programs.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use comfy_table::{ContentArrangement, Table, presets};
+
+/// How data is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs: one pretty document.
+    Json,
+}
+
+/// The two streams and how to write to them. Colour goes only to terminals and obeys `NO_COLOR`.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    format: Format,
+    quiet: bool,
+}
+
+const BOLD: Style = Style::new().bold();
+const RED: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
+const CYAN: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Cyan)));
+
+impl Output {
+    /// Chooses format and silence.
+    pub fn new(format: Format, quiet: bool) -> Self {
+        Self { format, quiet }
+    }
+
+    /// Whether a program reads stdout.
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// One line of data, or several.
+    pub fn data(&self, text: &str) {
+        // A reader that went away is no error of ours.
+        let _ = writeln!(anstream::stdout().lock(), "{text}");
+    }
+
+    /// A document: JSON as it is, or what `table` makes of it.
+    pub fn document(&self, value: &serde_json::Value, table: impl FnOnce(&serde_json::Value) -> String) {
+        let text = match self.format {
+            Format::Json => serde_json::to_string_pretty(value).unwrap_or_default(),
+            Format::Table => table(value),
+        };
+        self.data(text.trim_end());
+    }
+
+    /// A message beside the data.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(anstream::stderr().lock(), "{text}");
+        }
+    }
+
+    /// The next step.
+    pub fn hint(&self, text: &str) {
+        if !self.quiet {
+            let _ = writeln!(anstream::stderr().lock(), "{CYAN}hint:{CYAN:#} {text}");
+        }
+    }
+
+    /// A failure.
+    pub fn error(&self, message: &str, hint: Option<&str>) {
+        let mut stderr = anstream::stderr().lock();
+        let _ = writeln!(stderr, "{RED}error:{RED:#} {message}");
+        if let Some(hint) = hint {
+            let _ = writeln!(stderr, "{CYAN}hint:{CYAN:#} {hint}");
+        }
+    }
+
+    /// A progress bar on stderr; invisible where nobody watches.
+    pub fn progress(&self, length: u64, what: &str) -> indicatif::ProgressBar {
+        if self.quiet || !std::io::stderr().is_terminal() {
+            return indicatif::ProgressBar::hidden();
+        }
+        let bar = indicatif::ProgressBar::new(length);
+        bar.set_message(what.to_owned());
+        if let Ok(style) = indicatif::ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
+            bar.set_style(style);
+        }
+        bar
+    }
+}
+
+/// A plain table with a bold head.
+pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(head.map(|title| format!("{BOLD}{}{BOLD:#}", title.to_uppercase())));
+    let mut empty = true;
+    for row in rows {
+        empty = false;
+        table.add_row(row);
+    }
+    if empty {
+        return String::new();
+    }
+    // The preset pads the first column; a list reads better from the margin.
+    table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// `name  value` lines, aligned.
+pub fn fields(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    rows.iter().map(|(name, value)| format!("{BOLD}{name:width$}{BOLD:#}  {value}")).collect::<Vec<_>>().join("\n")
+}
+
+/// A string member of a JSON object, or `-`.
+pub fn text(value: &serde_json::Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(serde_json::Value::Null) => "-".to_owned(),
+        Some(serde_json::Value::String(text)) if text.is_empty() => "-".to_owned(),
+        Some(serde_json::Value::String(text)) => clean(text),
+        Some(serde_json::Value::Array(items)) if items.is_empty() => "-".to_owned(),
+        Some(serde_json::Value::Array(items)) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), clean))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Text from elsewhere without what would steer a terminal.
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,218 @@
+//! `bailiwick.toml`: read once, strictly. Unknown keys are errors; relative paths start at the file's folder.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use bailiwick_model::agent::Environment;
+use ipnet::IpNet;
+use serde::Deserialize;
+use url::Url;
+
+/// The port that a broker listens on unless told otherwise.
+pub const PORT: u16 = 8420;
+
+/// What is wrong with a configuration, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {message}", file.display())]
+pub struct ConfigError {
+    /// The file.
+    pub file: PathBuf,
+    /// Why it was refused; names line and column where the file does not parse.
+    pub message: String,
+    /// The next step.
+    pub hint: Option<String>,
+}
+
+/// The file as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    public_url: Option<String>,
+    environment: Option<Environment>,
+    #[serde(default)]
+    listen: ListenFile,
+    #[serde(default)]
+    store: StoreFile,
+    #[serde(default)]
+    keys: KeysFile,
+    #[serde(default)]
+    network: NetworkFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenFile {
+    address: Option<SocketAddr>,
+    socket: Option<PathBuf>,
+    tls: Option<TlsFile>,
+    #[serde(default)]
+    trusted_proxies: Vec<IpNet>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsFile {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoreFile {
+    path: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeysFile {
+    directory: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NetworkFile {
+    #[serde(default)]
+    zones: Vec<Zone>,
+}
+
+/// A named part of the network; policy sees its name as `context.network.zone`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zone {
+    /// Its name.
+    pub name: String,
+    /// Its address ranges.
+    pub ranges: Vec<IpNet>,
+}
+
+/// Certificate chain and key, PEM.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// The chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// A configuration that holds together.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder that holds `bailiwick.toml`, `policies/`, `roles/`, `systems/`.
+    pub folder: PathBuf,
+    /// What clients call this broker; `None` is `http://<listen address>` on loopback.
+    pub public_url: Option<Url>,
+    /// The environment that it serves; agents of others get no token here.
+    pub environment: Option<Environment>,
+    /// Where agents connect.
+    pub address: SocketAddr,
+    /// Where operators connect.
+    pub socket: PathBuf,
+    /// TLS from files.
+    pub tls: Option<TlsFiles>,
+    /// Proxies whose word on the client's address counts.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The SQLite file.
+    pub store: PathBuf,
+    /// The folder of keys.
+    pub keys: PathBuf,
+    /// Network zones, first match wins.
+    pub zones: Vec<Zone>,
+}
+
+impl Config {
+    /// Reads and checks a file; `listen` overrides its address.
+    pub fn read(file: &Path, listen: Option<SocketAddr>) -> Result<Self, ConfigError> {
+        let refuse = |message: String, hint: Option<&str>| ConfigError {
+            file: file.to_owned(),
+            message,
+            hint: hint.map(str::to_owned),
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            refuse(format!("cannot be read: {error}"), Some("make one with `bailiwick init --dir DIRECTORY`"))
+        })?;
+        let parsed: File =
+            toml::from_str(&text).map_err(|error| refuse(error.to_string().trim_end().to_owned(), None))?;
+        let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        let within = |path: PathBuf| if path.is_absolute() { path } else { folder.join(path) };
+        let public_url = match parsed.public_url {
+            None => None,
+            Some(text) => Some(public_url(&text).map_err(|(message, hint)| refuse(message, Some(hint)))?),
+        };
+        let config = Self {
+            public_url,
+            environment: parsed.environment,
+            address: listen.or(parsed.listen.address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], PORT))),
+            socket: within(parsed.listen.socket.unwrap_or_else(|| PathBuf::from("run/bailiwick.sock"))),
+            tls: parsed
+                .listen
+                .tls
+                .map(|tls| TlsFiles { certificate: within(tls.certificate), key: within(tls.key) }),
+            trusted_proxies: parsed.listen.trusted_proxies,
+            store: within(parsed.store.path.unwrap_or_else(|| PathBuf::from("data/bailiwick.db"))),
+            keys: within(parsed.keys.directory.unwrap_or_else(|| PathBuf::from("keys"))),
+            zones: parsed.network.zones,
+            folder,
+        };
+        config.guard().map_err(|(message, hint)| refuse(message, Some(hint)))?;
+        Ok(config)
+    }
+
+    /// Nothing listens beyond loopback without TLS or a declared proxy, nor calls itself by plain HTTP there.
+    fn guard(&self) -> Result<(), (String, &'static str)> {
+        let loopback = self.address.ip().is_loopback();
+        if !loopback && self.tls.is_none() && self.trusted_proxies.is_empty() {
+            return Err((
+                format!("`{}` is not loopback, and there is neither TLS nor a declared proxy", self.address),
+                "set `[listen.tls]` with `certificate` and `key`, or `trusted_proxies`, or listen on 127.0.0.1",
+            ));
+        }
+        match &self.public_url {
+            None if !loopback => Err((
+                "a broker that others reach needs its `public_url`".to_owned(),
+                "set `public_url = \"https://…\"` to what clients call it",
+            )),
+            Some(url) if url.scheme() == "http" && !is_loopback_host(url) => Err((
+                format!("`{url}` is plain HTTP beyond this machine"),
+                "use `https://`: end TLS here or at a declared proxy",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Names the zone of an address; `unknown` where none fits.
+    pub fn zone_of(&self, address: Option<IpAddr>) -> String {
+        // An IPv4 address may arrive in its IPv6 spelling; both are one address.
+        let address = address.map(|address| address.to_canonical());
+        address
+            .and_then(|address| self.zones.iter().find(|zone| zone.ranges.iter().any(|range| range.contains(&address))))
+            .map_or_else(|| "unknown".to_owned(), |zone| zone.name.clone())
+    }
+}
+
+/// Whether a URL names this machine.
+fn is_loopback_host(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+fn public_url(text: &str) -> Result<Url, (String, &'static str)> {
+    let hint = "write `https://host` or `https://host:port`, without path, query or trailing slash";
+    let url = Url::parse(text).map_err(|error| (format!("`{text}` is not a URL: {error}"), hint))?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.path() == "/"
+        && !text.ends_with('/')
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if plain { Ok(url) } else { Err((format!("`{text}` cannot be an issuer"), hint)) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! What a configuration may and may not say.
+
+use super::*;
+
+fn check(text: &str, expected: Result<(), &str>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bailiwick.toml");
+    std::fs::write(&file, text).unwrap();
+    match (Config::read(&file, None), expected) {
+        (Ok(_), Ok(())) => {}
+        (Err(error), Err(part)) => assert!(error.message.contains(part), "{} lacks {part}", error.message),
+        (Ok(_), Err(part)) => panic!("accepted, expected a refusal with {part}: {text}"),
+        (Err(error), Ok(())) => panic!("refused: {error}"),
+    }
+}
+
+#[test]
+fn an_empty_file_is_a_broker_on_loopback() {
+    check("", Ok(()));
+}
+
+#[test]
+fn unknown_keys_are_errors_with_their_place() {
+    check("publik_url = \"https://a\"", Err("publik_url"));
+    check("[listen]\nadress = \"127.0.0.1:1\"", Err("adress"));
+}
+
+#[test]
+fn nothing_listens_beyond_loopback_in_the_clear() {
+    check("[listen]\naddress = \"0.0.0.0:8420\"", Err("neither TLS nor a declared proxy"));
+    check("[listen]\naddress = \"0.0.0.0:8420\"\ntrusted_proxies = [\"10.0.0.0/8\"]", Err("needs its `public_url`"));
+    check(
+        "public_url = \"http://broker.example\"\n[listen]\naddress = \"0.0.0.0:8420\"\ntrusted_proxies = [\"10.0.0.0/8\"]",
+        Err("plain HTTP"),
+    );
+    check(
+        "public_url = \"https://broker.example\"\n[listen]\naddress = \"0.0.0.0:8420\"\ntrusted_proxies = [\"10.0.0.0/8\"]",
+        Ok(()),
+    );
+    check(
+        "public_url = \"https://broker.example\"\n[listen]\naddress = \"[::]:8420\"\ntls = { certificate = \"c\", key = \"k\" }",
+        Ok(()),
+    );
+}
+
+#[test]
+fn an_issuer_is_compared_byte_for_byte_so_it_has_one_spelling() {
+    for bad in ["https://a/", "https://a/path", "https://a?x", "https://u:p@a", "ftp://a", "a"] {
+        check(&format!("public_url = \"{bad}\""), Err(bad));
+    }
+}
+
+#[test]
+fn zones_hold_both_spellings_of_an_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bailiwick.toml");
+    std::fs::write(&file, "[[network.zones]]\nname = \"office\"\nranges = [\"10.1.0.0/16\"]").unwrap();
+    let config = Config::read(&file, None).unwrap();
+    for (address, zone) in [("10.1.2.3", "office"), ("::ffff:10.1.2.3", "office"), ("10.2.0.1", "unknown")] {
+        assert_eq!(config.zone_of(address.parse().ok()), zone);
+    }
+    assert_eq!(config.zone_of(None), "unknown");
+}
