@@ -6,16 +6,28 @@
 //! two stages, policy and authority, both of which must allow, and every doubt
 //! denies. `docs/decisions.md` tells the rules, `scenarios/*.toml` shows them.
 
+mod actions;
+mod annotations;
+mod approvals;
+mod calendar;
 pub mod catalogue;
 pub mod definition;
+mod entities;
+mod evaluate;
+mod expression;
 pub mod finding;
+mod index;
 pub mod json_schema;
+mod literals;
 pub mod mapping;
 pub mod normalise;
+mod policies;
+mod roles;
 pub mod scenario;
 pub mod schema;
 pub mod snapshot;
 mod strict_toml;
+mod values;
 pub mod visibility;
 
 pub use self::{

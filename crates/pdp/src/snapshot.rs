@@ -1,18 +1,35 @@
 //! A compiled bundle: immutable, swapped whole, shared by reference count.
 //! Must not know where its files came from, nor what time it is.
 
+mod compile;
+
+use std::sync::Arc;
+
 use bailiwick_model::{
     bundle::{BundleFiles, BundleRevision},
-    decision::{Decision, Evaluated, Reason, ReasonCode},
+    decision::{Effect, Evaluated, Reason},
     evaluation::Evaluation,
-    name::{ActionName, Scope},
+    name::{ActionName, PolicyId, Scope},
     operation::Operation,
 };
-use std::collections::BTreeMap;
+use cedar_policy::Schema;
+use cedar_policy_core::{
+    ast::{Entity, Expr},
+    validator::ValidatorSchema,
+};
 
 use crate::{
+    actions::Actions,
+    annotations::Annotations,
+    calendar::Calendar,
+    catalogue::Catalogue,
+    entities::Store,
+    evaluate,
     finding::Finding,
-    visibility::{Listing, Visibility},
+    index::{Index, PolicyNumber},
+    mapping::{self, Call},
+    roles::Roles,
+    visibility::{self, Listing, Visibility},
 };
 
 /// A compiled bundle.
@@ -20,13 +37,42 @@ use crate::{
 pub struct Snapshot {
     revision: BundleRevision,
     warnings: Vec<Finding>,
-    cedar_schema: String,
+    catalogue: Catalogue,
+    calendar: Calendar,
+    roles: Roles,
+    actions: Actions,
+    schema_text: String,
+    schema: Schema,
+    store: Store,
+    policies: Vec<Compiled>,
+    index: Index,
+}
+
+/// One policy, ready to be evaluated.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    /// Its `@id`.
+    pub(crate) id: PolicyId,
+    /// Permit or forbid.
+    pub(crate) effect: Effect,
+    /// Its file inside the bundle.
+    pub(crate) file: Arc<str>,
+    /// Its line in that file.
+    pub(crate) line: usize,
+    /// What its annotations say.
+    pub(crate) annotations: Annotations,
+    /// Scope and clauses as one expression, made once.
+    pub(crate) condition: Expr,
+    /// The entities of the bundle that it names.
+    pub(crate) literals: Vec<Arc<Entity>>,
+    /// As Cedar has it.
+    pub(crate) policy: cedar_policy::Policy,
 }
 
 impl Snapshot {
     /// Compiles a bundle, or says everything that is wrong with it.
     pub fn compile(files: &BundleFiles) -> Result<Self, Vec<Finding>> {
-        Ok(Self { revision: files.revision(), warnings: Vec::new(), cedar_schema: String::new() })
+        compile::compile(files)
     }
 
     /// What somebody should look at, although the bundle can be published.
@@ -39,40 +85,89 @@ impl Snapshot {
         self.revision
     }
 
+    /// The systems and tools of the bundle.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
     /// The generated schema in Cedar's own syntax.
     pub fn cedar_schema(&self) -> &str {
-        &self.cedar_schema
+        &self.schema_text
+    }
+
+    /// Turns a call into the operations that it stands for.
+    pub fn map(&self, call: &Call<'_>) -> Result<Vec<Operation>, Reason> {
+        mapping::map(&self.catalogue, call)
     }
 
     /// Decides. Total: whatever cannot be decided is denied.
     pub fn evaluate(&self, evaluation: &Evaluation) -> Evaluated {
-        let reason = Reason {
-            code: ReasonCode::NoPermit,
-            rule: None,
-            principal: None,
-            message: String::from("no policy permits it"),
-            help: None,
-            retry_after_s: None,
-        };
-        Evaluated {
-            id: evaluation.id,
-            bundle: self.revision,
-            decision: Decision::deny(reason),
-            determining: Vec::new(),
-            errors: BTreeMap::new(),
-            budgets: Vec::new(),
-        }
+        evaluate::evaluate(self, evaluation)
     }
 
     /// Whether an action is shown in a list to this caller.
     pub fn visibility(&self, listing: &Listing<'_>, action: &ActionName) -> Visibility {
-        let _ = (listing, action);
-        Visibility::Shown
+        visibility::of(self, listing, action)
     }
 
-    /// Per operation, the scope to ask a token for when it is missing.
+    /// The scopes that a token needs for these operations, each once.
     pub fn required_scopes(&self, operations: &[Operation]) -> Vec<Scope> {
-        let _ = operations;
-        Vec::new()
+        let needed = |operation: &Operation| evaluate::required_scope(&operation.action, operation.class).ok();
+        let mut scopes: Vec<Scope> = operations.iter().filter_map(needed).collect();
+        scopes.sort();
+        scopes.dedup();
+        scopes
+    }
+
+    /// Every role of the bundle with its purpose, in name order.
+    pub fn roles_with_purpose(&self) -> impl Iterator<Item = (&bailiwick_model::name::RoleName, &str)> {
+        self.roles.iter().map(|(name, role)| (name, role.purpose.as_str()))
+    }
+
+    /// Every action that a call can have, in name order.
+    pub fn action_names(&self) -> impl Iterator<Item = &ActionName> {
+        self.actions.callable().iter()
+    }
+
+    /// Where a policy stands: its file inside the bundle and its line.
+    pub fn policy_source(&self, id: &PolicyId) -> Option<(&str, usize)> {
+        let policy = self.policies.iter().find(|policy| policy.id == *id)?;
+        Some((&policy.file, policy.line))
+    }
+
+    pub(crate) fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    pub(crate) fn roles(&self) -> &Roles {
+        &self.roles
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    pub(crate) fn validator_schema(&self) -> &ValidatorSchema {
+        self.schema.as_ref()
+    }
+
+    pub(crate) fn policy(&self, number: PolicyNumber) -> Option<&Compiled> {
+        self.policies.get(usize::try_from(number).ok()?)
+    }
+
+    /// The entity of an action that a call can have.
+    pub(crate) fn callable(&self, action: &ActionName) -> Option<&Arc<Entity>> {
+        self.actions.callable().get(action).and_then(|action| self.actions.entity(action.as_str()))
     }
 }
+
+#[cfg(test)]
+mod tests;

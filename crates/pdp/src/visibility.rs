@@ -2,10 +2,13 @@
 //! call or ask for. Never decides a call.
 
 use bailiwick_model::{
-    decision::Reason,
+    decision::{Reason, ReasonCode},
     evaluation::{Authority, Party, TaskContext},
+    name::ActionName,
 };
 use jiff::Timestamp;
+
+use crate::{evaluate::refused, snapshot::Snapshot};
 
 /// Who asks for a list, in which situation. The arguments of later calls are unknown.
 #[derive(Debug, Clone, Copy)]
@@ -29,4 +32,10 @@ pub enum Visibility {
     Shown,
     /// No call of it could.
     Hidden(Reason),
+}
+
+/// Whether an action is shown.
+pub(crate) fn of(snapshot: &Snapshot, listing: &Listing<'_>, action: &ActionName) -> Visibility {
+    let _ = (snapshot, listing);
+    Visibility::Hidden(refused(ReasonCode::UnknownTool, format!("`{action}` is not in the published bundle")))
 }

@@ -1,0 +1,145 @@
+//! The second stage: what token, task, limits and safe mode allow. Never wider
+//! than policy, and never lifted by an approval.
+
+use std::collections::BTreeSet;
+
+use bailiwick_model::{
+    decision::{BudgetDraw, Reason, ReasonCode},
+    evaluation::{Authority, Evaluation, Party, TaskContext},
+    name::{ActionName, Scope},
+    operation::{ActionClass, ActionTag, Operation},
+    principal::Principal,
+    safe_mode::SafeModeScope,
+    task::ToolGrant,
+};
+
+use super::{pins, refused};
+use crate::snapshot::Snapshot;
+
+/// An action with what the second stage needs to know of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// Its name.
+    pub(crate) action: &'a ActionName,
+    /// Its class.
+    pub(crate) class: ActionClass,
+    /// Whether it has the tag `egress` or `export`.
+    pub(crate) sends_out: bool,
+}
+
+impl<'a> From<&'a Operation> for Asked<'a> {
+    fn from(operation: &'a Operation) -> Self {
+        let sends_out = operation.tags.iter().any(|tag| matches!(tag, ActionTag::Egress | ActionTag::Export));
+        Self { action: &operation.action, class: operation.class, sends_out }
+    }
+}
+
+/// Everything that the second stage has against a call.
+pub(super) fn check(evaluation: &Evaluation) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    let mut seen = BTreeSet::new();
+    for operation in &evaluation.operations {
+        // Operations of one call differ in their resource, which this stage does not look at.
+        if !seen.insert((&operation.action, operation.class, &operation.tags)) {
+            continue;
+        }
+        let asked = Asked::from(operation);
+        reasons.extend(listed(asked, &evaluation.parties, &evaluation.authority, &evaluation.task));
+        reasons.extend(pinned(&operation.action, evaluation));
+    }
+    reasons
+}
+
+/// What the second stage has against an action whatever its arguments.
+pub(crate) fn listed(asked: Asked<'_>, parties: &[Party], authority: &Authority, task: &TaskContext) -> Vec<Reason> {
+    let checks = [safe_mode(asked, parties, authority), scope(asked, authority), tool(asked.action, task)];
+    checks.into_iter().flatten().collect()
+}
+
+/// The scope that an action needs, unless the token names the action itself.
+pub(crate) fn required_scope(action: &ActionName, class: ActionClass) -> Result<Scope, Reason> {
+    format!("{}:{}", action.system(), class.as_str())
+        .parse()
+        .map_err(|_| refused(ReasonCode::EvaluationError, format!("`{action}` has no scope")))
+}
+
+fn scope(asked: Asked<'_>, authority: &Authority) -> Option<Reason> {
+    let needed = match required_scope(asked.action, asked.class) {
+        Ok(needed) => needed,
+        Err(reason) => return Some(reason),
+    };
+    let exact = |scope: &Scope| scope.as_str() == asked.action.as_str();
+    if authority.scopes.contains(&needed) || authority.scopes.iter().any(exact) {
+        return None;
+    }
+    let message = format!("the token lacks the scope `{needed}`");
+    let help = format!("ask for a token with scope `{needed}`, or `{}` for this action alone", asked.action);
+    Some(Reason { help: Some(help), ..refused(ReasonCode::InsufficientScope, message) })
+}
+
+fn safe_mode(asked: Asked<'_>, parties: &[Party], authority: &Authority) -> Option<Reason> {
+    if asked.class == ActionClass::Read && !asked.sends_out {
+        return None;
+    }
+    let concerns = |scope: &&SafeModeScope| match scope {
+        SafeModeScope::Everything => true,
+        SafeModeScope::Agent(name) => {
+            parties.iter().any(|party| matches!(&party.principal, Principal::Agent(agent) if agent == name))
+        }
+        SafeModeScope::System(name) => asked.action.system() == name.as_str(),
+    };
+    let on = authority.safe_modes.iter().find(concerns)?;
+    let message = format!("safe mode is on for `{on}`: reads go on, everything else stops");
+    let help = "wait until an operator lifts it; no approval does";
+    Some(Reason { help: Some(help.to_owned()), ..refused(ReasonCode::SafeMode, message) })
+}
+
+fn tool(action: &ActionName, task: &TaskContext) -> Option<Reason> {
+    let tools = task.tools.as_ref()?;
+    if tools.iter().any(|grant| grant.action == *action) {
+        return None;
+    }
+    let message = format!("the task does not name `{action}`");
+    let help = match tools.len() {
+        0 => String::from("the task names no tools at all; ask whoever made it for one that does"),
+        count => format!("the task names {count} other tools; ask whoever made it for one that names this too"),
+    };
+    Some(Reason { help: Some(help), ..refused(ReasonCode::TaskTool, message) })
+}
+
+/// What is wrong with the arguments, if every grant for this action has something against them.
+fn pinned(action: &ActionName, evaluation: &Evaluation) -> Option<Reason> {
+    let tools = evaluation.task.tools.as_ref()?;
+    let mut refusal = None;
+    for grant in tools.iter().filter(|grant: &&ToolGrant| grant.action == *action) {
+        match pins::check(grant, &evaluation.arguments) {
+            Ok(()) => return None,
+            Err(reason) => refusal = refusal.or(Some(reason)),
+        }
+    }
+    refusal
+}
+
+/// What an allowed call takes from the budgets of all agents in the chain.
+/// A call counts once, however many operations it stands for.
+pub(super) fn budgets(snapshot: &Snapshot, evaluation: &Evaluation) -> Vec<BudgetDraw> {
+    let mut draws = Vec::new();
+    for party in &evaluation.parties {
+        let (Principal::Agent(agent), Some(role)) = (&party.principal, &party.role) else { continue };
+        for limit in snapshot.roles().limits(role) {
+            if !evaluation.operations.iter().any(|operation| limit.counts(&operation.action, operation.class)) {
+                continue;
+            }
+            let now_s = evaluation.now.as_second();
+            let window_s = i64::try_from(limit.window_s).unwrap_or(i64::MAX);
+            draws.push(BudgetDraw {
+                budget: format!("agent:{agent}/{}", limit.name),
+                window_start_s: now_s.div_euclid(window_s).saturating_mul(window_s),
+                window_s: limit.window_s,
+                amount: 1,
+                amount_max: limit.calls_max,
+            });
+        }
+    }
+    draws
+}

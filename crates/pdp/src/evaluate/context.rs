@@ -1,0 +1,79 @@
+//! The context of a decision: what the broker knows, never what the caller
+//! claims. What all principals and operations share is built once.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bailiwick_model::{
+    decision::{Reason, ReasonCode},
+    evaluation::TaskContext,
+    name::PolicyId,
+    operation::Operation,
+};
+use cedar_policy_core::ast::{Context, Value};
+use jiff::Timestamp;
+
+use super::refused;
+use crate::{snapshot::Snapshot, values};
+
+/// The context of one call, without what its operations add.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared(Vec<(&'static str, Value)>);
+
+/// What the whole call has in common.
+pub(crate) fn shared(
+    snapshot: &Snapshot,
+    now: Timestamp,
+    network_zone: &str,
+    task: &TaskContext,
+    approvals: &BTreeSet<PolicyId>,
+) -> Result<Shared, Reason> {
+    let doubt = |error: values::NotAValue| {
+        refused(ReasonCode::EvaluationError, format!("the context cannot be built: {error}"))
+    };
+    let local = snapshot.calendar().local(now).map(|(zone, local)| {
+        let members: [(&str, Value); 4] = [
+            ("date", local.date.as_str().into()),
+            ("minute_of_day", local.minute_of_day.into()),
+            ("weekday", local.weekday.into()),
+            ("holiday", local.holiday.into()),
+        ];
+        (zone, Value::record(members, None))
+    });
+    let facts = task.facts.iter().map(|fact| {
+        snapshot.store().fact(fact).map(Value::from).ok_or_else(|| {
+            let message = format!("the task knows the fact `{fact}`, which the published bundle does not declare");
+            let help = "declare it again in `systems/`, or wait until the window of the fact has passed";
+            Reason { help: Some(help.to_owned()), ..refused(ReasonCode::EvaluationError, message) }
+        })
+    });
+    let facts: Vec<Value> = facts.collect::<Result<_, _>>()?;
+    let task: [(&str, Value); 2] = [("implicit", task.id.is_none().into()), ("facts", Value::set(facts, None))];
+    let network: [(&str, Value); 1] = [("zone", network_zone.into())];
+    let approvals = approvals.iter().map(|gate| Value::from(gate.as_str()));
+    Ok(Shared(vec![
+        ("now", values::datetime(now).map_err(doubt)?),
+        ("local", Value::record(local, None)),
+        ("network", Value::record(network, None)),
+        ("task", Value::record(task, None)),
+        ("approvals", Value::set(approvals, None)),
+    ]))
+}
+
+impl Shared {
+    /// What is known before there is a call: everything here.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (&'static str, &Value)> {
+        self.0.iter().map(|(name, value)| (*name, value))
+    }
+
+    /// The context of one operation.
+    pub(super) fn of(&self, operation: &Operation) -> Result<Context, Reason> {
+        let input = values::record(&operation.input).map_err(|error| {
+            refused(ReasonCode::ArgumentInvalid, format!("the arguments cannot be evaluated: {error}"))
+        })?;
+        let effect: [(&str, Value); 2] =
+            [("records", operation.effect.records.into()), ("reversible", operation.effect.reversible.into())];
+        let own = [("effect", Value::record(effect, None)), ("input", input)];
+        let all = self.0.iter().cloned().chain(own);
+        Ok(Context::Value(Arc::new(all.map(|(name, value)| (name.into(), value)).collect())))
+    }
+}

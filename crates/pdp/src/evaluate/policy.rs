@@ -1,0 +1,234 @@
+//! The first stage: one Cedar request per principal and operation, each over
+//! the policies that can match it. Every one must be permitted, none forbidden;
+//! a policy that errs denies, which Cedar by itself would skip.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use bailiwick_model::{
+    decision::{Determining, Effect, Obligation, Reason, ReasonCode},
+    evaluation::{Evaluation, Party},
+    name::PolicyId,
+    operation::{Operation, Resource},
+    principal::Principal,
+};
+use cedar_policy_core::{
+    ast::{Context, Entity, Literal, Request, SlotEnv, ValueKind},
+    evaluator::{EvaluationError, Evaluator},
+    extensions::Extensions,
+    validator::ValidatorSchema,
+};
+
+use super::{
+    context::{self, Shared},
+    denial::{self, Denial, refused},
+};
+use crate::{
+    entities::{self, Missing},
+    index::Side,
+    snapshot::{Compiled, Snapshot},
+};
+
+/// What the first stage found.
+#[derive(Debug, Default)]
+pub(super) struct Verdict {
+    /// What stands in the way; empty if nothing does.
+    pub(super) denials: Vec<Denial>,
+    /// Policies that decided.
+    pub(super) determining: BTreeSet<Determining>,
+    /// Policies that could not be evaluated, with why.
+    pub(super) errors: BTreeMap<PolicyId, String>,
+    /// Obligations of all satisfied permits.
+    pub(super) obligations: BTreeSet<Obligation>,
+}
+
+impl Verdict {
+    /// A verdict that denies for one reason.
+    pub(super) fn denied(reason: Reason) -> Self {
+        Self { denials: vec![Denial::Final(reason)], ..Self::default() }
+    }
+}
+
+/// A principal of the chain, ready to be decided on.
+pub(crate) struct Acting<'a> {
+    /// Who.
+    pub(crate) party: &'a Party,
+    /// Its entity.
+    pub(crate) entity: Arc<Entity>,
+    /// Its place in the index.
+    pub(crate) side: Side,
+    /// Named in reasons if it is one of several.
+    named: Option<Principal>,
+}
+
+/// The principals of a chain as entities.
+pub(crate) fn principals<'a>(snapshot: &Snapshot, parties: &'a [Party]) -> Result<Vec<Acting<'a>>, Reason> {
+    let several = parties.len() > 1;
+    let acting = parties.iter().map(|party| {
+        let named = several.then(|| party.principal.clone());
+        let entity = snapshot.store().principal(party).and_then(|entity| {
+            entities::conforms(&entity, snapshot.validator_schema())?;
+            Ok(entity)
+        });
+        match entity {
+            Ok(entity) => Ok(Acting { party, side: snapshot.index().side(&entity), entity, named }),
+            Err(missing) => Err(denial::missing(&missing, named)),
+        }
+    });
+    acting.collect()
+}
+
+/// Decides every principal on every operation.
+pub(super) fn verdict(snapshot: &Snapshot, evaluation: &Evaluation, approvals: &BTreeSet<PolicyId>) -> Verdict {
+    let shared = context::shared(snapshot, evaluation.now, &evaluation.network_zone, &evaluation.task, approvals);
+    let acting = principals(snapshot, &evaluation.parties);
+    let (shared, acting) = match (shared, acting) {
+        (Ok(shared), Ok(acting)) => (shared, acting),
+        (Err(reason), _) | (_, Err(reason)) => return Verdict::denied(reason),
+    };
+    let mut verdict = Verdict::default();
+    for operation in &evaluation.operations {
+        if let Err(reason) = decide_operation(snapshot, &shared, &acting, operation, &mut verdict) {
+            verdict.denials.push(Denial::Final(reason));
+        }
+    }
+    verdict
+}
+
+/// What all principals' requests about one operation have in common.
+struct Attempt<'a> {
+    operation: &'a Operation,
+    action: &'a Arc<Entity>,
+    resource: Arc<Entity>,
+    side: Side,
+    context: Context,
+}
+
+fn decide_operation(
+    snapshot: &Snapshot,
+    shared: &Shared,
+    acting: &[Acting<'_>],
+    operation: &Operation,
+    verdict: &mut Verdict,
+) -> Result<(), Reason> {
+    let action = snapshot.callable(&operation.action).ok_or_else(|| {
+        refused(ReasonCode::UnknownTool, format!("`{}` is not in the published bundle", operation.action))
+    })?;
+    coherent(operation)?;
+    let misfit = |missing: Missing| denial::missing(&missing, None);
+    let resource = snapshot.store().resource(&operation.resource).map_err(misfit)?;
+    entities::conforms(&resource, snapshot.validator_schema()).map_err(misfit)?;
+    let side = snapshot.index().side(&resource);
+    let attempt = Attempt { operation, action, resource, side, context: shared.of(operation)? };
+    let mut checked: Option<&Party> = None;
+    for acting in acting {
+        // The schema sees a principal's type only, so one check per type will do.
+        let schema = match checked {
+            Some(party) if party.principal.kind() == acting.party.principal.kind() => None,
+            _ => Some(snapshot.validator_schema()),
+        };
+        checked = Some(acting.party);
+        decide_request(snapshot, acting, &attempt, schema, verdict)?;
+    }
+    Ok(())
+}
+
+/// An operation whose action and resource belong to different systems or tools is a mistake of its maker.
+fn coherent(operation: &Operation) -> Result<(), Reason> {
+    let same = match &operation.resource {
+        Resource::Tool { system, tool } => operation.action.as_str() == format!("{system}.{tool}"),
+        Resource::System { system } | Resource::Record { system, .. } => operation.action.system() == system.as_str(),
+    };
+    if same {
+        Ok(())
+    } else {
+        Err(refused(ReasonCode::EvaluationError, "the action and the resource do not belong together"))
+    }
+}
+
+fn decide_request(
+    snapshot: &Snapshot,
+    acting: &Acting<'_>,
+    attempt: &Attempt<'_>,
+    schema: Option<&ValidatorSchema>,
+    verdict: &mut Verdict,
+) -> Result<(), Reason> {
+    let extensions = Extensions::all_available();
+    let uid = |entity: &Entity| (entity.uid().clone(), None);
+    let request = Request::new(
+        uid(&acting.entity),
+        uid(attempt.action),
+        uid(&attempt.resource),
+        attempt.context.clone(),
+        schema,
+        extensions,
+    )
+    .map_err(|error| denial::missing(&Missing::Misfit(error.to_string()), acting.named.clone()))?;
+
+    let numbers = snapshot.index().candidates(&acting.side, attempt.action, Some(&attempt.side));
+    let candidates: Vec<&Compiled> = numbers.into_iter().filter_map(|number| snapshot.policy(number)).collect();
+    let literals = candidates.iter().flat_map(|policy| policy.literals.iter().cloned());
+    let all = [&acting.entity, attempt.action, &attempt.resource].into_iter().cloned().chain(literals);
+    let entities = entities::slice(all).map_err(|missing| denial::missing(&missing, acting.named.clone()))?;
+
+    let evaluator = Evaluator::new(request, &entities, extensions);
+    let slots = SlotEnv::new();
+    let mut permitted = false;
+    let mut barred = false;
+    for policy in candidates {
+        let satisfied = match evaluator.interpret(&policy.condition, &slots) {
+            Ok(value) => match value.value_kind() {
+                ValueKind::Lit(Literal::Bool(satisfied)) => Ok(*satisfied),
+                _ => Err("its condition is neither true nor false"),
+            },
+            Err(error) => Err(kind_of(&error)),
+        };
+        match satisfied {
+            Ok(false) => continue,
+            Ok(true) => {}
+            Err(why) => {
+                verdict.errors.insert(policy.id.clone(), why.to_owned());
+                verdict.denials.push(denial::unevaluable(policy, why, acting.named.clone()));
+                barred = true;
+                continue;
+            }
+        }
+        verdict.determining.insert(Determining {
+            policy: policy.id.clone(),
+            effect: policy.effect,
+            principal: acting.party.principal.clone(),
+            action: attempt.operation.action.clone(),
+        });
+        match policy.effect {
+            Effect::Permit => {
+                permitted = true;
+                verdict.obligations.extend(policy.annotations.obligations.iter().cloned());
+            }
+            Effect::Forbid => {
+                let denial = denial::forbidden(policy, acting.named.clone());
+                barred |= matches!(denial, Denial::Final(_));
+                verdict.denials.push(denial);
+            }
+        }
+    }
+    if !permitted && !barred {
+        verdict.denials.push(denial::not_permitted(acting.party, &attempt.operation.action, acting.named.clone()));
+    }
+    Ok(())
+}
+
+/// What went wrong, without the values that it went wrong with.
+fn kind_of(error: &EvaluationError) -> &'static str {
+    match error {
+        EvaluationError::EntityDoesNotExist(_) => "it looks into an entity that does not exist",
+        EvaluationError::EntityAttrDoesNotExist(_) => "it reads an attribute that the entity does not have",
+        EvaluationError::RecordAttrDoesNotExist(_) => "it reads an attribute that is not there",
+        EvaluationError::IntegerOverflow(_) => "a number in it becomes too large",
+        EvaluationError::TypeError(_) => "a value in it is of the wrong type",
+        EvaluationError::FailedExtensionFunctionExecution(_) => "a date, duration, decimal or address in it is invalid",
+        EvaluationError::RecursionLimit(_) => "it is nested too deeply",
+        _ => "its evaluation failed",
+    }
+}

@@ -1,0 +1,232 @@
+//! From files to a snapshot, in an order in which each step can rely on the
+//! one before. Everything that is wrong is reported, not only the first thing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick_model::{
+    bundle::BundleFiles,
+    decision::{Effect, Obligation},
+};
+use cedar_policy::{PolicySet, Schema, ValidationMode, Validator, pst::Clause};
+use cedar_policy_core::ast;
+use miette::Diagnostic;
+
+use super::{Compiled, Snapshot};
+use crate::{
+    actions::Actions,
+    annotations::{self, Annotations},
+    approvals,
+    calendar::Calendar,
+    catalogue::Catalogue,
+    entities::Store,
+    finding::{Finding, Severity},
+    index::Index,
+    literals,
+    policies::{self, Layer, SourcePolicy},
+    roles,
+    schema::{self, Vocabulary},
+};
+
+/// Compiles a bundle.
+pub(super) fn compile(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
+    let (catalogue, mut findings) = Catalogue::read(files);
+    let (calendar, more) = Calendar::read(files);
+    findings.extend(more);
+    let (mut policies, more) = policies::read(files);
+    findings.extend(more);
+    findings.extend(unread(files));
+
+    let vocabulary = Vocabulary { zones: calendar.zones(), ..Vocabulary::default() };
+    let generated = schema::generate(&catalogue, &vocabulary);
+    let schema = match parse_schema(&generated.text) {
+        Ok(schema) => schema,
+        Err(finding) => return Err(refuse(findings, [finding])),
+    };
+    let actions = schema
+        .action_entities()
+        .map_err(|error| refuse(std::mem::take(&mut findings), [Finding::error("schema", "", error.to_string())]))?;
+    let actions =
+        Actions::new(actions.iter().map(|entity| AsRef::<ast::Entity>::as_ref(entity).clone()), &generated.witnesses);
+    let (roles, generated_policies, more) = roles::read(files, &actions);
+    policies.extend(generated_policies);
+    findings.extend(more);
+    if has_errors(&findings) {
+        return Err(refuse(findings, []));
+    }
+
+    let facts: BTreeSet<String> = generated.facts;
+    let store = match Store::new(&catalogue, &roles, &actions, &facts, schema.as_ref()) {
+        Ok(store) => store,
+        Err(finding) => return Err(refuse(findings, [finding])),
+    };
+    findings.extend(validate(&policies, &schema));
+    findings.extend(roles::over_grants(&roles, &catalogue, &actions));
+    let field_classes: BTreeSet<&str> = field_classes(&catalogue);
+    let compiled: Vec<Compiled> = policies
+        .iter()
+        .filter_map(|policy| match compile_policy(policy, &store, &field_classes) {
+            Ok((compiled, warnings)) => {
+                findings.extend(warnings);
+                Some(compiled)
+            }
+            Err(errors) => {
+                findings.extend(errors);
+                None
+            }
+        })
+        .collect();
+    if has_errors(&findings) {
+        return Err(refuse(findings, []));
+    }
+    findings.sort();
+    let index = Index::new(compiled.iter().map(|policy| AsRef::<ast::Policy>::as_ref(&policy.policy)));
+    Ok(Snapshot {
+        revision: files.revision(),
+        warnings: findings,
+        catalogue,
+        calendar,
+        roles,
+        actions,
+        schema_text: generated.text,
+        schema,
+        store,
+        policies: compiled,
+        index,
+    })
+}
+
+fn has_errors(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.severity == Severity::Error)
+}
+
+fn refuse(mut findings: Vec<Finding>, more: impl IntoIterator<Item = Finding>) -> Vec<Finding> {
+    findings.extend(more);
+    findings.sort();
+    findings.dedup();
+    findings
+}
+
+/// Files that no part of the broker reads.
+fn unread(files: &BundleFiles) -> Vec<Finding> {
+    let read = ["policies/", "roles/", "systems/"];
+    let ignored = files.iter().filter(|(path, _)| !read.iter().any(|folder| path.starts_with(folder)));
+    ignored
+        .map(|(path, _)| {
+            Finding::warning("file-ignored", path, "nothing reads this file")
+                .with_help("a bundle has `policies/`, `roles/` and `systems/`")
+        })
+        .collect()
+}
+
+fn parse_schema(text: &str) -> Result<Schema, Finding> {
+    let refused = |error: &dyn std::fmt::Display| {
+        Finding::error("schema", "", format!("the schema made from `systems/` is not valid: {error}"))
+            .with_help("this is a mistake of the broker: please report it with the files in `systems/`")
+    };
+    let (schema, mut warnings) = Schema::from_cedarschema_str(text).map_err(|error| refused(&error))?;
+    match warnings.next() {
+        Some(warning) => Err(refused(&warning)),
+        None => Ok(schema),
+    }
+}
+
+/// Validates all policies strictly. A warning refuses as an error does: a
+/// policy that can never match protects nothing.
+fn validate(policies: &[SourcePolicy], schema: &Schema) -> Vec<Finding> {
+    let by_id: BTreeMap<&str, &SourcePolicy> = policies.iter().map(|policy| (policy.id.as_str(), policy)).collect();
+    let set = match PolicySet::from_policies(policies.iter().map(|policy| policy.policy.clone())) {
+        Ok(set) => set,
+        Err(error) => return vec![Finding::error("policy-set", "", error.to_string())],
+    };
+    let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+    let finding = |code: &'static str, id: &cedar_policy::PolicyId, diagnostic: &dyn Diagnostic| {
+        let message = diagnostic.to_string();
+        let found = match by_id.get(AsRef::<str>::as_ref(id)) {
+            Some(policy) => Finding::error(code, &*policy.file, message).at(policy.line_of(diagnostic)),
+            None => Finding::error(code, "", message),
+        };
+        match diagnostic.help() {
+            Some(help) => found.with_help(help.to_string()),
+            None => found,
+        }
+    };
+    let errors = result.validation_errors().map(|error| finding("policy-invalid", error.policy_id(), error));
+    let warnings =
+        result.validation_warnings().map(|warning| finding("policy-suspicious", warning.policy_id(), warning));
+    errors.chain(warnings).collect()
+}
+
+/// One policy, and what somebody should look at; or what is wrong with it.
+fn compile_policy(
+    source: &SourcePolicy,
+    store: &Store,
+    field_classes: &BTreeSet<&str>,
+) -> Result<(Compiled, Vec<Finding>), Vec<Finding>> {
+    let tree = source.policy.to_pst().map_err(|error| vec![source.error("policy-syntax", error.to_string())])?;
+    let clauses: &[Clause] = tree.body().clauses();
+    let annotations = annotations::read(source)?;
+    let mut findings = approvals::check(source, clauses, &annotations);
+    findings.extend(literals::check(source, clauses, store));
+    findings.extend(unmaskable(source, &annotations, field_classes));
+    if source.layer == Layer::Boundary && annotations.gate.is_some() {
+        findings.push(
+            source
+                .error("boundary-gate", format!("`{}` could be lifted, and the boundary cannot", source.id))
+                .with_help("move it to `policies/organisation`, or remove `@approvers`"),
+        );
+    }
+    if has_errors(&findings) {
+        return Err(findings);
+    }
+    findings.extend(unscoped(source));
+    let policy: &ast::Policy = source.policy.as_ref();
+    let literals = source.policy.entity_literals();
+    let literals = literals.iter().filter_map(|uid| store.entity(uid.as_ref())).cloned();
+    let compiled = Compiled {
+        id: source.id.clone(),
+        effect: if source.is_forbid() { Effect::Forbid } else { Effect::Permit },
+        file: source.file.clone(),
+        line: source.line,
+        annotations,
+        condition: policy.condition(),
+        literals: literals.collect(),
+        policy: source.policy.clone(),
+    };
+    Ok((compiled, findings))
+}
+
+fn field_classes(catalogue: &Catalogue) -> BTreeSet<&str> {
+    let tools = catalogue.systems().flat_map(|system| system.tools.values());
+    tools.flat_map(|tool| tool.field_classes.keys()).map(String::as_str).collect()
+}
+
+/// An obligation to mask what no tool declares could never be discharged.
+fn unmaskable(source: &SourcePolicy, annotations: &Annotations, known: &BTreeSet<&str>) -> Vec<Finding> {
+    let unknown = annotations.obligations.iter().filter_map(|obligation| match obligation {
+        Obligation::Mask { field_class } if !known.contains(field_class.as_str()) => Some(field_class),
+        _ => None,
+    });
+    let finding = |class: &String| {
+        source
+            .error("field-class-unknown", format!("no tool has fields of the class `{class}`"))
+            .with_help("declare it under `field_classes` in `systems/`, or correct its name")
+    };
+    unknown.map(finding).collect()
+}
+
+/// A policy without any scope is looked at for every call of everybody.
+fn unscoped(source: &SourcePolicy) -> Option<Finding> {
+    let policy: &ast::Policy = source.policy.as_ref();
+    let open = |constraint: &ast::PrincipalOrResourceConstraint| {
+        matches!(constraint, ast::PrincipalOrResourceConstraint::Any | ast::PrincipalOrResourceConstraint::Is(_))
+    };
+    let unscoped = matches!(policy.action_constraint(), ast::ActionConstraint::Any)
+        && open(policy.principal_constraint().as_inner())
+        && open(policy.resource_constraint().as_inner());
+    let finding = || {
+        Finding::warning("policy-unscoped", &*source.file, format!("`{}` is looked at for every call", source.id))
+            .at(source.line)
+            .with_help("name an action or a group of actions in its scope")
+    };
+    (unscoped && source.layer != Layer::Builtin).then(finding)
+}
