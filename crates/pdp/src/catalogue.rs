@@ -3,7 +3,13 @@
 //! no policy and decides nothing.
 
 mod check;
+pub(crate) mod file;
+mod lock;
 mod pattern;
+pub(crate) mod records;
+mod tool_check;
+mod upstream_check;
+pub(crate) mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,6 +68,8 @@ pub struct System {
     pub verify_every_s: u64,
     /// All tools whose definitions are pinned.
     pub tools: BTreeMap<ToolName, Tool>,
+    /// The record types that its tools name, with their attributes; each has an `id: String`.
+    pub records: BTreeMap<String, RecordType>,
     /// What else the system said about itself when it was pinned.
     pub pinned: Pinned,
 }
@@ -253,3 +261,6 @@ impl Catalogue {
         self.systems().flat_map(|system| system.domains.iter().cloned()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

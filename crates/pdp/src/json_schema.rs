@@ -55,5 +55,38 @@ pub enum Attribute {
     Opaque,
 }
 
+/// What stands at a place inside an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// What it is.
+    pub kind: &'a Type,
+    /// Whether it is always there.
+    pub always: bool,
+    /// Arrays on the way: the place stands for each of their elements.
+    pub arrays: usize,
+}
+
+impl RecordType {
+    /// What stands where these names lead, if policy can see it.
+    pub fn find(&self, steps: &[String]) -> Option<Place<'_>> {
+        let (first, rest) = steps.split_first()?;
+        let Attribute::Typed { kind, required, nullable } = self.attributes.get(first)? else { return None };
+        let always = *required && !*nullable;
+        if rest.is_empty() {
+            return Some(Place { kind, always, arrays: 0 });
+        }
+        let (record, arrays) = match kind {
+            Type::Record(record) => (record, 0),
+            Type::Set(element) => match element.as_ref() {
+                Type::Record(record) => (record, 1),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let place = record.find(rest)?;
+        Some(Place { always: always && place.always, arrays: place.arrays + arrays, ..place })
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use std::{fmt, str::FromStr};
 
 /// Steps of one dotted path.
-pub const PATH_STEPS_MAX: usize = 16;
+pub(crate) const PATH_STEPS_MAX: usize = 16;
 
 /// A dotted path that is no path; says what would be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

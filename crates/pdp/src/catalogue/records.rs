@@ -1,0 +1,95 @@
+//! Record types: what the mappings of one system's tools say of the same type,
+//! brought together.
+
+use std::collections::BTreeMap;
+
+use super::{RecordMapping, Tool};
+use crate::{
+    catalogue::ArgumentPath,
+    finding::Finding,
+    json_schema::{Attribute, RecordType, Type},
+};
+
+/// Names that Cedar or we give a meaning.
+pub(super) const RESERVED_NAMESPACES: [&str; 2] = ["Bailiwick", "Action"];
+/// Names of Cedar's own types, which a record type would hide.
+const RESERVED_TYPES: [&str; 9] =
+    ["Action", "Bool", "Boolean", "Entity", "EntityOrCommon", "Extension", "Long", "Record", "Set"];
+/// Bytes of one record type's name.
+const TYPE_NAME_BYTES_MAX: usize = 64;
+/// The attribute that every record has: its id as text, for `like`.
+pub(crate) const ID: &str = "id";
+
+/// Whether a record type can have this name.
+pub(super) fn is_type_name(name: &str) -> bool {
+    name.len() <= TYPE_NAME_BYTES_MAX
+        && name.starts_with(|first: char| first.is_ascii_uppercase())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && name != "String"
+        && !RESERVED_TYPES.contains(&name)
+}
+
+/// The type of what an argument path names for one operation, and whether it
+/// is always there. A path that starts at the fanned-out array names a part of
+/// one element.
+pub(super) fn subject<'a>(input: &'a RecordType, each: Option<&str>, path: &ArgumentPath) -> Option<(&'a Type, bool)> {
+    let place = input.find(path.steps())?;
+    if each != Some(path.argument()) {
+        return (place.arrays == 0).then_some((place.kind, place.always));
+    }
+    match (path.steps().len(), place.kind) {
+        // Elements are there whenever there is an operation at all.
+        (1, Type::Set(element)) => Some((element, true)),
+        (1, _) => None,
+        _ if place.arrays == 1 => {
+            let Type::Set(element) = input.find(path.steps().get(..1)?)?.kind else { return None };
+            let Type::Record(element) = element.as_ref() else { return None };
+            Some((place.kind, element.find(path.steps().get(1..)?)?.always))
+        }
+        _ => None,
+    }
+}
+
+/// The record types of a system. An attribute that some mapping of a type does
+/// not always give is optional.
+pub(super) fn collect<'a>(
+    file: &str,
+    tools: impl Iterator<Item = &'a Tool>,
+    findings: &mut Vec<Finding>,
+) -> BTreeMap<String, RecordType> {
+    let mapped: Vec<(&Tool, &RecordMapping)> =
+        tools.filter_map(|tool| tool.records.as_ref().map(|mapping| (tool, mapping))).collect();
+    let mut types: BTreeMap<String, RecordType> = BTreeMap::new();
+    for (tool, mapping) in &mapped {
+        let record = types.entry(mapping.type_name.clone()).or_insert_with(|| {
+            let id = Attribute::Typed { kind: Type::String, required: true, nullable: false };
+            RecordType { attributes: BTreeMap::from([(ID.to_owned(), id)]), open: false }
+        });
+        for (name, path) in &mapping.attributes {
+            let Some((kind, always)) = subject(&tool.input, mapping.each.as_deref(), path) else { continue };
+            let given = Attribute::Typed { kind: kind.clone(), required: always, nullable: false };
+            match record.attributes.entry(name.clone()).or_insert(given) {
+                Attribute::Typed { kind: known, required, .. } if known == kind => *required &= always,
+                _ => {
+                    let message = format!(
+                        "attribute `{name}` of `{}` has another type in tool `{}` than elsewhere",
+                        mapping.type_name, tool.name
+                    );
+                    findings.push(Finding::error("record-attribute", file, message));
+                }
+            }
+        }
+    }
+    for (_, mapping) in &mapped {
+        let Some(record) = types.get_mut(&mapping.type_name) else { continue };
+        for (name, attribute) in &mut record.attributes {
+            if let Attribute::Typed { required, .. } = attribute
+                && name != ID
+                && !mapping.attributes.contains_key(name)
+            {
+                *required = false;
+            }
+        }
+    }
+    types
+}
