@@ -179,11 +179,6 @@ impl Store {
         self.entities.get(uid)
     }
 
-    /// All entities of the bundle.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entity>> {
-        self.entities.values()
-    }
-
     /// The uid of a fact, if the bundle declares it.
     pub(crate) fn fact(&self, fact: &Fact) -> Option<EntityUID> {
         let uid = uid(&self.types.fact, fact.as_str());
@@ -255,11 +250,6 @@ impl Store {
                 Ok(Arc::new(Entity::new_with_attr_partial_value(uid, attributes, parents.indirect, parents.direct, [])))
             }
         }
-    }
-
-    /// The record type that a tool's calls are about, if its mapping names records.
-    pub(crate) fn record_type(&self, system: &SystemName, type_name: &str) -> Option<&EntityType> {
-        self.record_types.get(system)?.get(type_name)
     }
 }
 

@@ -19,10 +19,10 @@ use bailiwick_model::{
 };
 
 pub(crate) use self::{
-    authority::{listed as authority_of_listing, required_scope},
-    context::shared as shared_context,
+    authority::{Asked, listed as authority_of_listing, required_scope},
+    context::{Shared, shared as shared_context},
     denial::refused,
-    policy::principals,
+    policy::{Acting, principals},
 };
 use self::{denial::Denial, policy::Verdict};
 use crate::snapshot::Snapshot;

@@ -42,14 +42,7 @@ pub struct Finding {
 impl Finding {
     /// Something that refuses the bundle.
     pub fn error(code: &'static str, file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            file: file.into(),
-            line: None,
-            severity: Severity::Error,
-            code,
-            message: message.into(),
-            help: None,
-        }
+        Self { file: file.into(), line: None, severity: Severity::Error, code, message: message.into(), help: None }
     }
 
     /// Something to look at.

@@ -29,7 +29,7 @@ use crate::{
     index::{Index, PolicyNumber},
     mapping::{self, Call},
     roles::Roles,
-    visibility::{self, Listing, Visibility},
+    visibility::{self, Listing, Reads, Visibility},
 };
 
 /// A compiled bundle.
@@ -65,6 +65,8 @@ pub(crate) struct Compiled {
     pub(crate) condition: Expr,
     /// The entities of the bundle that it names.
     pub(crate) literals: Vec<Arc<Entity>>,
+    /// What of a call it looks at.
+    pub(crate) reads: Reads,
     /// As Cedar has it.
     pub(crate) policy: cedar_policy::Policy,
 }
@@ -151,16 +153,17 @@ impl Snapshot {
         &self.index
     }
 
-    pub(crate) fn schema(&self) -> &Schema {
-        &self.schema
-    }
-
     pub(crate) fn validator_schema(&self) -> &ValidatorSchema {
         self.schema.as_ref()
     }
 
     pub(crate) fn policy(&self, number: PolicyNumber) -> Option<&Compiled> {
         self.policies.get(usize::try_from(number).ok()?)
+    }
+
+    /// The policies that people can lift for one call.
+    pub(crate) fn gates(&self) -> impl Iterator<Item = &PolicyId> {
+        self.policies.iter().filter(|policy| policy.annotations.gate.is_some()).map(|policy| &policy.id)
     }
 
     /// The entity of an action that a call can have.

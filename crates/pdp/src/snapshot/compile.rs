@@ -25,6 +25,7 @@ use crate::{
     policies::{self, Layer, SourcePolicy},
     roles,
     schema::{self, Vocabulary},
+    visibility::reads,
 };
 
 /// Compiles a bundle.
@@ -182,6 +183,7 @@ fn compile_policy(
     let policy: &ast::Policy = source.policy.as_ref();
     let literals = source.policy.entity_literals();
     let literals = literals.iter().filter_map(|uid| store.entity(uid.as_ref())).cloned();
+    let resource = policy.resource_constraint().into_inner();
     let compiled = Compiled {
         id: source.id.clone(),
         effect: if source.is_forbid() { Effect::Forbid } else { Effect::Permit },
@@ -190,6 +192,7 @@ fn compile_policy(
         annotations,
         condition: policy.condition(),
         literals: literals.collect(),
+        reads: reads(!matches!(resource, ast::PrincipalOrResourceConstraint::Any), clauses),
         policy: source.policy.clone(),
     };
     Ok((compiled, findings))
