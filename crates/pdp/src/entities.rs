@@ -196,26 +196,23 @@ impl Store {
             Principal::Operator(_) => &types.operator,
         };
         let mut attributes: Vec<(&str, Value)> = Vec::new();
-        if let Principal::Agent(_) = party.principal {
-            if let Some(role) = &party.role {
-                let role_uid = uid(&types.role, role.as_str());
-                if !self.entities.contains_key(&role_uid) {
-                    return Err(Missing::Role(role.clone()));
-                }
-                parents.insert(role_uid);
+        if let Some(role) = &party.role {
+            let role_uid = uid(&types.role, role.as_str());
+            if !self.entities.contains_key(&role_uid) {
+                return Err(Missing::Role(role.clone()));
             }
-            let environment =
-                party.environment.ok_or_else(|| Missing::Misfit(String::from("the agent runs nowhere")))?;
+            parents.insert(role_uid);
+        }
+        parents.insert(uid(&types.organization, ORGANISATION));
+        if let Principal::User(_) = party.principal {
+            parents.extend(party.groups.iter().map(|group| uid(&types.group, group)));
+        }
+        if let Principal::Agent(_) | Principal::Workload(_) = party.principal {
+            let environment = party.environment.ok_or_else(|| Missing::Misfit(String::from("it runs nowhere")))?;
             attributes.push(("owner", party.owner.as_str().into()));
             attributes.push(("environment", environment.as_str().into()));
             attributes.push(("promoted", party.promoted.into()));
             attributes.push(("task_required", party.task_required.into()));
-        }
-        if !matches!(party.principal, Principal::Operator(_) | Principal::Workload(_)) {
-            parents.insert(uid(&types.organization, ORGANISATION));
-        }
-        if let Principal::User(_) = party.principal {
-            parents.extend(party.groups.iter().map(|group| uid(&types.group, group)));
         }
         let above = parents.iter().filter_map(|parent| self.entities.get(parent)).flat_map(|parent| parent.ancestors());
         let indirect = above.filter(|above| !parents.contains(*above)).cloned().collect();

@@ -1,0 +1,165 @@
+//! The form of a scenario file. What it means is said by the parent module.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick_model::{
+    agent::Environment,
+    name::{ActionName, Fact, PolicyId, RoleName, Scope},
+    safe_mode::SafeModeScope,
+    task::Pin,
+};
+use serde::Deserialize;
+
+/// A whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ScenarioFile {
+    /// A few words.
+    pub(super) title: String,
+    /// What it shows and why that matters; read by people only.
+    #[serde(default, rename = "about")]
+    pub(super) _about: String,
+    /// When calls happen unless they say otherwise; without it a Monday morning in June 2026.
+    pub(super) now: Option<String>,
+    /// As `systems/<name>.toml`; each tool may say its `input` in short.
+    #[serde(default)]
+    pub(super) systems: BTreeMap<String, toml::Table>,
+    /// As `roles/<role>.toml`.
+    #[serde(default)]
+    pub(super) roles: BTreeMap<String, toml::Table>,
+    /// Cedar text by folder: `boundary`, `organisation`, `roles`, `users`.
+    #[serde(default)]
+    pub(super) policies: BTreeMap<String, String>,
+    /// As `policies/calendar.toml`.
+    pub(super) calendar: Option<toml::Table>,
+    /// The bundle must be refused with exactly these finding codes.
+    #[serde(default)]
+    pub(super) refused: BTreeSet<String>,
+    /// Agents by name.
+    #[serde(default)]
+    pub(super) agents: BTreeMap<String, AgentEntry>,
+    /// Users by id.
+    #[serde(default)]
+    pub(super) users: BTreeMap<String, UserEntry>,
+    /// What is attempted.
+    #[serde(default)]
+    pub(super) calls: Vec<CallEntry>,
+}
+
+impl ScenarioFile {
+    /// Whether it brings its own bundle.
+    pub(super) fn carries_policy(&self) -> bool {
+        !(self.systems.is_empty() && self.roles.is_empty() && self.policies.is_empty() && self.refused.is_empty())
+            || self.calendar.is_some()
+    }
+}
+
+/// An agent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AgentEntry {
+    pub(super) role: Option<RoleName>,
+    #[serde(default = "nobody")]
+    pub(super) owner: String,
+    #[serde(default = "production")]
+    pub(super) environment: Environment,
+    #[serde(default = "yes")]
+    pub(super) promoted: bool,
+    #[serde(default)]
+    pub(super) task_required: bool,
+}
+
+fn nobody() -> String {
+    String::from("team")
+}
+
+const fn production() -> Environment {
+    Environment::Production
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// A user.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UserEntry {
+    #[serde(default)]
+    pub(super) groups: BTreeSet<String>,
+}
+
+/// One call and what is expected of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CallEntry {
+    /// What it shows.
+    pub(super) name: Option<String>,
+    /// Who: names of agents and users, initiating first; without it the only agent.
+    #[serde(default)]
+    pub(super) by: Vec<String>,
+    /// What: an action, `<system>.<tool>` or `<system>:<method>`.
+    pub(super) call: ActionName,
+    /// The prompt's name or the resource's URI, for methods.
+    pub(super) named: Option<String>,
+    #[serde(default)]
+    pub(super) arguments: serde_json::Map<String, serde_json::Value>,
+    pub(super) at: Option<String>,
+    pub(super) network_zone: Option<String>,
+    /// Without it: all scopes that the call needs.
+    pub(super) scopes: Option<BTreeSet<Scope>>,
+    #[serde(default)]
+    pub(super) safe_modes: BTreeSet<SafeModeScope>,
+    #[serde(default)]
+    pub(super) approvals: BTreeSet<PolicyId>,
+    #[serde(default)]
+    pub(super) facts: BTreeSet<Fact>,
+    /// Without it: the implicit task.
+    pub(super) task: Option<Vec<GrantEntry>>,
+    pub(super) expect: Outcome,
+    /// All codes among the reasons.
+    pub(super) reasons: Option<BTreeSet<String>>,
+    /// All rules among the reasons, the gates and, when allowed, the permits.
+    pub(super) rules: Option<BTreeSet<String>>,
+    /// All gates that can be asked for.
+    pub(super) gates: Option<BTreeSet<String>>,
+    /// All obligations, as annotations write them.
+    pub(super) obligations: Option<BTreeSet<String>>,
+    /// All budgets that the call draws on.
+    pub(super) budgets: Option<BTreeSet<String>>,
+    /// Whether the action stands in the caller's lists.
+    pub(super) listed: Option<bool>,
+    /// A piece of text that some reason's help has to contain.
+    pub(super) help: Option<String>,
+}
+
+/// One tool of a task, with what its arguments are pinned to.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GrantEntry {
+    pub(super) call: ActionName,
+    #[serde(default)]
+    pub(super) pins: BTreeMap<String, Pin>,
+}
+
+/// What a call comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    /// Allowed.
+    Allow,
+    /// Denied, but can be asked for.
+    Ask,
+    /// Denied.
+    Deny,
+}
+
+impl Outcome {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Ask => "ask",
+            Self::Deny => "deny",
+        }
+    }
+}
