@@ -1,0 +1,75 @@
+//! MCP over Streamable HTTP, in front: two revisions on one endpoint, one
+//! endpoint per system and one for all of them. It takes messages apart and
+//! puts answers together; whether a call may go on is decided in the engine,
+//! and only [`crate::phases`] forwards.
+
+pub mod answer;
+mod call;
+pub mod door;
+mod handshake;
+mod headers;
+mod inbound;
+pub mod lists;
+mod listing;
+mod message;
+mod method;
+mod place;
+pub mod session;
+mod stream;
+pub(crate) mod translate;
+mod watch;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+    routing::any,
+};
+use bailiwick_engine::broker::Broker;
+use bailiwick_model::limits::BODY_BYTES_MAX;
+use bailiwick_web::{
+    entrance::Entrance,
+    headers as web_headers,
+    limits::Limits,
+    origin, verify,
+};
+
+pub(crate) use self::{message::Incoming, place::Place};
+use self::session::Sessions;
+use crate::upstream::Upstreams;
+
+/// The gateway's state, shared by all its listeners.
+pub struct Gateway {
+    pub(crate) entrance: Arc<Entrance>,
+    pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) sessions: Sessions,
+}
+
+impl Gateway {
+    /// Made once at start.
+    pub fn new(entrance: Arc<Entrance>, upstreams: Arc<Upstreams>) -> Arc<Self> {
+        Arc::new(Self { entrance, upstreams, sessions: Sessions::default() })
+    }
+
+    pub(crate) fn broker(&self) -> &Broker {
+        self.entrance.broker()
+    }
+}
+
+/// `/mcp` and `/mcp/<system>`, with everything that holds before a message is looked at.
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    let entrance = Arc::clone(&gateway.entrance);
+    let names = entrance.own_names().clone();
+    let routes = Router::new()
+        .route("/mcp", any(inbound::all_systems))
+        .route("/mcp/{system}", any(inbound::one_system))
+        .with_state(gateway);
+    // Streams last for long, so the exchange itself has no time limit; bodies and upstreams have.
+    Limits { body_bytes_max: BODY_BYTES_MAX, exchange_time_max: None }
+        .around(routes)
+        .layer(from_fn_with_state(entrance, verify::with_nonce))
+        .layer(from_fn_with_state(names, origin::guard))
+        .layer(from_fn(web_headers::request_id))
+        .layer(from_fn(web_headers::security))
+}

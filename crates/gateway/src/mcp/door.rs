@@ -1,0 +1,87 @@
+//! What a message must be before anybody reads it: of a type and a size that
+//! are accepted, and sent in time. Decides nothing about callers.
+
+use std::time::Duration;
+
+use axum::{body::Body, response::Response};
+use bailiwick_model::limits::BODY_BYTES_MAX;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header};
+
+use crate::mcp::{answer, message::Fault};
+
+/// A body that takes longer to arrive is not waited for: it holds memory and a connection.
+pub const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Checks content type and what the client takes as an answer.
+pub(crate) fn check_post(headers: &HeaderMap) -> Result<(), Fault> {
+    if !bailiwick_web::json::is_json(headers) {
+        return Err(Fault::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            -32_600,
+            "a message is sent as `Content-Type: application/json`",
+        ));
+    }
+    if accepts(headers, "application/json") && accepts(headers, "text/event-stream") {
+        return Ok(());
+    }
+    Err(Fault::new(
+        StatusCode::NOT_ACCEPTABLE,
+        -32_600,
+        "the client must accept both `application/json` and `text/event-stream`",
+    ))
+}
+
+/// Whether the `Accept` header lists a media type; none at all accepts everything (RFC 9110 §12.5.1).
+pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+    let mut values = headers.get_all(header::ACCEPT).iter().peekable();
+    if values.peek().is_none() {
+        return true;
+    }
+    let family = wanted.split('/').next().unwrap_or_default();
+    values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
+        let refused = parts.any(|part| matches!(part.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        let fits = essence == wanted || essence == "*/*" || essence.strip_suffix("/*") == Some(family);
+        fits && !refused
+    })
+}
+
+/// Reads the whole body, in time.
+pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
+    let refuse = |status, message: String| Err(answer::fault(None, None, &Fault::new(status, -32_600, message)));
+    match tokio::time::timeout(BODY_TIME_MAX, axum::body::to_bytes(body, BODY_BYTES_MAX)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("a message has at most {BODY_BYTES_MAX} bytes")),
+        Err(_) => refuse(
+            StatusCode::REQUEST_TIMEOUT,
+            format!("a message must arrive within {} s", BODY_TIME_MAX.as_secs()),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_is_read_as_http_defines_it() {
+        let check = |accept: &[&str], expected: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
+            for value in accept {
+                headers.append(header::ACCEPT, value.parse().unwrap());
+            }
+            assert_eq!(check_post(&headers).is_ok(), expected, "{accept:?}");
+        };
+        check(&[], true);
+        check(&["*/*"], true);
+        check(&["application/json, text/event-stream"], true);
+        check(&["application/json", "text/event-stream;q=0.5"], true);
+        check(&["application/json"], false);
+        check(&["text/event-stream"], false);
+        check(&["application/json, text/event-stream;q=0"], false);
+        check(&["text/html"], false);
+    }
+}

@@ -1,0 +1,141 @@
+//! A call from a client as the gateway understands it: its method's kind, the
+//! name that it goes by, its arguments, and the raw bytes to forward. Reads
+//! each part once; what cannot be read is a refusal with its JSON-RPC code.
+
+use http::StatusCode;
+use serde_json::{Map, Value, value::RawValue};
+
+use crate::{
+    envelope::{self, Id},
+    mcp::method::{self, Kind},
+    upstream::Era,
+};
+
+/// A refusal before any decision: nothing was understood that could be decided on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Fault {
+    /// The HTTP status in the stateless era; the handshake era keeps 200 for what has an id.
+    pub(crate) status: StatusCode,
+    /// The JSON-RPC code.
+    pub(crate) code: i64,
+    /// A lower-case fragment.
+    pub(crate) message: String,
+    /// For programs.
+    pub(crate) data: Option<Value>,
+}
+
+impl Fault {
+    pub(crate) fn new(status: StatusCode, code: i64, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), data: None }
+    }
+
+    /// A parameter that is missing or of the wrong kind.
+    pub(crate) fn params(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, -32_602, message)
+    }
+
+    /// A method that is not served.
+    pub(crate) fn method(name: &str) -> Self {
+        let name: String = name.chars().take(80).collect();
+        Self::new(StatusCode::NOT_FOUND, -32_601, format!("method `{name}` is not served"))
+    }
+
+    /// The JSON-RPC `error` object.
+    pub(crate) fn object(&self) -> Value {
+        let mut object = serde_json::json!({ "code": self.code, "message": self.message });
+        if let (Some(data), Some(object)) = (&self.data, object.as_object_mut()) {
+            object.insert("data".to_owned(), data.clone());
+        }
+        object
+    }
+}
+
+impl From<envelope::Fault> for Fault {
+    fn from(fault: envelope::Fault) -> Self {
+        let status = match fault {
+            envelope::Fault::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Self::new(status, i64::from(fault.code()), fault.to_string())
+    }
+}
+
+/// One call, read.
+#[derive(Debug, Clone)]
+pub(crate) struct Incoming<'a> {
+    /// Its id.
+    pub(crate) id: Id,
+    /// Its method.
+    pub(crate) method: &'a str,
+    /// What the method is.
+    pub(crate) kind: Kind,
+    /// The revision family that it came in.
+    pub(crate) era: Era,
+    /// Its raw parameters.
+    pub(crate) params: Option<&'a str>,
+    /// Tool name, prompt name or MCP resource uri.
+    pub(crate) name: Option<String>,
+}
+
+/// The members of `params` that the gateway itself reads.
+pub(crate) const META: &str = "_meta";
+
+impl<'a> Incoming<'a> {
+    /// Reads a call of `method`.
+    pub(crate) fn read(id: Id, method: &'a str, params: Option<&'a str>, era: Era) -> Result<Self, Fault> {
+        let kind = method::kind(method, era).ok_or_else(|| Fault::method(method))?;
+        let name = name(method, params)?;
+        Ok(Self { id, method, kind, era, params, name })
+    }
+
+    /// The arguments that policy sees: `params.arguments` of tools and prompts, all parameters but `_meta` of the
+    /// other methods.
+    pub(crate) fn arguments(&self) -> Result<Map<String, Value>, Fault> {
+        match self.method {
+            "tools/call" | "prompts/get" => {
+                let raw = self.params.and_then(|params| envelope::member(params, "arguments"));
+                Ok(envelope::parse_arguments(raw.filter(|raw| *raw != "null"))?)
+            }
+            _ => {
+                let mut all = envelope::parse_arguments(self.params)?;
+                all.remove(META);
+                Ok(all)
+            }
+        }
+    }
+
+    /// What the client declared about the prompt or its own call id: `_meta`, as text.
+    pub(crate) fn declared(&self) -> Option<&'a str> {
+        self.params.and_then(|params| envelope::member(params, META)).filter(|raw| *raw != "null")
+    }
+
+    /// One text member of `_meta`.
+    pub(crate) fn meta_text(&self, key: &str) -> Option<String> {
+        self.declared().and_then(|meta| envelope::text_member(meta, key))
+    }
+}
+
+/// The name that a call goes by. A method that has one must carry it, as a string.
+fn name(method: &str, params: Option<&str>) -> Result<Option<String>, Fault> {
+    let key = match method {
+        "tools/call" | "prompts/get" => "name",
+        "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
+        "completion/complete" => return completion_name(params).map(Some),
+        _ => return Ok(None),
+    };
+    let missing = || Fault::params(format!("`params.{key}` is a string"));
+    params.and_then(|params| envelope::text_member(params, key)).ok_or_else(missing).map(Some)
+}
+
+/// What a completion is about: a prompt's name or a resource template's uri.
+fn completion_name(params: Option<&str>) -> Result<String, Fault> {
+    let reference = params.and_then(|params| envelope::member(params, "ref"));
+    let text = |key| reference.and_then(|reference| envelope::text_member(reference, key));
+    text("name").or_else(|| text("uri")).ok_or_else(|| Fault::params("`params.ref` names a prompt or a resource"))
+}
+
+/// A JSON value as raw text that can be spliced into a message.
+pub(crate) fn raw(value: &Value) -> Box<RawValue> {
+    // A `Value` is always valid JSON; should that ever fail, `null` is refused by whoever reads it.
+    RawValue::from_string(value.to_string()).unwrap_or_default()
+}

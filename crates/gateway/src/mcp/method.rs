@@ -1,0 +1,113 @@
+//! Every MCP method that passes, and what has to happen before it does. What is
+//! not in this list is refused; there is no default.
+
+use crate::upstream::Era;
+
+/// What a method is to the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Reaches into a system: decided, recorded, then forwarded.
+    Operation,
+    /// The 2025-11-25 handshake, answered by the gateway.
+    Initialize,
+    /// The 2026-07-28 introduction, answered by the gateway.
+    Discover,
+    /// A sign of life, answered by the gateway.
+    Ping,
+    /// A list, asked for upstream and filtered for the caller.
+    List(List),
+    /// The 2026-07-28 stream of change notifications.
+    Listen,
+}
+
+/// The lists of MCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum List {
+    /// `tools/list`
+    Tools,
+    /// `prompts/list`
+    Prompts,
+    /// `resources/list`
+    Resources,
+    /// `resources/templates/list`
+    ResourceTemplates,
+}
+
+impl List {
+    /// The member of the result that holds the items.
+    pub(crate) const fn member(self) -> &'static str {
+        match self {
+            Self::Tools => "tools",
+            Self::Prompts => "prompts",
+            Self::Resources => "resources",
+            Self::ResourceTemplates => "resourceTemplates",
+        }
+    }
+
+    /// The method that asks for it.
+    pub(crate) const fn method(self) -> &'static str {
+        match self {
+            Self::Tools => "tools/list",
+            Self::Prompts => "prompts/list",
+            Self::Resources => "resources/list",
+            Self::ResourceTemplates => "resources/templates/list",
+        }
+    }
+
+    /// The method that uses an item: whoever could never call it is not shown the list. Tools are judged one by one.
+    pub(crate) const fn used_by(self) -> Option<&'static str> {
+        match self {
+            Self::Tools => None,
+            Self::Prompts => Some("prompts/get"),
+            Self::Resources | Self::ResourceTemplates => Some("resources/read"),
+        }
+    }
+}
+
+/// The newest revision with a handshake.
+pub(crate) const HANDSHAKE_REVISION: &str = "2025-11-25";
+/// The stateless revision.
+pub(crate) const STATELESS_REVISION: &str = "2026-07-28";
+/// Handshake revisions that a session may be opened with, newest first.
+pub(crate) const HANDSHAKE_REVISIONS: [&str; 3] = [HANDSHAKE_REVISION, "2025-06-18", "2025-03-26"];
+/// All that this endpoint speaks, newest first.
+pub(crate) const SUPPORTED: [&str; 4] = [STATELESS_REVISION, HANDSHAKE_REVISION, "2025-06-18", "2025-03-26"];
+
+/// What `method` is in `era`; `None` is refused.
+pub(crate) fn kind(method: &str, era: Era) -> Option<Kind> {
+    let handshake = era == Era::Handshake;
+    match method {
+        "tools/call" | "resources/read" | "prompts/get" | "completion/complete" => Some(Kind::Operation),
+        "resources/subscribe" | "resources/unsubscribe" | "logging/setLevel" if handshake => Some(Kind::Operation),
+        "initialize" if handshake => Some(Kind::Initialize),
+        "ping" if handshake => Some(Kind::Ping),
+        "server/discover" if !handshake => Some(Kind::Discover),
+        "subscriptions/listen" if !handshake => Some(Kind::Listen),
+        "tools/list" => Some(Kind::List(List::Tools)),
+        "prompts/list" => Some(Kind::List(List::Prompts)),
+        "resources/list" => Some(Kind::List(List::Resources)),
+        "resources/templates/list" => Some(Kind::List(List::ResourceTemplates)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_listed_is_refused_in_either_era() {
+        for method in ["tools/delete", "tasks/get", "sampling/createMessage", "", "TOOLS/CALL", "tools/call ", "rpc.discover"] {
+            assert_eq!(kind(method, Era::Handshake), None, "{method}");
+            assert_eq!(kind(method, Era::Stateless), None, "{method}");
+        }
+        for method in ["initialize", "ping", "logging/setLevel", "resources/subscribe"] {
+            assert!(kind(method, Era::Handshake).is_some(), "{method}");
+            assert_eq!(kind(method, Era::Stateless), None, "{method}");
+        }
+        for method in ["server/discover", "subscriptions/listen"] {
+            assert_eq!(kind(method, Era::Handshake), None, "{method}");
+            assert!(kind(method, Era::Stateless).is_some(), "{method}");
+        }
+    }
+}

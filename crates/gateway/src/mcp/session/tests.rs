@@ -1,0 +1,104 @@
+//! Sessions: whose they are, how many, and when they end.
+
+use super::*;
+
+fn chain(name: &str) -> DelegationChain {
+    DelegationChain::of(Principal::Agent(name.parse().unwrap()))
+}
+
+fn id(n: u8) -> SessionId {
+    SessionId::new(1_700_000_000_000, [n; 10])
+}
+
+fn files() -> SystemName {
+    "files".parse().unwrap()
+}
+
+fn open(sessions: &Sessions, name: &str, n: u8) -> Arc<Session> {
+    let session = Session::new(id(n), chain(name), Some(files()), "2025-11-25", r#"{"sampling":{}}"#.into());
+    sessions.open(session).unwrap()
+}
+
+#[test]
+fn a_session_is_its_openers_and_its_systems() {
+    let sessions = Sessions::default();
+    open(&sessions, "ann", 1);
+    let of = |n, name: &str, system: Option<&SystemName>| sessions.of(id(n), &chain(name), system).map(|session| session.id);
+    assert_eq!(of(1, "ann", Some(&files())), Ok(id(1)));
+    assert_eq!(of(1, "bob", Some(&files())), Err(NoSession::Unknown));
+    assert_eq!(of(1, "ann", Some(&"crm".parse().unwrap())), Err(NoSession::Unknown));
+    assert_eq!(of(1, "ann", None), Err(NoSession::Unknown));
+    assert_eq!(of(2, "ann", Some(&files())), Err(NoSession::Unknown));
+}
+
+#[test]
+fn sessions_end_when_idle_or_old_and_take_their_calls_along() {
+    let check = |idle, age, alive: bool| {
+        let sessions = Sessions::with_limits(idle, age);
+        let session = open(&sessions, "ann", 1);
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(sessions.of(id(1), &chain("ann"), Some(&files())).is_ok(), alive);
+        assert_eq!(session.ended.is_cancelled(), !alive);
+    };
+    let (short, long) = (Duration::from_millis(1), Duration::from_secs(60));
+    check(long, long, true);
+    check(short, long, false);
+    check(long, short, false);
+    // A call under way is use, but no reason to grow old.
+    let sessions = Sessions::with_limits(short, long);
+    let session = open(&sessions, "ann", 1);
+    let call = session.begin(&Id::from(1)).unwrap();
+    std::thread::sleep(Duration::from_millis(5));
+    assert!(sessions.of(id(1), &chain("ann"), Some(&files())).is_ok());
+    sessions.end(&session);
+    assert!(call.cancelled.is_cancelled());
+}
+
+#[test]
+fn a_principal_pushes_out_only_its_own_sessions() {
+    let sessions = Sessions::default();
+    let bobs = open(&sessions, "bob", 200);
+    let first = open(&sessions, "ann", 0);
+    for n in 1..=u8::try_from(SESSIONS_PER_PRINCIPAL_MAX).unwrap() {
+        open(&sessions, "ann", n);
+    }
+    assert!(first.ended.is_cancelled());
+    assert!(!bobs.ended.is_cancelled());
+    assert_eq!(sessions.all().len(), SESSIONS_PER_PRINCIPAL_MAX + 1);
+}
+
+#[test]
+fn calls_under_way_are_bounded_unique_and_cancellable() {
+    let sessions = Sessions::default();
+    let session = open(&sessions, "ann", 1);
+    let mut calls: Vec<UnderWay> =
+        (0..CALLS_PER_SESSION_MAX as u64).map(|n| session.begin(&Id::from(n)).unwrap()).collect();
+    assert_eq!(session.begin(&Id::from(9_999)).unwrap_err(), NoSession::Busy);
+    drop(calls.pop());
+    assert_eq!(session.begin(&Id::from(0)).unwrap_err(), NoSession::Repeated);
+    session.cancel(&Id::from(0));
+    assert!(calls[0].cancelled.is_cancelled() && !calls[1].cancelled.is_cancelled());
+    // Another spelling of the same id is the same id; the text "1" is not the number 1.
+    session.cancel(&Id::parse("\"1\"").unwrap());
+    assert!(!calls[1].cancelled.is_cancelled());
+}
+
+#[tokio::test]
+async fn one_stream_gets_each_message() {
+    let sessions = Sessions::default();
+    let session = open(&sessions, "ann", 1);
+    assert!(!session.push(Bytes::from_static(b"{}")));
+    let (first_sender, mut first) = session.stream();
+    assert!(session.push(Bytes::from_static(b"1")));
+    let (_, mut second) = session.stream();
+    assert!(session.push(Bytes::from_static(b"2")));
+    assert_eq!(first.recv().await, Some(Bytes::from_static(b"1")));
+    drop(first_sender);
+    assert_eq!(first.recv().await, None, "a second stream takes the place of the first");
+    assert_eq!(second.recv().await, Some(Bytes::from_static(b"2")));
+    assert!(session.declares("sampling") && !session.declares("roots"));
+    for _ in 0..STREAM_QUEUE_MAX {
+        assert!(session.push(Bytes::from_static(b"n")));
+    }
+    assert!(!session.push(Bytes::from_static(b"n")), "a full queue loses notifications, it does not grow");
+}

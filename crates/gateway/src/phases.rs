@@ -1,0 +1,212 @@
+//! The life of one call, told in order: decide and record, act, filter,
+//! conclude. The message was received, its caller verified and its envelope read
+//! before; nothing here decides, and nothing goes upstream without a permit.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::response::Response;
+use bailiwick_engine::{
+    authorize,
+    caller::RawCall,
+    conclude::{self, Outcome, OutcomeStatus},
+    permitted::Permitted,
+    refusal::Denied,
+};
+use bailiwick_model::name::SystemName;
+use bailiwick_pdp::{catalogue::Tool, snapshot::Snapshot};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+use crate::{
+    envelope::Id,
+    failure,
+    mcp::{
+        Gateway, answer, headers,
+        message::Fault,
+        place,
+        session::{NoSession, Session, UnderWay},
+        visit::Visit,
+        watch,
+    },
+    relay::{Ending, Relay},
+    result::Duties,
+    upstream::{Era, Forward},
+};
+
+/// A call as its binding read it.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// Its id.
+    pub(crate) id: Id,
+    /// Where it goes.
+    pub(crate) system: SystemName,
+    /// The MCP method.
+    pub(crate) method: String,
+    /// Tool name, prompt name or MCP resource uri, as the system knows it.
+    pub(crate) name: Option<String>,
+    /// The raw parameters, byte for byte.
+    pub(crate) params: Option<Bytes>,
+    /// The arguments, read once.
+    pub(crate) arguments: Map<String, Value>,
+    /// What the client declared beside them.
+    pub(crate) declared: Option<String>,
+}
+
+/// Takes one call through its life and answers it.
+pub(crate) async fn call(visit: Visit, call: Call) -> Response {
+    let policy = visit.gateway.broker().live().policy.clone();
+    let tool = policy.as_ref().and_then(|policy| find_tool(policy, &call));
+    let prepared = mirrored_headers(&visit, &call, tool).and_then(|mirrored| Ok((mirrored, under_way(&visit, &call.id)?)));
+    let (mirrored, under_way) = match prepared {
+        Ok(prepared) => prepared,
+        Err(fault) => return answer::fault(Some(visit.era), Some(&call.id), &fault),
+    };
+    let permit = match decide(&visit, &call).await {
+        Ok(permit) => permit,
+        Err(denied) => {
+            let structured = tool.is_none_or(|tool| tool.definition.get("outputSchema").is_none());
+            return visit.denied(Some(&call.id), &call.method, &denied, structured);
+        }
+    };
+    let duties = duties(&visit.gateway, &permit, &call);
+    let passage = Passage {
+        gateway: Arc::clone(&visit.gateway),
+        era: visit.era,
+        session: visit.session.clone(),
+        call,
+        mirrored,
+        duties,
+        under_way,
+    };
+    answer(passage, permit).await
+}
+
+/// Map, inform, decide, record: all of it in the engine.
+async fn decide(visit: &Visit, call: &Call) -> Result<Permitted, Box<Denied>> {
+    let raw = RawCall {
+        system: &call.system,
+        method: &call.method,
+        name: call.name.as_deref(),
+        arguments: &call.arguments,
+        declared: call.declared.as_deref(),
+    };
+    authorize::authorize(visit.gateway.broker(), &visit.caller, raw).await
+}
+
+/// A permitted call on its way.
+pub(crate) struct Passage {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) era: Era,
+    pub(crate) session: Option<Arc<Session>>,
+    pub(crate) call: Call,
+    mirrored: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) duties: Duties,
+    under_way: Option<UnderWay>,
+}
+
+/// One message to the caller; the last one carries its HTTP status.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) message: Bytes,
+    pub(crate) last: Option<StatusCode>,
+}
+
+/// Acts in a task of its own, so that the outcome is recorded whether or not the caller still waits for it. A single
+/// answer is sent as JSON, anything longer as a stream.
+async fn answer(passage: Passage, permit: Permitted) -> Response {
+    let (pieces, mut waiting) = mpsc::channel(answer::ANSWER_QUEUE_MAX);
+    tokio::spawn(act(passage, permit, pieces));
+    match tokio::time::timeout(answer::KEEP_ALIVE_EVERY, waiting.recv()).await {
+        Ok(Some(Piece { message, last: Some(status) })) => answer::json(status, message),
+        Ok(Some(Piece { message, last: None })) => answer::events(Some(message), waiting),
+        // The client itself cancelled: it expects no answer (basic/utilities/cancellation, 2025-11-25).
+        Ok(None) => answer::accepted(),
+        Err(_) => answer::events(None, waiting),
+    }
+}
+
+/// Act, filter, conclude. Whatever ends the call, its outcome is recorded before its answer goes out.
+async fn act(passage: Passage, permit: Permitted, pieces: mpsc::Sender<Piece>) {
+    let began = Instant::now();
+    let broker = passage.gateway.entrance.shared_broker();
+    // Subscribed first: what changes after the recheck is seen by the watch.
+    let epochs = broker.epochs();
+    let ending = match permit.recheck(&broker) {
+        Err(refusal) => failure::not_forwarded(&refusal, &permit, &passage),
+        Ok(()) => {
+            let cancelled = passage.under_way.as_ref().map(|call| call.cancelled.clone()).unwrap_or_default();
+            tokio::select! {
+                biased;
+                () = pieces.closed() => Ending::cancelled("the caller went away"),
+                () = cancelled.cancelled() => Ending::cancelled("the caller cancelled"),
+                refusal = watch::taken_back(&broker, &permit, epochs) => failure::taken_back(&refusal, &permit, &passage),
+                ending = forward(&passage, &permit, &pieces) => ending,
+            }
+        }
+    };
+    let Ending { status, detail, evidence, answer } = ending;
+    let upstream_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let outcome = Outcome { status, detail, result: evidence.map(|bytes| bytes.to_vec()), upstream_ms };
+    if let Err(error) = conclude::conclude(&broker, permit, outcome).await {
+        tracing::error!(error = %error, "an outcome was not recorded");
+    }
+    if let Some((message, status)) = answer {
+        // The caller may be gone by now: its outcome is recorded all the same.
+        let _ = pieces.send(Piece { message, last: Some(status) }).await;
+    }
+}
+
+/// Forwards under the permit, passes on what comes first, and filters the answer.
+async fn forward(passage: &Passage, permit: &Permitted, pieces: &mpsc::Sender<Piece>) -> Ending {
+    let Passage { call, mirrored, era, .. } = passage;
+    let message = Forward {
+        id: &call.id,
+        method: &call.method,
+        params: call.params.clone(),
+        headers: mirrored,
+        era: *era,
+        capabilities: passage.session.as_ref().map(|session| &*session.capabilities),
+    };
+    match passage.gateway.upstreams.send(permit, message).await {
+        Ok(reply) => Relay { passage, permit, pieces }.run(reply).await,
+        Err(error) => failure::upstream(&error, permit, passage),
+    }
+}
+
+/// The catalogue's entry of the tool that is called.
+fn find_tool<'a>(policy: &'a Arc<Snapshot>, call: &Call) -> Option<&'a Tool> {
+    let name = call.name.as_deref().filter(|_| call.method == "tools/call")?;
+    place::tool(policy, &call.system, name)
+}
+
+/// What must be done with the result, by the very bundle that decided: under another one, fields are not known.
+fn duties(gateway: &Gateway, permit: &Permitted, call: &Call) -> Duties {
+    let policy = gateway.broker().live().policy.clone().filter(|policy| policy.revision() == permit.evaluated().bundle);
+    let tool = policy.as_ref().and_then(|policy| find_tool(policy, call));
+    Duties::of(permit.obligations(), tool)
+}
+
+/// The `Mcp-Param-*` headers to forward, which must say what the arguments say.
+fn mirrored_headers(
+    visit: &Visit,
+    call: &Call,
+    tool: Option<&Tool>,
+) -> Result<Vec<(HeaderName, HeaderValue)>, Fault> {
+    if visit.era == Era::Handshake {
+        return Ok(Vec::new());
+    }
+    let expected = tool.map(|tool| headers::mirrored(&tool.definition, &call.arguments)).unwrap_or_default();
+    headers::params(&visit.headers, &expected)
+}
+
+/// Notes the call in its session, so that it can be cancelled.
+fn under_way(visit: &Visit, id: &Id) -> Result<Option<UnderWay>, Fault> {
+    let Some(session) = &visit.session else { return Ok(None) };
+    session.begin(id).map(Some).map_err(|error| match error {
+        NoSession::Busy => Fault::new(StatusCode::TOO_MANY_REQUESTS, -32_600, "too many calls of this session are under way"),
+        NoSession::Repeated => Fault::new(StatusCode::BAD_REQUEST, -32_600, "a call with this id is under way"),
+        NoSession::Unknown => Fault::new(StatusCode::NOT_FOUND, -32_600, "no such session"),
+    })
+}

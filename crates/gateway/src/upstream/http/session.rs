@@ -1,0 +1,140 @@
+//! The stream of a session outside any call (2025-11-25, "Listening for
+//! Messages from the Server"), and the end of a session. One stream per
+//! session, opened when somebody listens.
+
+use std::{
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use http::{HeaderValue, header};
+use tokio::sync::mpsc;
+
+use super::{HttpShared, NOTICE_TIMEOUT, answer::Answered, sse::Parser};
+use crate::{
+    envelope::Envelope,
+    upstream::{
+        control::Notice,
+        era::Era,
+        frame::MESSAGE_BYTES_MAX,
+        listener::{LISTENER_EVENTS_MAX, LISTENERS_MAX, Listener},
+    },
+};
+
+/// How long to wait before a broken stream is opened again, doubled each time up to the maximum.
+const REOPEN_AFTER: Duration = Duration::from_secs(1);
+const REOPEN_AFTER_MAX: Duration = Duration::from_secs(60);
+
+impl HttpShared {
+    /// A GET for events.
+    pub(super) fn stream(&self) -> reqwest::RequestBuilder {
+        let events = HeaderValue::from_static("text/event-stream");
+        self.with_session(self.client.get(self.url.clone())).header(header::ACCEPT, events)
+    }
+
+    /// Passes a notification to everybody who listens; `false` if nobody does.
+    fn tell(&self, message: &Bytes) -> bool {
+        let mut listeners = self.listeners();
+        listeners.retain(|listener| !listener.is_closed());
+        for listener in listeners.iter() {
+            // A session that does not take its notifications loses them.
+            drop(listener.try_send(message.clone()));
+        }
+        !listeners.is_empty()
+    }
+}
+
+pub(super) fn listen(shared: &Arc<HttpShared>) -> Listener {
+    let (events, waiting) = mpsc::channel(LISTENER_EVENTS_MAX);
+    let mut listeners = shared.listeners();
+    listeners.retain(|listener| !listener.is_closed());
+    if listeners.len() < LISTENERS_MAX && !shared.over.load(Ordering::Acquire) && shared.era == Era::Handshake {
+        listeners.push(events);
+        if !shared.listening.swap(true, Ordering::AcqRel) {
+            tokio::spawn(follow(Arc::downgrade(shared)));
+        }
+    }
+    Listener::new(waiting)
+}
+
+/// Keeps the stream open while somebody listens and the session stands.
+async fn follow(weak: Weak<HttpShared>) {
+    let mut wait = REOPEN_AFTER;
+    while let Some(shared) = weak.upgrade() {
+        let wanted = shared.listeners().iter().any(|listener| !listener.is_closed());
+        if !wanted || shared.over.load(Ordering::Acquire) {
+            shared.listening.store(false, Ordering::Release);
+            break;
+        }
+        match shared.stream().send().await {
+            Ok(response) if response.status() == 200 && Answered::of(&response) == Some(Answered::Events) => {
+                wait = REOPEN_AFTER;
+                let weak = Arc::downgrade(&shared);
+                drop(shared);
+                pump(&weak, response).await;
+            }
+            // The server has no such stream: its listeners hear nothing, which is no error.
+            Ok(response) if response.status() == 405 => break,
+            Ok(_) | Err(_) => drop(shared),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(REOPEN_AFTER_MAX);
+    }
+}
+
+async fn pump(weak: &Weak<HttpShared>, response: reqwest::Response) {
+    let mut parser = Parser::default();
+    let mut chunks = response.bytes_stream();
+    loop {
+        // Looks now and then whether anybody still cares.
+        let Ok(chunk) = tokio::time::timeout(REOPEN_AFTER_MAX, chunks.next()).await else {
+            if weak.upgrade().is_some_and(|shared| !shared.over.load(Ordering::Acquire) && shared.anybody_listens()) {
+                continue;
+            }
+            return;
+        };
+        let Some(Ok(chunk)) = chunk else { return };
+        let Some(shared) = weak.upgrade() else { return };
+        if shared.over.load(Ordering::Acquire) || parser.push(&chunk).is_err() {
+            return;
+        }
+        while let Ok(Some(sent)) = parser.next() {
+            let data = shared.redactor.clean(sent.data);
+            match Envelope::parse_within(&data, MESSAGE_BYTES_MAX) {
+                Ok(Envelope::Notification { method, .. }) => {
+                    shared.note_changed(&method);
+                    if !shared.tell(&data) {
+                        return;
+                    }
+                }
+                Ok(Envelope::Call { id, method, .. }) => {
+                    let notice = match &*method {
+                        "ping" => Notice::Pong { id: id.raw() },
+                        // Outside calls there is no permit under which anybody could answer.
+                        _ => Notice::CannotAnswer { id: id.raw() },
+                    };
+                    drop(shared.post_notice(notice.message()).await);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl HttpShared {
+    fn anybody_listens(&self) -> bool {
+        self.listeners().iter().any(|listener| !listener.is_closed())
+    }
+}
+
+/// Tells the server that its session is over, without waiting for it.
+pub(super) fn end(shared: &Arc<HttpShared>) {
+    shared.listeners().clear();
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    if shared.session.get().is_some() && !shared.refused.load(Ordering::Acquire) {
+        let delete = shared.with_session(shared.client.delete(shared.url.clone())).timeout(NOTICE_TIMEOUT);
+        runtime.spawn(async move { drop(delete.send().await) });
+    }
+}

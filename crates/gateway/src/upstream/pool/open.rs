@@ -1,0 +1,112 @@
+//! Opens one connection: reveals its secrets, starts or dials, introduces the
+//! broker. The only place where an upstream's credential is in the clear.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use bailiwick_model::{name::SecretName, secret::Secret};
+use bailiwick_pdp::catalogue::{InjectedCredential, Upstream};
+use http::{HeaderName, HeaderValue};
+
+use super::{Inner, System};
+use crate::upstream::{
+    UpstreamError,
+    connection::{Connection, Live, probe},
+    era::{Era, Offers},
+    http::{Credential, Dial, HttpConnection},
+    secrets::Redactor,
+    stdio::{Spawn, StdioConnection},
+};
+
+impl Inner {
+    /// A principal's connection.
+    pub(super) async fn open(&self, system: &System, era: Era, capabilities: &str) -> Result<Live, UpstreamError> {
+        let connection = self.connect(system, era, self.limits.idle_timeout).await?;
+        Live::greet(connection, era, capabilities).await
+    }
+
+    /// The control connection. Opening it finds out which eras the server speaks.
+    pub(super) async fn control(&self, system: &System) -> Result<Arc<Live>, UpstreamError> {
+        // It stays open as long as its system does.
+        let forever = std::time::Duration::from_secs(10 * 365 * 24 * 3_600);
+        let open = async {
+            let era = system.target.revision.map(|revision| revision.era());
+            let probing = self.connect(system, era.unwrap_or(Era::Stateless), forever).await?;
+            let offers = match era {
+                Some(era) => Offers::only(era),
+                None => probe(&probing, &system.name).await?,
+            };
+            let era = offers.era_for(Era::Stateless);
+            let connection = match probing {
+                Connection::Http(_) if era == Era::Handshake => self.connect(system, era, forever).await?,
+                same => same,
+            };
+            let live = Live::greet(connection, era, "{}").await?;
+            *system.offers() = Some(offers);
+            Ok(live)
+        };
+        let (live, _) = system.control.live(open).await?;
+        Ok(live)
+    }
+
+    async fn connect(
+        &self,
+        system: &System,
+        era: Era,
+        idle_timeout: std::time::Duration,
+    ) -> Result<Connection, UpstreamError> {
+        let target = &system.target;
+        match &target.upstream {
+            Upstream::Stdio { command, args, env, secret_env, shared } => {
+                let mut revealed = BTreeMap::new();
+                for (variable, name) in secret_env {
+                    revealed.insert(variable.clone(), self.reveal(name).await?);
+                }
+                let spawn = Spawn {
+                    system: &system.name,
+                    command,
+                    args,
+                    env,
+                    directory: target.directory.as_deref(),
+                    secret_env: revealed,
+                    limits: target.limits,
+                    shared: *shared,
+                    call_timeout: target.call_timeout,
+                    idle_timeout,
+                };
+                StdioConnection::open(spawn).map(Connection::Stdio)
+            }
+            Upstream::Http { url, credential } => {
+                let credential = match credential {
+                    Some(declared) => Some(self.credential(declared).await?),
+                    None => None,
+                };
+                let dial = Dial {
+                    client: self.client.clone(),
+                    url: url.clone(),
+                    credential,
+                    era,
+                    call_timeout: target.call_timeout,
+                };
+                Ok(Connection::Http(HttpConnection::new(dial)))
+            }
+        }
+    }
+
+    async fn reveal(&self, name: &SecretName) -> Result<Secret<String>, UpstreamError> {
+        self.secrets.reveal(name).await.map_err(|error| {
+            tracing::warn!(secret.name = %name, error = %error, "an upstream's secret is not to be had");
+            UpstreamError::Secret(name.clone())
+        })
+    }
+
+    async fn credential(&self, declared: &InjectedCredential) -> Result<Credential, UpstreamError> {
+        let secret = self.reveal(&declared.secret).await?;
+        let unfit = |_| UpstreamError::Secret(declared.secret.clone());
+        let name = HeaderName::from_bytes(declared.header.as_bytes())
+            .map_err(|_| UpstreamError::Secret(declared.secret.clone()))?;
+        let line = Secret::new([declared.prefix.as_str(), secret.expose()].concat());
+        let mut value = HeaderValue::from_str(line.expose()).map_err(unfit)?;
+        value.set_sensitive(true);
+        Ok(Credential { name, value, redactor: Redactor::new([&secret]) })
+    }
+}
