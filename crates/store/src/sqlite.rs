@@ -1,0 +1,232 @@
+//! The store on SQLite: what each method of [`Store`] sends to the writer or asks a reader.
+//!
+//! One line per method; the transactions themselves are in the modules below.
+
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use bailiwick_audit_log::leaf::ReplicaId;
+use bailiwick_model::{
+    agent::Agent,
+    bundle::BundleRevision,
+    id::TaskId,
+    name::{SecretName, SystemName},
+    safe_mode::SafeModeScope,
+    task::Task,
+};
+use bailiwick_ports::{
+    entry::{Entry, Receipt},
+    signer::CheckpointSigner,
+    store::{
+        Conclusion, EntryFilter, Intent, IssuedToken, PublishedBundle, Quarantine, SafeModeRow, Spent, State, Store,
+        StoreError, StoredEntry,
+    },
+};
+
+use self::{
+    checkpoint_note::CheckpointNote,
+    open::{Identity, OpenError, Options},
+    readers::Readers,
+    stats::{Counters, Stats},
+    writer::Writer,
+};
+
+mod agents;
+mod bundles;
+mod calls;
+mod checkpoint_note;
+mod evidence;
+mod failure;
+mod integrate;
+pub(crate) mod open;
+mod readers;
+mod rows;
+mod safety;
+mod state;
+mod statements;
+pub(crate) mod stats;
+mod tasks;
+mod turn;
+mod vault;
+mod writer;
+
+/// The store in one SQLite database. Cheap to share in an [`Arc`]; dropping it waits for the writer.
+pub struct SqliteStore {
+    // Fields drop in this order: the last connection to close is the writer's, which tidies the files up.
+    readers: Readers,
+    writer: Arc<Writer>,
+    note: Arc<CheckpointNote>,
+    integrating: tokio::sync::Mutex<()>,
+    counters: Arc<Counters>,
+    replica: ReplicaId,
+}
+
+impl SqliteStore {
+    /// Opens or makes the database at `path` and takes it for this process alone.
+    /// `:memory:` is a database that ends with the value.
+    ///
+    /// `identity.replica` names the chain of a new database; an old one keeps its own.
+    pub fn open(path: &Path, identity: Identity, options: &Options) -> Result<Self, OpenError> {
+        let opened = open::open(path, identity, options)?;
+        let counters = Arc::new(Counters::default());
+        let replica = opened.identity.replica;
+        let writer = Writer::start(opened.connection, opened.identity, options, Arc::clone(&counters), opened.lock)?;
+        let writer = Arc::new(writer);
+        let readers = Readers::open(opened.path.as_deref(), options, &writer)?;
+        let (note, integrating) = (Arc::new(opened.note), tokio::sync::Mutex::new(()));
+        Ok(Self { readers, writer, note, integrating, counters, replica })
+    }
+
+    /// Whose chain this database holds.
+    pub const fn replica(&self) -> ReplicaId {
+        self.replica
+    }
+
+    /// What the store has done since it was opened.
+    pub fn stats(&self) -> Stats {
+        self.counters.read(self.writer.queued())
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn load(&self) -> Result<State, StoreError> {
+        self.readers.read(state::load).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.counters.standing()?;
+        self.readers.read(state::ping).await
+    }
+
+    async fn commit_intent(&self, intent: Intent) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| calls::commit_intent(turn, intent)).await
+    }
+
+    async fn conclude(&self, conclusion: Conclusion) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| calls::conclude(turn, conclusion)).await
+    }
+
+    async fn append(&self, entry: Entry, spent: Vec<Spent>) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| calls::append(turn, entry, &spent)).await
+    }
+
+    async fn open_intents(&self) -> Result<Vec<String>, StoreError> {
+        let boot = self.writer.boot();
+        self.readers.read(move |connection| calls::open_intents(connection, boot)).await
+    }
+
+    async fn budget_used(&self, budget: &str, window_start_s: i64) -> Result<u64, StoreError> {
+        let budget = budget.to_owned();
+        self.readers.read(move |connection| calls::budget_used(connection, &budget, window_start_s)).await
+    }
+
+    async fn issue_token(&self, token: IssuedToken, spent: Vec<Spent>, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| calls::issue_token(turn, &token, &spent, entry)).await
+    }
+
+    async fn register_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| agents::register(turn, &agent, entry)).await
+    }
+
+    async fn change_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| agents::change(turn, &agent, entry)).await
+    }
+
+    async fn create_task(&self, task: Task, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| tasks::create(turn, &task, entry)).await
+    }
+
+    async fn end_task(&self, task: Task, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| tasks::end(turn, &task, entry)).await
+    }
+
+    async fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
+        self.readers.read(move |connection| tasks::one(connection, id)).await
+    }
+
+    async fn publish_bundle(&self, bundle: PublishedBundle, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| bundles::publish(turn, &bundle, entry)).await
+    }
+
+    async fn activate_bundle(&self, revision: BundleRevision, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| bundles::activate(turn, revision, entry)).await
+    }
+
+    async fn bundle(&self, revision: BundleRevision) -> Result<Option<PublishedBundle>, StoreError> {
+        self.readers.read(move |connection| bundles::one(connection, revision)).await
+    }
+
+    async fn bundles(&self) -> Result<Vec<PublishedBundle>, StoreError> {
+        self.readers.read(bundles::all).await
+    }
+
+    async fn enter_safe_mode(&self, row: SafeModeRow, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| safety::enter_safe_mode(turn, &row, entry)).await
+    }
+
+    async fn lift_safe_mode(&self, scope: SafeModeScope, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| safety::lift_safe_mode(turn, &scope, entry)).await
+    }
+
+    async fn quarantine(&self, system: SystemName, rows: Vec<Quarantine>, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| safety::quarantine(turn, &system, &rows, entry)).await
+    }
+
+    async fn data_key(&self, subject: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let subject = subject.to_owned();
+        self.readers.read(move |connection| vault::data_key(connection, &subject)).await
+    }
+
+    async fn keep_data_key(&self, subject: &str, wrapped: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        let subject = subject.to_owned();
+        self.writer.write(move |turn| vault::keep_data_key(turn, &subject, &wrapped)).await
+    }
+
+    async fn put_secret(&self, name: SecretName, ciphertext: Vec<u8>, entry: Entry) -> Result<(), StoreError> {
+        self.writer.write(move |turn| vault::put_secret(turn, &name, &ciphertext, entry)).await
+    }
+
+    async fn remove_secret(&self, name: SecretName, entry: Entry) -> Result<(), StoreError> {
+        self.writer.write(move |turn| vault::remove_secret(turn, &name, entry)).await
+    }
+
+    async fn secret(&self, name: &SecretName) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = name.clone();
+        self.readers.read(move |connection| vault::secret(connection, &name)).await
+    }
+
+    async fn secrets(&self) -> Result<BTreeSet<SecretName>, StoreError> {
+        self.readers.read(vault::secrets).await
+    }
+
+    async fn entries(&self, filter: EntryFilter) -> Result<Vec<StoredEntry>, StoreError> {
+        self.readers.read(move |connection| evidence::entries(connection, &filter)).await
+    }
+
+    async fn entries_of(&self, event_id: &str) -> Result<Vec<StoredEntry>, StoreError> {
+        let event_id = event_id.to_owned();
+        self.readers.read(move |connection| evidence::entries_of(connection, &event_id)).await
+    }
+
+    async fn integrate(&self, signer: Arc<dyn CheckpointSigner>) -> Result<u64, StoreError> {
+        let _alone = self.integrating.lock().await;
+        integrate::integrate(&self.readers, &self.writer, &self.note, signer).await
+    }
+
+    async fn checkpoint(&self) -> Result<Option<String>, StoreError> {
+        self.readers.read(evidence::checkpoint).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<(u64, String)>, StoreError> {
+        self.readers.read(evidence::checkpoints).await
+    }
+
+    async fn backup(&self, path: &Path) -> Result<(), StoreError> {
+        let path = path.to_owned();
+        self.readers.read(move |connection| evidence::backup(connection, &path)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

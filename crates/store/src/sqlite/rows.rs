@@ -1,0 +1,210 @@
+//! Rows become domain values here, or a named inconsistency. Nothing defaults.
+
+use std::str::FromStr;
+
+use bailiwick_model::{
+    agent::{Agent, AgentStatus, Credential},
+    digest::Digest,
+    id::TaskId,
+    jwk::PublicKey,
+    principal::Principal,
+    task::{Task, TaskStatus},
+};
+use bailiwick_ports::store::{FactRow, PublishedBundle, Quarantine, SafeModeRow, StoreError};
+use jiff::Timestamp;
+use rusqlite::{
+    Row,
+    types::{FromSql, ValueRef},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::failure::{Failure, Step};
+
+/// A row of a table, whose first column is its key.
+pub(crate) struct Fields<'r> {
+    row: &'r Row<'r>,
+    table: &'static str,
+}
+
+impl<'r> Fields<'r> {
+    pub(crate) const fn of(row: &'r Row<'r>, table: &'static str) -> Self {
+        Self { row, table }
+    }
+
+    /// The error that names a column of this row.
+    pub(crate) fn inconsistent(&self, column: &'static str) -> Failure {
+        let key = match self.row.get_ref(0) {
+            Ok(ValueRef::Text(text)) => String::from_utf8_lossy(text).into_owned(),
+            Ok(ValueRef::Integer(number)) => number.to_string(),
+            Ok(ValueRef::Blob(bytes)) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            _ => "?".to_owned(),
+        };
+        StoreError::Inconsistent { table: self.table, column, key }.into()
+    }
+
+    pub(crate) fn get<T: FromSql>(&self, column: &'static str) -> Step<T> {
+        self.row.get(column).map_err(|_| self.inconsistent(column))
+    }
+
+    pub(crate) fn parse<T: FromStr>(&self, column: &'static str) -> Step<T> {
+        self.get::<String>(column)?.parse().map_err(|_| self.inconsistent(column))
+    }
+
+    pub(crate) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Step<T> {
+        serde_json::from_str(&self.get::<String>(column)?).map_err(|_| self.inconsistent(column))
+    }
+
+    pub(crate) fn time(&self, column: &'static str) -> Step<Timestamp> {
+        Timestamp::from_microsecond(self.get(column)?).map_err(|_| self.inconsistent(column))
+    }
+
+    pub(crate) fn maybe_time(&self, column: &'static str) -> Step<Option<Timestamp>> {
+        self.get::<Option<i64>>(column)?
+            .map(|at| Timestamp::from_microsecond(at).map_err(|_| self.inconsistent(column)))
+            .transpose()
+    }
+
+    pub(crate) fn count(&self, column: &'static str) -> Step<u64> {
+        u64::try_from(self.get::<i64>(column)?).map_err(|_| self.inconsistent(column))
+    }
+
+    fn flag(&self, column: &'static str) -> Step<bool> {
+        match self.get::<i64>(column)? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.inconsistent(column)),
+        }
+    }
+
+    pub(crate) fn digest(&self, column: &'static str) -> Step<Digest> {
+        self.get::<[u8; 32]>(column).map(Digest::from_bytes)
+    }
+}
+
+/// JSON text of a list or nested value.
+pub(crate) fn json_text<T: Serialize>(value: &T) -> Step<String> {
+    serde_json::to_string(value).map_err(Failure::unfit)
+}
+
+/// The word by which a value is written inside JSON: `ES256`.
+pub(crate) fn word<T: Serialize>(value: &T) -> Step<String> {
+    match serde_json::to_value(value).map_err(Failure::unfit)? {
+        serde_json::Value::String(word) => Ok(word),
+        other => Err(Failure::unfit(other)),
+    }
+}
+
+/// An agent without its credentials.
+pub(crate) fn agent(fields: &Fields<'_>) -> Step<Agent> {
+    let status = match (
+        fields.get::<String>("status")?.as_str(),
+        fields.maybe_time("status_at")?,
+        fields.get::<Option<String>>("status_reason")?,
+    ) {
+        ("active", None, None) => AgentStatus::Active,
+        ("suspended", Some(at), Some(reason)) => AgentStatus::Suspended { at, reason },
+        ("retired", Some(at), Some(reason)) => AgentStatus::Retired { at, reason },
+        _ => return Err(fields.inconsistent("status")),
+    };
+    Ok(Agent {
+        name: fields.parse("name")?,
+        owner: fields.get("owner")?,
+        purpose: fields.get("purpose")?,
+        environment: fields.parse("environment")?,
+        role: fields.parse("role")?,
+        systems: fields.json("systems")?,
+        scopes: fields.json("scopes")?,
+        promoted: fields.flag("promoted")?,
+        bearer_tokens_allowed: fields.flag("bearer_tokens_allowed")?,
+        task_required: fields.flag("task_required")?,
+        token_ttl_s: fields.count("token_ttl_s")?,
+        credentials: Vec::new(),
+        status,
+        created_at: fields.time("created_at")?,
+        expires_at: fields.time("expires_at")?,
+        version: fields.count("version")?,
+    })
+}
+
+pub(crate) fn credential(fields: &Fields<'_>) -> Step<Credential> {
+    let algorithm = serde_json::Value::String(fields.get("algorithm")?);
+    Ok(Credential {
+        key: PublicKey {
+            kid: fields.get("kid")?,
+            algorithm: serde_json::from_value(algorithm).map_err(|_| fields.inconsistent("algorithm"))?,
+            thumbprint: fields.parse("thumbprint")?,
+            jwk: fields.get("jwk")?,
+        },
+        created_at: fields.time("created_at")?,
+        expires_at: fields.time("expires_at")?,
+        last_used_at: fields.maybe_time("last_used_at")?,
+    })
+}
+
+pub(crate) fn task(fields: &Fields<'_>) -> Step<Task> {
+    let status = match (
+        fields.get::<String>("status")?.as_str(),
+        fields.maybe_time("ended_at")?,
+        fields.get::<Option<String>>("ended_reason")?,
+    ) {
+        ("open", None, None) => TaskStatus::Open,
+        ("ended", Some(at), Some(reason)) => TaskStatus::Ended { at, reason },
+        _ => return Err(fields.inconsistent("status")),
+    };
+    Ok(Task {
+        id: TaskId::from_bytes(fields.get("id")?),
+        agent: fields.parse("agent")?,
+        purpose: fields.get("purpose")?,
+        prompt_commitment: fields.get("prompt_commitment")?,
+        tools: fields.json("tools")?,
+        status,
+        created_at: fields.time("created_at")?,
+        expires_at: fields.time("expires_at")?,
+    })
+}
+
+pub(crate) fn fact(fields: &Fields<'_>) -> Step<FactRow> {
+    let text: String = fields.get("initiating")?;
+    let initiating = principal(&text).ok_or_else(|| fields.inconsistent("initiating"))?;
+    Ok(FactRow { initiating, fact: fields.parse("fact")?, until: fields.time("until_at")? })
+}
+
+/// Reads what [`Principal`]'s `Display` writes.
+fn principal(text: &str) -> Option<Principal> {
+    let (kind, id) = text.split_once(':')?;
+    match kind {
+        "user" => id.parse().ok().map(Principal::User),
+        "agent" => id.parse().ok().map(Principal::Agent),
+        "workload" => id.parse().ok().map(Principal::Workload),
+        "operator" => id.parse().ok().map(Principal::Operator),
+        _ => None,
+    }
+}
+
+pub(crate) fn safe_mode(fields: &Fields<'_>) -> Step<SafeModeRow> {
+    Ok(SafeModeRow { scope: fields.parse("scope")?, reason: fields.get("reason")?, since: fields.time("since_at")? })
+}
+
+pub(crate) fn quarantine(fields: &Fields<'_>) -> Step<Quarantine> {
+    let digest = |column| fields.get::<Option<[u8; 32]>>(column).map(|bytes| bytes.map(Digest::from_bytes));
+    Ok(Quarantine {
+        system: fields.parse("system")?,
+        tool: fields.parse("tool")?,
+        pinned: digest("pinned")?,
+        seen: digest("seen")?,
+        definition: fields.get("definition")?,
+        since: fields.time("since_at")?,
+    })
+}
+
+/// A bundle without its files.
+pub(crate) fn bundle(fields: &Fields<'_>) -> Step<PublishedBundle> {
+    Ok(PublishedBundle {
+        revision: fields.digest("revision")?,
+        files: bailiwick_model::bundle::BundleFiles::default(),
+        boundary: fields.digest("boundary")?,
+        boundary_signature: fields.get("boundary_signature")?,
+        published_at: fields.time("published_at")?,
+        published_by: fields.get("published_by")?,
+    })
+}

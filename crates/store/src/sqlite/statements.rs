@@ -1,0 +1,214 @@
+//! Every statement, in one place and in words that PostgreSQL takes as well:
+//! `$n` parameters in order of first use, standard upserts, no SQLite functions.
+//!
+//! A test prepares each of them and checks its parameters.
+
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $sql:expr;)*) => {
+        $($(#[$doc])* pub(crate) const $name: &str = $sql;)*
+
+        /// All of them by name.
+        #[cfg(test)]
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $sql)),*];
+    };
+}
+
+statements! {
+    // ---- transactions ----
+    BEGIN = "BEGIN IMMEDIATE";
+    BEGIN_READ = "BEGIN";
+    COMMIT = "COMMIT";
+    ROLLBACK = "ROLLBACK";
+    SAVEPOINT = "SAVEPOINT command";
+    UNDO = "ROLLBACK TO SAVEPOINT command";
+    RELEASE = "RELEASE SAVEPOINT command";
+
+    // ---- instance ----
+    START_INSTANCE = "INSERT INTO instance (one, replica, epoch, decisive_epoch) VALUES (1, $1, 0, 0) \
+        ON CONFLICT (one) DO NOTHING";
+    REPLICA = "SELECT replica FROM instance WHERE one = 1";
+    EPOCH = "SELECT epoch FROM instance WHERE one = 1";
+    EPOCHS = "SELECT epoch, decisive_epoch FROM instance WHERE one = 1";
+    BUMP_EPOCH = "UPDATE instance SET epoch = epoch + 1 WHERE one = 1 RETURNING epoch";
+    BUMP_DECISIVE_EPOCH = "UPDATE instance SET epoch = epoch + 1, decisive_epoch = epoch + 1 WHERE one = 1 \
+        RETURNING epoch";
+
+    // ---- evidence ----
+    NEWEST_ENTRY = "SELECT sequence, at, hash, leaf FROM entries ORDER BY sequence DESC LIMIT 1";
+    INSERT_ENTRY = "INSERT INTO entries (sequence, event_id, kind, at, concludes, agent, system, action, hash, leaf) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    INSERT_SEALED = "INSERT INTO sealed (sequence, subject, ciphertext) VALUES ($1, $2, $3)";
+    INSERT_OPEN_INTENT = "INSERT INTO open_intents (event_id, sequence, boot) VALUES ($1, $2, $3)";
+    CLOSE_INTENT = "DELETE FROM open_intents WHERE event_id = $1";
+    OPEN_INTENTS = "SELECT event_id FROM open_intents WHERE boot <> $1 ORDER BY sequence";
+    ENTRIES_OF = "SELECT e.sequence AS sequence, e.leaf AS leaf, s.subject AS subject, s.ciphertext AS ciphertext, \
+        t.size AS size FROM tree t CROSS JOIN entries e LEFT JOIN sealed s ON s.sequence = e.sequence \
+        WHERE e.event_id = $1 OR e.concludes = $1 ORDER BY e.sequence LIMIT $2";
+    TREE = "SELECT size, peaks FROM tree WHERE one = 1";
+    HASHES = "SELECT hash FROM entries WHERE sequence >= $1 ORDER BY sequence LIMIT $2";
+    GROW_TREE = "UPDATE tree SET size = $1, peaks = $2 WHERE one = 1 AND size = $3";
+    INSERT_CHECKPOINT = "INSERT INTO checkpoints (size, root, note) VALUES ($1, $2, $3)";
+    CHECKPOINT = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1";
+    CHECKPOINTS = "SELECT size, note FROM checkpoints ORDER BY size";
+    CHECKPOINT_ROOT = "SELECT root FROM checkpoints WHERE size = $1";
+
+    // ---- calls ----
+    SPEND = "INSERT INTO spent (scope, jti, forget_at) VALUES ($1, $2, $3) ON CONFLICT (scope, jti) DO NOTHING";
+    DRAW = "INSERT INTO budgets (budget, window_start_s, until_at, used) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (budget, window_start_s) DO UPDATE SET used = budgets.used + excluded.used \
+        WHERE budgets.used + excluded.used <= $5";
+    BUDGET_USED = "SELECT used FROM budgets WHERE budget = $1 AND window_start_s = $2";
+    PUT_FACT = "INSERT INTO facts (initiating, fact, until_at) VALUES ($1, $2, $3) \
+        ON CONFLICT (initiating, fact) DO UPDATE SET until_at = excluded.until_at \
+        WHERE excluded.until_at > facts.until_at";
+    COUNT_FACTS = "SELECT COUNT(*) FROM facts WHERE initiating = $1 AND until_at > $2";
+    FACTS = "SELECT initiating, fact, until_at FROM facts WHERE until_at > $1 ORDER BY initiating, fact";
+
+    // ---- tokens ----
+    INSERT_TOKEN = "INSERT INTO tokens (id, client, task, confirmation, credential, issued_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    CREDENTIAL_LAST_USED = "SELECT last_used_at FROM credentials WHERE agent = $1 AND thumbprint = $2";
+    USE_CREDENTIAL = "UPDATE credentials SET last_used_at = $1 WHERE agent = $2 AND thumbprint = $3";
+
+    // ---- agents ----
+    INSERT_AGENT = "INSERT INTO agents (name, version, owner, purpose, environment, role, systems, scopes, promoted, \
+        bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+    UPDATE_AGENT = "UPDATE agents SET version = $2, owner = $3, purpose = $4, environment = $5, role = $6, \
+        systems = $7, scopes = $8, promoted = $9, bearer_tokens_allowed = $10, task_required = $11, \
+        token_ttl_s = $12, status = $13, status_at = $14, status_reason = $15, created_at = $16, expires_at = $17 \
+        WHERE name = $1 AND version = $18";
+    AGENT_VERSION = "SELECT version FROM agents WHERE name = $1";
+    AGENTS = "SELECT name, version, owner, purpose, environment, role, systems, scopes, promoted, \
+        bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at \
+        FROM agents ORDER BY name";
+    INSERT_CREDENTIAL = "INSERT INTO credentials (agent, thumbprint, place, kid, algorithm, jwk, created_at, \
+        expires_at, last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    CREDENTIALS_USED = "SELECT thumbprint, last_used_at FROM credentials WHERE agent = $1";
+    DELETE_CREDENTIALS = "DELETE FROM credentials WHERE agent = $1";
+    CREDENTIALS = "SELECT agent, thumbprint, kid, algorithm, jwk, created_at, expires_at, last_used_at \
+        FROM credentials ORDER BY agent, place";
+
+    // ---- tasks ----
+    INSERT_TASK = "INSERT INTO tasks (id, agent, purpose, prompt_commitment, tools, status, ended_at, ended_reason, \
+        created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    END_TASK = "UPDATE tasks SET status = 'ended', ended_at = $2, ended_reason = $3 WHERE id = $1 AND status = 'open'";
+    TASK = "SELECT id, agent, purpose, prompt_commitment, tools, status, ended_at, ended_reason, created_at, \
+        expires_at FROM tasks WHERE id = $1";
+    OPEN_TASKS = "SELECT id, agent, purpose, prompt_commitment, tools, status, ended_at, ended_reason, created_at, \
+        expires_at FROM tasks WHERE status = 'open' AND expires_at > $1 ORDER BY id";
+    TASK_STANDING = "SELECT COUNT(*) FROM tasks WHERE id = $1 AND status = 'open' AND expires_at > $2";
+
+    // ---- bundles ----
+    INSERT_BUNDLE = "INSERT INTO bundles (revision, boundary, boundary_signature, published_at, published_by) \
+        VALUES ($1, $2, $3, $4, $5) ON CONFLICT (revision) DO NOTHING";
+    INSERT_BUNDLE_FILE = "INSERT INTO bundle_files (revision, path, content) VALUES ($1, $2, $3)";
+    ACTIVATE_BUNDLE = "INSERT INTO active_bundle (one, revision) VALUES (1, $1) \
+        ON CONFLICT (one) DO UPDATE SET revision = excluded.revision";
+    ACTIVE_BUNDLE = "SELECT revision FROM active_bundle WHERE one = 1";
+    BUNDLE = "SELECT revision, boundary, boundary_signature, published_at, published_by FROM bundles \
+        WHERE revision = $1";
+    BUNDLES = "SELECT revision, boundary, boundary_signature, published_at, published_by FROM bundles \
+        ORDER BY published_at DESC, revision";
+    BUNDLE_FILES = "SELECT path, content FROM bundle_files WHERE revision = $1 ORDER BY path";
+
+    // ---- safe modes and quarantine ----
+    INSERT_SAFE_MODE = "INSERT INTO safe_modes (scope, reason, since_at) VALUES ($1, $2, $3)";
+    DELETE_SAFE_MODE = "DELETE FROM safe_modes WHERE scope = $1";
+    SAFE_MODES = "SELECT scope, reason, since_at FROM safe_modes ORDER BY scope";
+    INSERT_QUARANTINE = "INSERT INTO quarantine (system, tool, pinned, seen, definition, since_at) \
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    DELETE_QUARANTINE = "DELETE FROM quarantine WHERE system = $1";
+    QUARANTINE = "SELECT system, tool, pinned, seen, definition, since_at FROM quarantine ORDER BY system, tool";
+
+    // ---- vault ----
+    DATA_KEY = "SELECT wrapped FROM data_keys WHERE subject = $1";
+    KEEP_DATA_KEY = "INSERT INTO data_keys (subject, wrapped) VALUES ($1, $2) ON CONFLICT (subject) DO NOTHING";
+    PUT_SECRET = "INSERT INTO secrets (name, ciphertext) VALUES ($1, $2) \
+        ON CONFLICT (name) DO UPDATE SET ciphertext = excluded.ciphertext";
+    DELETE_SECRET = "DELETE FROM secrets WHERE name = $1";
+    SECRET = "SELECT ciphertext FROM secrets WHERE name = $1";
+    SECRETS = "SELECT name FROM secrets ORDER BY name";
+
+    // ---- forgetting ----
+    FORGET_SPENT = "DELETE FROM spent WHERE (scope, jti) IN \
+        (SELECT scope, jti FROM spent WHERE forget_at <= $1 ORDER BY forget_at LIMIT $2)";
+    FORGET_BUDGETS = "DELETE FROM budgets WHERE (budget, window_start_s) IN \
+        (SELECT budget, window_start_s FROM budgets WHERE until_at <= $1 ORDER BY until_at LIMIT $2)";
+    FORGET_FACTS = "DELETE FROM facts WHERE (initiating, fact) IN \
+        (SELECT initiating, fact FROM facts WHERE until_at <= $1 ORDER BY until_at LIMIT $2)";
+}
+
+/// What is run before each commit: $1 is the time, $2 the number of rows.
+pub(crate) const FORGET: [&str; 3] = [FORGET_SPENT, FORGET_BUDGETS, FORGET_FACTS];
+
+/// The start of every search of entries; [`super::evidence`] adds its conditions.
+pub(crate) const ENTRIES: &str = "SELECT e.sequence AS sequence, e.leaf AS leaf, s.subject AS subject, \
+    s.ciphertext AS ciphertext, t.size AS size FROM tree t CROSS JOIN entries e \
+    LEFT JOIN sealed s ON s.sequence = e.sequence WHERE t.one = 1";
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn every_statement_prepares_with_numbered_parameters_in_order() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("../../migrations/0001_start.sql")).unwrap();
+        for (name, sql) in ALL {
+            // SQLite numbers `$n` by first use, PostgreSQL by n: both agree if first uses are in order.
+            let mut highest = 0;
+            for digits in sql.split('$').skip(1) {
+                let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
+                let number: usize = digits.parse().unwrap_or_else(|_| panic!("{name}: a parameter without number"));
+                assert!(number <= highest + 1, "{name}: ${number} is used before ${}", highest + 1);
+                highest = highest.max(number);
+            }
+            let statement = connection.prepare(sql).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!(statement.parameter_count(), highest, "{name}");
+        }
+    }
+
+    /// The statements of the hot path must never scan a table.
+    #[test]
+    fn nothing_on_the_way_of_a_call_scans() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("../../migrations/0001_start.sql")).unwrap();
+        let hot = [
+            INSERT_ENTRY,
+            INSERT_OPEN_INTENT,
+            CLOSE_INTENT,
+            SPEND,
+            DRAW,
+            PUT_FACT,
+            COUNT_FACTS,
+            AGENT_VERSION,
+            TASK_STANDING,
+            EPOCHS,
+            FORGET_SPENT,
+            FORGET_BUDGETS,
+            FORGET_FACTS,
+            ENTRIES_OF,
+            NEWEST_ENTRY,
+            HASHES,
+        ];
+        for sql in hot {
+            let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let count = statement.parameter_count();
+            let plan: Vec<String> = statement
+                .query_map(rusqlite::params_from_iter(vec![1_i64; count]), |row| row.get::<_, String>(3))
+                .unwrap()
+                .map(Result::unwrap)
+                .collect();
+            let scans: Vec<_> = plan
+                .iter()
+                // The tree has one row; the newest entry is the end of its table.
+                .filter(|step| step.starts_with("SCAN") && *step != "SCAN t" && sql != NEWEST_ENTRY)
+                .filter(|step| !step.contains("USING INDEX") && !step.contains("USING COVERING INDEX"))
+                .collect();
+            assert!(scans.is_empty(), "{sql}: {plan:?}");
+        }
+    }
+}
