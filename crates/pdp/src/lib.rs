@@ -16,6 +16,8 @@ mod entities;
 mod evaluate;
 mod expression;
 pub mod finding;
+#[cfg(test)]
+mod fixtures;
 mod index;
 pub mod json_schema;
 mod literals;

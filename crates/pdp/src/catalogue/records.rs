@@ -12,9 +12,8 @@ use crate::{
 
 /// Names that Cedar or we give a meaning.
 pub(super) const RESERVED_NAMESPACES: [&str; 2] = ["Bailiwick", "Action"];
-/// Names of Cedar's own types, which a record type would hide.
-const RESERVED_TYPES: [&str; 9] =
-    ["Action", "Bool", "Boolean", "Entity", "EntityOrCommon", "Extension", "Long", "Record", "Set"];
+/// Names that Cedar refuses for a record type, or that would hide one of its own types.
+const RESERVED_TYPES: [&str; 7] = ["Action", "Bool", "Boolean", "EntityOrCommon", "Long", "Set", "String"];
 /// Bytes of one record type's name.
 const TYPE_NAME_BYTES_MAX: usize = 64;
 /// The attribute that every record has: its id as text, for `like`.
@@ -25,7 +24,6 @@ pub(super) fn is_type_name(name: &str) -> bool {
     name.len() <= TYPE_NAME_BYTES_MAX
         && name.starts_with(|first: char| first.is_ascii_uppercase())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        && name != "String"
         && !RESERVED_TYPES.contains(&name)
 }
 
