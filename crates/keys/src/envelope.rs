@@ -119,7 +119,8 @@ mod tests {
         #[test]
         fn altered_bytes_never_open(plain: Vec<u8>, at: prop::sample::Index, bit in 0_u8..8) {
             let sealed = key(1).seal(&["a"], &plain, &SystemEntropy).unwrap();
-            prop_assert_eq!(key(1).open(&["a"], &sealed).unwrap().expose(), &plain);
+            let opened = key(1).open(&["a"], &sealed).unwrap();
+            prop_assert_eq!(opened.expose(), &plain);
             let mut altered = sealed.clone();
             altered[at.index(sealed.len())] ^= 1 << bit;
             prop_assert_eq!(key(1).open(&["a"], &altered), Err(Unopened));

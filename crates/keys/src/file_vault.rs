@@ -31,7 +31,7 @@ const SEAL_LABEL: &str = "bailiwick-sealed-v1";
 /// The vault.
 pub struct FileVault {
     key_encryption: Arc<KeyEncryptionKey>,
-    store: Arc<dyn Store>,
+    rows: Box<dyn DataKeyRows>,
     entropy: Arc<dyn Entropy>,
     data_keys: Mutex<BTreeMap<String, DataKey>>,
 }
@@ -43,6 +43,28 @@ struct DataKey {
     seen_at: Instant,
 }
 
+/// The little that the vault needs of the store; its tests keep the rows at hand.
+#[async_trait]
+trait DataKeyRows: Send + Sync {
+    /// As [`Store::data_key`].
+    async fn data_key(&self, subject: &str) -> Result<Option<Vec<u8>>, StoreError>;
+    /// As [`Store::keep_data_key`].
+    async fn keep_data_key(&self, subject: &str, wrapped: Vec<u8>) -> Result<Vec<u8>, StoreError>;
+}
+
+struct RowsOfStore(Arc<dyn Store>);
+
+#[async_trait]
+impl DataKeyRows for RowsOfStore {
+    async fn data_key(&self, subject: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.data_key(subject).await
+    }
+
+    async fn keep_data_key(&self, subject: &str, wrapped: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+        self.0.keep_data_key(subject, wrapped).await
+    }
+}
+
 impl std::fmt::Debug for FileVault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("FileVault").finish_non_exhaustive()
@@ -52,7 +74,11 @@ impl std::fmt::Debug for FileVault {
 impl FileVault {
     /// A vault whose wrapped data keys lie in `store`.
     pub fn new(key_encryption: Arc<KeyEncryptionKey>, store: Arc<dyn Store>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { key_encryption, store, entropy, data_keys: Mutex::new(BTreeMap::new()) }
+        Self::over(key_encryption, Box::new(RowsOfStore(store)), entropy)
+    }
+
+    fn over(key_encryption: Arc<KeyEncryptionKey>, rows: Box<dyn DataKeyRows>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { key_encryption, rows, entropy, data_keys: Mutex::new(BTreeMap::new()) }
     }
 
     /// Forgets a subject's data key in memory, as whoever erases its row must.
@@ -65,7 +91,7 @@ impl FileVault {
         if let Some(fresh) = self.cached(subject).filter(|key| key.seen_at.elapsed() < cached_for()) {
             return Ok(fresh.key);
         }
-        let kept = match self.store.data_key(subject).await.map_err(unavailable)? {
+        let kept = match self.rows.data_key(subject).await.map_err(unavailable)? {
             Some(wrapped) => wrapped,
             None => {
                 let data_key = Secret::new(random::<32>(self.entropy.as_ref()));
@@ -74,7 +100,7 @@ impl FileVault {
                     .wrap(subject, &data_key, self.entropy.as_ref())
                     .map_err(|error| VaultError::Unavailable(error.to_string()))?;
                 // Somebody else may have been quicker: then theirs is the key.
-                self.store.keep_data_key(subject, wrapped).await.map_err(unavailable)?
+                self.rows.keep_data_key(subject, wrapped).await.map_err(unavailable)?
             }
         };
         self.unwrapped(subject, kept)
@@ -125,7 +151,7 @@ impl Vault for FileVault {
     async fn open(&self, subject: &str, purpose: &str, ciphertext: &[u8]) -> Result<Secret<Vec<u8>>, VaultError> {
         check_labels(subject, purpose)?;
         // Always asked, never only remembered: an erased key opens nothing from this moment on.
-        let Some(wrapped) = self.store.data_key(subject).await.map_err(unavailable)? else {
+        let Some(wrapped) = self.rows.data_key(subject).await.map_err(unavailable)? else {
             self.forget(subject);
             return Err(VaultError::NoKey(subject.to_owned()));
         };

@@ -85,8 +85,7 @@ pub enum Rotation {
 #[serde(deny_unknown_fields)]
 struct Row {
     kid: String,
-    #[serde(flatten)]
-    state: TokenKeyState,
+    status: TokenKeyState,
 }
 
 #[derive(Clone)]
@@ -137,8 +136,8 @@ impl TokenKeys {
         let mut current = None;
         let mut others = Vec::new();
         for row in rows {
-            let held = Held { key: load_key(folder, &row.kid)?, state: row.state };
-            match row.state {
+            let held = Held { key: load_key(folder, &row.kid)?, state: row.status };
+            match row.status {
                 TokenKeyState::Current { .. } if current.is_none() => current = Some(held),
                 TokenKeyState::Current { .. } => return Err(unfit(&"two keys are current")),
                 TokenKeyState::Next { .. } | TokenKeyState::Retired { .. } => others.push(held),
@@ -254,6 +253,14 @@ impl TokenSigner for TokenKeys {
     fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, SignError> {
         self.keys().current.key.sign(signing_input)
     }
+
+    fn sign_as(&self, kid: &str, signing_input: &[u8]) -> Result<Vec<u8>, SignError> {
+        let keys = self.keys();
+        // A key that was current a moment ago is retired now; a next one never signs.
+        let may_sign = |held: &&Held| held.key.public().kid == kid && !matches!(held.state, TokenKeyState::Next { .. });
+        let held = keys.all().find(may_sign).ok_or_else(|| SignError(format!("key `{kid}` does not sign")))?;
+        held.key.sign(signing_input)
+    }
 }
 
 fn promote(keys: &mut Keys, now: Timestamp) -> Option<Rotation> {
@@ -302,7 +309,8 @@ fn load_key(folder: &Path, kid: &str) -> Result<Arc<SigningKey>, SecretFileError
 
 fn write_states(folder: &Path, keys: &Keys) -> Result<(), SecretFileError> {
     let path = folder.join(STATES_FILE);
-    let rows: Vec<Row> = keys.all().map(|held| Row { kid: held.key.public().kid.clone(), state: held.state }).collect();
+    let rows: Vec<Row> =
+        keys.all().map(|held| Row { kid: held.key.public().kid.clone(), status: held.state }).collect();
     let json =
         serde_json::to_vec_pretty(&rows).map_err(|error| SecretFileError::content(&path, STATES_EXPECTED, &error))?;
     secret_file::replace(&path, &json)

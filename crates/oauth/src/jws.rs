@@ -240,3 +240,5 @@ impl SigningInput {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wycheproof;

@@ -15,6 +15,14 @@ pub trait TokenSigner: Send + Sync {
     fn published(&self) -> Vec<PublicKey>;
     /// The JWS signature over `signing_input` (RFC 7515 §5.1) with the current key.
     fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, SignError>;
+    /// The same with the published key of that name, so that a rotation between
+    /// naming the key and signing with it does no harm.
+    fn sign_as(&self, kid: &str, signing_input: &[u8]) -> Result<Vec<u8>, SignError> {
+        if self.current().kid != kid {
+            return Err(SignError(format!("key `{kid}` is not the current one")));
+        }
+        self.sign(signing_input)
+    }
 }
 
 /// Signs checkpoints with Ed25519 (C2SP signed-note). Never the key that signs tokens.

@@ -1,1 +1,77 @@
-//! Tests.
+//! Token requests that must be refused, and how.
+
+use super::*;
+
+const HONEST: &str = "grant_type=client_credentials\
+    &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+    &client_assertion=a.b.c\
+    &resource=https%3A%2F%2Fb.example%2Fmcp%2Ffiles";
+
+fn refused(body: &str) -> ErrorCode {
+    TokenRequest::parse(body.as_bytes()).expect_err(body).code
+}
+
+#[test]
+fn an_honest_form_is_read() {
+    let body = format!("{HONEST}&scope=files%3Aread+files%3Awrite&client_id=bot&unknown=1&empty=");
+    let form = TokenRequest::parse(body.as_bytes()).unwrap();
+    assert_eq!(form.client_assertion, "a.b.c");
+    assert_eq!(form.resource, "https://b.example/mcp/files");
+    assert_eq!(form.client.map(|client| client.to_string()).as_deref(), Some("bot"));
+    assert_eq!(form.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(), ["files:read", "files:write"]);
+    assert_eq!(form.task, None);
+    let task = TaskId::new(1, [1; 10]);
+    let form = TokenRequest::parse(format!("{HONEST}&bailiwick_task={task}&scope=").as_bytes()).unwrap();
+    assert_eq!((form.task, form.scopes.len()), (Some(task), 0));
+    assert!(!format!("{form:?}").contains("a.b.c"), "an assertion never prints");
+}
+
+#[test]
+fn every_refusal_has_its_code() {
+    let without = |name: &str| {
+        HONEST.split('&').filter(|pair| !pair.starts_with(&format!("{name}="))).collect::<Vec<_>>().join("&")
+    };
+    for (body, code) in [
+        (String::new(), ErrorCode::InvalidRequest),
+        (without("grant_type"), ErrorCode::InvalidRequest),
+        (HONEST.replace("client_credentials", "password"), ErrorCode::UnsupportedGrantType),
+        (HONEST.replace("client_credentials", "authorization_code"), ErrorCode::UnsupportedGrantType),
+        (without("client_assertion"), ErrorCode::InvalidClient),
+        (without("client_assertion_type"), ErrorCode::InvalidRequest),
+        (HONEST.replace("jwt-bearer", "saml2-bearer"), ErrorCode::InvalidRequest),
+        (format!("{HONEST}&client_secret=x"), ErrorCode::InvalidClient),
+        (format!("{HONEST}&client_id=../x"), ErrorCode::InvalidClient),
+        (format!("{HONEST}&bailiwick_task=x"), ErrorCode::InvalidRequest),
+        (format!("{HONEST}&grant_type=client_credentials"), ErrorCode::InvalidRequest),
+        (format!("{HONEST}&scope=a&scope=b"), ErrorCode::InvalidRequest),
+        (format!("{HONEST}&scope=a&%73cope=b"), ErrorCode::InvalidRequest),
+        (format!("{HONEST}&unknown=1&unknown=2"), ErrorCode::InvalidRequest),
+        (format!("{HONEST}&scope=a++b"), ErrorCode::InvalidScope),
+        (format!("{HONEST}&scope=%22a%22"), ErrorCode::InvalidScope),
+        (format!("{HONEST}&x=%"), ErrorCode::InvalidRequest),
+        (format!("{HONEST}&x=%zz"), ErrorCode::InvalidRequest),
+        (format!("{HONEST}&x=%+1"), ErrorCode::InvalidRequest),
+        (format!("{HONEST}&x=%ff"), ErrorCode::InvalidRequest),
+        (format!("{HONEST}&x=%00"), ErrorCode::InvalidRequest),
+        (without("resource"), ErrorCode::InvalidTarget),
+        (format!("{HONEST}&resource=https%3A%2F%2Fb.example%2Fmcp"), ErrorCode::InvalidTarget),
+        (format!("{HONEST}%23fragment"), ErrorCode::InvalidTarget),
+        (format!("{}&resource=files", without("resource")), ErrorCode::InvalidTarget),
+        (format!("{}&resource=urn:x:y", without("resource")), ErrorCode::InvalidTarget),
+        (format!("{}&resource=", without("resource")), ErrorCode::InvalidTarget),
+    ] {
+        assert_eq!(refused(&body), code, "{body}");
+    }
+}
+
+#[test]
+fn every_limit_holds() {
+    let extra = |count: usize| (0..count).map(|i| format!("&p{i}=1")).collect::<String>();
+    assert!(TokenRequest::parse(format!("{HONEST}{}", extra(PARAMETERS_MAX - 4)).as_bytes()).is_ok());
+    assert_eq!(refused(&format!("{HONEST}{}", extra(PARAMETERS_MAX - 3))), ErrorCode::InvalidRequest);
+    assert_eq!(refused(&format!("{HONEST}&x={}", "y".repeat(FORM_BYTES_MAX))), ErrorCode::InvalidRequest);
+    let scopes = |count: usize| (0..count).map(|i| format!("s{i}")).collect::<Vec<_>>().join("+");
+    assert!(TokenRequest::parse(format!("{HONEST}&scope={}", scopes(SCOPES_MAX)).as_bytes()).is_ok());
+    assert_eq!(refused(&format!("{HONEST}&scope={}", scopes(SCOPES_MAX + 1))), ErrorCode::InvalidScope);
+    assert_eq!(refused(&format!("{HONEST}{}", "x".repeat(RESOURCE_BYTES_MAX))), ErrorCode::InvalidTarget);
+}
