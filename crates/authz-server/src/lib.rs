@@ -1,1 +1,13 @@
-//! Placeholder.
+//! The authorization server: agents authenticate with their own key and get
+//! short-lived access tokens for one resource, bound to a key.
+//!
+//! One file per endpoint. The protocol itself is in `oauth`, the decision who
+//! gets what in `engine::tokens`; this room reads and writes HTTP.
+
+mod jwks;
+mod metadata;
+mod protected_resource;
+mod router;
+mod token;
+
+pub use self::router::router;

@@ -61,7 +61,10 @@ pub struct Alert {
 
 /// Holds repeats back.
 #[derive(Debug, Default)]
-pub struct Alerts(Mutex<HashMap<(AlertKind, Option<AgentName>, Option<IpAddr>), Timestamp>>);
+pub struct Alerts(Mutex<HashMap<Same, Timestamp>>);
+
+/// What makes two alerts the same.
+type Same = (AlertKind, Option<AgentName>, Option<IpAddr>);
 
 impl Alerts {
     /// Records an alert, unless the same one was recorded within [`REPEAT_S`]. Never fails its caller: what cannot be

@@ -1,1 +1,26 @@
-//! Placeholder.
+//! What every listener shares: who may come in and with what, how refusals look
+//! on the wire, and which limits hold before anybody looks at a message.
+//!
+//! [`entrance::Entrance`] is made once and handed to every room. [`verify`]
+//! alone turns an access token and its proof of possession into an
+//! [`bailiwick_engine::caller::Caller`]. Nothing here decides about a call.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`entrance`] | the broker, its public URL, nonces, declared proxies |
+//! | [`verify`], [`refused`] | token and proof verification, and its refusals with challenges |
+//! | [`problem`] | RFC 9457 problem documents |
+//! | [`address`], [`origin`] | where a call comes from, and whether a browser was tricked into making it |
+//! | [`listener`], [`headers`], [`limits`], [`throttle`], [`json`] | headers, bounds and strict bodies |
+
+pub mod address;
+pub mod entrance;
+pub mod headers;
+pub mod json;
+pub mod limits;
+pub mod listener;
+pub mod origin;
+pub mod problem;
+pub mod refused;
+pub mod throttle;
+pub mod verify;

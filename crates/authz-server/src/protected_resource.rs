@@ -1,0 +1,67 @@
+//! `GET /.well-known/oauth-protected-resource…` (RFC 9728): which server issues
+//! tokens for a resource of ours. The root document describes `/mcp`.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use axum::{
+    Json,
+    extract::{OriginalUri, State},
+    response::{IntoResponse, Response},
+};
+use bailiwick_engine::tokens::{ACCESS_EVALUATE, Audience};
+use bailiwick_model::{
+    name::{Scope, SystemName},
+    operation::ActionClass,
+};
+use bailiwick_oauth::{
+    metadata::{PROTECTED_RESOURCE_PATH, ProtectedResourceMetadata},
+    presented::Scheme,
+};
+use bailiwick_web::{entrance::Entrance, problem::Problem};
+use http::{StatusCode, header};
+
+const CACHE: &str = "public, max-age=300";
+
+pub(crate) async fn root(State(entrance): State<Arc<Entrance>>) -> Response {
+    describe(&entrance, &Audience::Aggregate)
+}
+
+pub(crate) async fn of_path(State(entrance): State<Arc<Entrance>>, OriginalUri(uri): OriginalUri) -> Response {
+    let path = uri.path().strip_prefix(PROTECTED_RESOURCE_PATH).unwrap_or_default();
+    let resource = entrance.external_url(path);
+    match Audience::of_resource(entrance.issuer(), &resource) {
+        Some(audience) if exists(&entrance, &audience) => describe(&entrance, &audience),
+        _ => Problem::new(StatusCode::NOT_FOUND, "resource_unknown", "there is no such protected resource")
+            .with_hint("systems are at `/mcp/<system>`, all of them at `/mcp`, decisions at `/access/v1`")
+            .into_response(),
+    }
+}
+
+fn exists(entrance: &Entrance, audience: &Audience) -> bool {
+    match audience {
+        Audience::System(system) => {
+            let live = entrance.broker().live();
+            live.policy.as_deref().is_some_and(|policy| policy.catalogue().system(system).is_some())
+        }
+        Audience::Aggregate | Audience::Access => true,
+    }
+}
+
+fn describe(entrance: &Entrance, audience: &Audience) -> Response {
+    let issuer = entrance.issuer();
+    let scopes = match audience {
+        Audience::System(system) => of_system(system),
+        // All systems would be all their names, told to anybody.
+        Audience::Aggregate => BTreeSet::new(),
+        Audience::Access => ACCESS_EVALUATE.parse().into_iter().collect(),
+    };
+    let live = entrance.broker().live();
+    let bearer = live.agents.values().any(|agent| agent.bearer_tokens_allowed);
+    let scheme = if bearer { Scheme::Bearer } else { Scheme::Dpop };
+    let document = ProtectedResourceMetadata::new(issuer, &audience.resource(issuer), scopes, scheme);
+    ([(header::CACHE_CONTROL, CACHE)], Json(document)).into_response()
+}
+
+fn of_system(system: &SystemName) -> BTreeSet<Scope> {
+    ActionClass::ALL.iter().filter_map(|class| format!("{system}:{}", class.as_str()).parse().ok()).collect()
+}

@@ -1,0 +1,33 @@
+//! All routes of the authorization server.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use bailiwick_oauth::{
+    metadata::{AUTHORIZATION_SERVER_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH, TOKEN_PATH},
+    token_request::FORM_BYTES_MAX,
+};
+use bailiwick_web::{
+    entrance::Entrance,
+    limits::{EXCHANGE_TIME_MAX, Limits},
+};
+
+use crate::{jwks, metadata, protected_resource, token};
+
+/// The endpoints below `/oauth` and the discovery documents below `/.well-known`.
+pub fn router(entrance: Arc<Entrance>) -> Router {
+    let tokens = Router::new()
+        .route(TOKEN_PATH, post(token::token))
+        .with_state(Arc::new(token::TokenEndpoint::new(Arc::clone(&entrance))));
+    let documents = Router::new()
+        .route(JWKS_PATH, get(jwks::jwks))
+        .route(AUTHORIZATION_SERVER_PATH, get(metadata::metadata))
+        .route(PROTECTED_RESOURCE_PATH, get(protected_resource::root))
+        .route(&format!("{PROTECTED_RESOURCE_PATH}/{{*path}}"), get(protected_resource::of_path))
+        .with_state(entrance);
+    let limits = Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX) };
+    limits.around(tokens.merge(documents))
+}

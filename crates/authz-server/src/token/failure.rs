@@ -1,0 +1,124 @@
+//! A token request that gets no token: the answer of RFC 6749 §5.2, and the
+//! constant phrase that evidence keeps.
+
+use axum::response::{IntoResponse as _, Response};
+use bailiwick_oauth::error::{ErrorCode, OAuthError};
+use bailiwick_web::{entrance::Entrance, refused::DPOP_NONCE};
+use http::{HeaderValue, StatusCode, header};
+
+/// What failed, as evidence says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// The message itself.
+    Form,
+    /// A shared secret was tried.
+    SharedSecret,
+    /// The assertion, before or after its signature held.
+    Assertion,
+    /// Who asks could not be established, or may not have tokens.
+    Client,
+    /// The proof of possession.
+    Proof,
+    /// The resource.
+    Target,
+    /// The scopes.
+    Scope,
+    /// Too many failures before.
+    Throttled,
+    /// Our own inability.
+    Unavailable,
+}
+
+impl Why {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Form => "malformed request",
+            Self::SharedSecret => "shared secret",
+            Self::Assertion => "client assertion",
+            Self::Client => "client",
+            Self::Proof => "proof of possession",
+            Self::Target => "resource",
+            Self::Scope => "scope",
+            Self::Throttled => "too many failures",
+            Self::Unavailable => "broker unavailable",
+        }
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug)]
+pub(super) struct Failure {
+    why: Why,
+    error: OAuthError,
+    basic: bool,
+    retry_after_s: Option<u32>,
+}
+
+impl Failure {
+    pub(super) fn new(why: Why, code: ErrorCode, description: &str) -> Self {
+        Self::of(why, OAuthError::new(code, description))
+    }
+
+    pub(super) const fn of(why: Why, error: OAuthError) -> Self {
+        Self { why, error, basic: false, retry_after_s: None }
+    }
+
+    /// The one answer to everybody who has not proved who it is.
+    pub(super) fn unauthenticated() -> Self {
+        let description = "client authentication failed\nhint: compare name, key and `kid` with the registration";
+        Self::new(Why::Client, ErrorCode::InvalidClient, description)
+    }
+
+    pub(super) fn throttled(retry_after_s: u32) -> Self {
+        let description = "too many failed token requests\nhint: wait as `Retry-After` says";
+        let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
+        Self { retry_after_s: Some(retry_after_s), ..Self::of(Why::Throttled, error) }
+    }
+
+    /// The client tried HTTP Basic: RFC 6749 §5.2 wants its scheme named.
+    pub(super) const fn answering_basic(mut self) -> Self {
+        self.basic = true;
+        self
+    }
+
+    pub(super) const fn code(&self) -> ErrorCode {
+        self.error.code
+    }
+
+    pub(super) const fn why(&self) -> Why {
+        self.why
+    }
+
+    /// Whether it counts against the client and is evidence: a first proof without a nonce is an ordinary step of the
+    /// protocol, our own inability is nobody's failure, and a throttled try was not looked at.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.error.code != ErrorCode::UseDpopNonce && !matches!(self.why, Why::Unavailable | Why::Throttled)
+    }
+
+    pub(super) fn respond(&self, entrance: &Entrance) -> Response {
+        let status = match self.why {
+            Why::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::from_u16(self.error.code.token_endpoint_status()).unwrap_or(StatusCode::BAD_REQUEST),
+        };
+        let mut response = answer(entrance, status, &self.error.to_json());
+        if self.basic {
+            let basic = HeaderValue::from_static("Basic realm=\"bailiwick\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+        }
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// A JSON answer that nobody keeps, with a nonce for the next proof.
+pub(super) fn answer(entrance: &Entrance, status: StatusCode, json: &str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::PRAGMA, HeaderValue::from_static("no-cache")),
+        (DPOP_NONCE, entrance.nonce()),
+    ];
+    (status, headers, json.to_owned()).into_response()
+}

@@ -1,0 +1,1 @@
+//! Abuse cases of the token endpoint.

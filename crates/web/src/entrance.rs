@@ -1,0 +1,143 @@
+//! What all listeners share, made once: the broker, its public URL, nonces,
+//! declared proxies, alerts. Holds no state of callers.
+
+use std::{
+    net::IpAddr,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use bailiwick_engine::{
+    alerts::{Alert, Alerts},
+    broker::Broker,
+};
+use bailiwick_model::{jwk::PublicKey, name::AgentName};
+use bailiwick_oauth::{
+    dpop_nonce::NonceSecret,
+    jws::{TokenType, UnverifiedToken},
+    key_policy::KeyError,
+    presented::Presented,
+    verifying_key::KeySet,
+};
+use http::{HeaderMap, HeaderValue, header};
+use url::Url;
+
+use crate::{
+    address::{DeclaredProxies, Peer},
+    origin::OwnNames,
+};
+
+/// A public URL that cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` cannot be the public URL: write `https://host` or `http://localhost:port`, without path or slash at its end"
+)]
+pub struct PublicUrlError(String);
+
+/// The way in, shared by every listener.
+pub struct Entrance {
+    broker: Arc<Broker>,
+    own_names: OwnNames,
+    proxies: DeclaredProxies,
+    nonces: NonceSecret,
+    alerts: Alerts,
+    published: RwLock<Published>,
+}
+
+/// Our published keys, made ready for verifying once per change.
+#[derive(Default)]
+struct Published {
+    keys: Vec<PublicKey>,
+    set: Arc<KeySet>,
+}
+
+impl Entrance {
+    /// Made once at start.
+    pub fn new(broker: Arc<Broker>, nonces: NonceSecret, proxies: DeclaredProxies) -> Result<Self, PublicUrlError> {
+        let issuer = &broker.settings().issuer;
+        let refused = || PublicUrlError(issuer.clone());
+        let url: Url = issuer.parse().map_err(|_| refused())?;
+        let plain = matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.path() == "/"
+            && !issuer.ends_with('/')
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        if !plain {
+            return Err(refused());
+        }
+        let (own_names, alerts, published) = (OwnNames::of(&url), Alerts::default(), RwLock::default());
+        Ok(Self { broker, own_names, proxies, nonces, alerts, published })
+    }
+
+    /// The use cases' dependencies.
+    pub fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// The same, to keep.
+    pub fn shared_broker(&self) -> Arc<Broker> {
+        Arc::clone(&self.broker)
+    }
+
+    /// `public_url` without a slash at its end.
+    pub fn issuer(&self) -> &str {
+        &self.broker.settings().issuer
+    }
+
+    /// The URL that callers use for `path` (which starts with a slash): never made from a `Host` header.
+    pub fn external_url(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer())
+    }
+
+    /// Hosts and origins that are ours.
+    pub fn own_names(&self) -> &OwnNames {
+        &self.own_names
+    }
+
+    /// The address that a message comes from.
+    pub fn client_address(&self, peer: Option<Peer>, headers: &HeaderMap) -> Option<IpAddr> {
+        self.proxies.client(peer.map(|peer| peer.0.ip()), headers)
+    }
+
+    /// Records something to look at.
+    pub async fn alert(&self, alert: Alert) {
+        self.alerts.raise(&self.broker, alert).await;
+    }
+
+    /// The secret that nonces are made from.
+    pub fn nonces(&self) -> &NonceSecret {
+        &self.nonces
+    }
+
+    /// The `DPoP-Nonce` to hand out now (RFC 9449 §8).
+    pub fn nonce(&self) -> HeaderValue {
+        let nonce = self.nonces.nonce(self.broker.now());
+        // Base64url is always a header value; an empty one would only ask for another round.
+        HeaderValue::from_str(&nonce).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+
+    /// Our published keys, ready for verifying.
+    pub(crate) fn published_keys(&self) -> Result<Arc<KeySet>, KeyError> {
+        let keys = self.broker.token_signer().published();
+        {
+            let known = self.published.read().unwrap_or_else(PoisonError::into_inner);
+            if known.keys == keys {
+                return Ok(Arc::clone(&known.set));
+            }
+        }
+        let set = Arc::new(KeySet::new(&keys)?);
+        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Published { keys, set: Arc::clone(&set) };
+        Ok(set)
+    }
+
+    /// Who a message claims to come from, for alerts and for nothing else: nothing of it was verified.
+    pub fn claimed_agent(&self, headers: &HeaderMap) -> Option<AgentName> {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let token = UnverifiedToken::parse(Presented::parse(value).ok()?.token, TokenType::AccessToken).ok()?;
+        let claims = token.unverified_claims();
+        let named = |claim| claims.optional_parsed::<AgentName>(claim, "an agent").ok().flatten();
+        named("client_id").or_else(|| named("sub"))
+    }
+}

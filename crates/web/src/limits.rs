@@ -1,0 +1,121 @@
+//! Bounds on size and time that hold before a message is looked at.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+};
+use bailiwick_model::limits::BODY_BYTES_MAX;
+use http::StatusCode;
+use tower_http::limit::RequestBodyLimitLayer;
+
+use crate::problem::Problem;
+
+/// Bytes of one request target.
+pub const TARGET_BYTES_MAX: usize = 8 * 1_024;
+/// Header fields of one message.
+pub const HEADER_FIELDS_MAX: usize = 64;
+/// Bytes of all header names and values of one message.
+pub const HEADER_BYTES_MAX: usize = 32 * 1_024;
+/// How long a short exchange may take, reading its body included.
+pub const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The bounds of one router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one body.
+    pub body_bytes_max: usize,
+    /// From the head of the message to the head of the answer; `None` where answers stream for long.
+    pub exchange_time_max: Option<Duration>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes_max: BODY_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX) }
+    }
+}
+
+impl Limits {
+    /// Puts the bounds around every route of `router`.
+    pub fn around(self, router: Router) -> Router {
+        router
+            .layer(DefaultBodyLimit::disable())
+            .layer(RequestBodyLimitLayer::new(self.body_bytes_max))
+            .layer(from_fn_with_state(self, guard))
+    }
+
+    /// Checks what can be known from the head alone.
+    fn check(self, message: &Request) -> Result<(), Problem> {
+        let target = message.uri().path_and_query().map_or(0, |target| target.as_str().len());
+        if target > TARGET_BYTES_MAX {
+            let detail = format!("a request target has at most {TARGET_BYTES_MAX} bytes");
+            return Err(Problem::new(StatusCode::URI_TOO_LONG, "target_too_long", detail));
+        }
+        let headers = message.headers();
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if headers.len() > HEADER_FIELDS_MAX || bytes > HEADER_BYTES_MAX {
+            let detail = format!("a message has at most {HEADER_FIELDS_MAX} header fields of {HEADER_BYTES_MAX} bytes");
+            return Err(Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", detail));
+        }
+        let declared = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        if declared.is_some_and(|bytes: usize| bytes > self.body_bytes_max) {
+            return Err(body_too_large(self.body_bytes_max));
+        }
+        Ok(())
+    }
+}
+
+/// The refusal of a body with too many bytes.
+pub fn body_too_large(bytes_max: usize) -> Problem {
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("a body has at most {bytes_max} bytes"))
+}
+
+async fn guard(State(limits): State<Limits>, message: Request, next: Next) -> Response {
+    if let Err(problem) = limits.check(&message) {
+        return problem.into_response();
+    }
+    let Some(time_max) = limits.exchange_time_max else {
+        return next.run(message).await;
+    };
+    match tokio::time::timeout(time_max, next.run(message)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail = format!("the exchange took longer than {} seconds", time_max.as_secs());
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "exchange_timed_out", detail).retryable().into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{body::Body, routing::post};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn status(message: http::request::Builder, body: Body) -> StatusCode {
+        let echo = |body: axum::body::Bytes| async move { body };
+        let slow = || async { tokio::time::sleep(Duration::from_secs(5)).await };
+        let router = Router::new().route("/", post(echo)).route("/slow", post(slow));
+        let limits = Limits { body_bytes_max: 10, exchange_time_max: Some(Duration::from_millis(20)) };
+        limits.around(router).oneshot(message.body(body).unwrap()).await.unwrap().status()
+    }
+
+    #[tokio::test]
+    async fn every_bound_is_reached() {
+        let to = |target: &str| http::Request::post(target);
+        assert_eq!(status(to("/"), Body::from("0123456789")).await, StatusCode::OK);
+        assert_eq!(status(to("/"), Body::from("0123456789a")).await, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(status(to("/").header("content-length", "11"), Body::empty()).await, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(status(to("/slow"), Body::empty()).await, StatusCode::REQUEST_TIMEOUT);
+        let long = format!("/?{}", "x".repeat(TARGET_BYTES_MAX));
+        assert_eq!(status(to(&long), Body::empty()).await, StatusCode::URI_TOO_LONG);
+        let many = (0..=HEADER_FIELDS_MAX).fold(to("/"), |message, i| message.header(format!("x-{i}"), "1"));
+        assert_eq!(status(many, Body::empty()).await, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+        let large = to("/").header("x-large", "x".repeat(HEADER_BYTES_MAX));
+        assert_eq!(status(large, Body::empty()).await, StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+}

@@ -1,0 +1,1 @@
+//! Abuse cases of token and proof verification.
