@@ -221,6 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn a_systemd_credential_may_show_its_access_list_as_group_bits_of_root_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create(&path, b"secret").unwrap();
+        let metadata = std::fs::metadata(&path).unwrap();
+        let of_root = metadata.uid() == 0 && metadata.gid() == 0;
+        set_mode(&path, 0o440);
+        assert!(read(&path, Access::Owner).is_err());
+        assert_eq!(read(&path, Access::SystemdCredential).is_ok(), of_root);
+        for mode in [0o444, 0o460, 0o450] {
+            set_mode(&path, mode);
+            assert!(read(&path, Access::SystemdCredential).is_err(), "{mode:o}");
+        }
+    }
+
+    #[test]
     fn a_folder_and_a_huge_file_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         set_mode(folder.path(), 0o700);

@@ -13,7 +13,7 @@ use crate::{
     jws::{JwsError, TokenType, UnverifiedToken},
     key_policy::KeyError,
     one_time::{OneTimeIdentifier, jti_fits},
-    verifying_key::KeySet,
+    verifying_key::VerifyingKey,
 };
 
 /// The `client_assertion_type` of RFC 7523 §2.2.
@@ -101,12 +101,13 @@ impl<'a> UnverifiedAssertion<'a> {
         expected: &AssertionExpectation<'_>,
         now: Timestamp,
     ) -> Result<VerifiedAssertion, AssertionError> {
-        let keys = KeySet::new(keys)?;
-        let key = match self.token.kid() {
-            Some(kid) => keys.named(kid),
-            None => keys.sole(),
+        let named = |key: &&PublicKey| self.token.kid().is_none_or(|kid| key.kid == kid);
+        // Without a name there must be no choice, and names are unique.
+        let key = match keys.iter().filter(named).collect::<Vec<_>>().as_slice() {
+            [key] => VerifyingKey::of(key)?,
+            _ => return Err(AssertionError::UnknownKey),
         };
-        let verified = self.token.verify(key.ok_or(AssertionError::UnknownKey)?)?;
+        let verified = self.token.verify(&key)?;
         let claims = verified.claims();
         check_audience(claims, expected)?;
         let expires_at = check_times(claims, now)?;

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::{client_assertion::AssertionError, dpop::DpopError};
+use crate::{access_token::AccessTokenError, client_assertion::AssertionError, dpop::DpopError};
 
 /// An error code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,6 +136,12 @@ impl From<DpopError> for OAuthError {
             _ => ErrorCode::InvalidDpopProof,
         };
         Self::new(code, &error.to_string())
+    }
+}
+
+impl From<AccessTokenError> for OAuthError {
+    fn from(error: AccessTokenError) -> Self {
+        Self::new(ErrorCode::InvalidToken, &error.to_string())
     }
 }
 

@@ -102,12 +102,6 @@ impl KeySet {
         self.0.get(kid)
     }
 
-    /// The key of the set if it holds exactly one.
-    pub fn sole(&self) -> Option<&VerifyingKey> {
-        let mut keys = self.0.values();
-        keys.next().filter(|_| keys.next().is_none())
-    }
-
     /// All keys.
     pub fn iter(&self) -> impl Iterator<Item = &VerifyingKey> {
         self.0.values()

@@ -37,7 +37,7 @@ fn tests(group: &Value) -> impl Iterator<Item = (&Value, bool, String)> {
 fn accepts(registered: &Result<Vec<PublicKey>, KeyError>, text: &str) -> bool {
     let Ok(keys) = registered.as_ref().map(|keys| KeySet::new(keys).unwrap()) else { return false };
     let Ok(compact) = Compact::parse(text) else { return false };
-    let key = compact.kid.as_deref().map_or_else(|| keys.sole(), |kid| keys.named(kid));
+    let key = compact.kid.as_deref().map_or_else(|| keys.iter().next(), |kid| keys.named(kid));
     key.is_some_and(|key| compact.verify(key).is_ok())
 }
 
