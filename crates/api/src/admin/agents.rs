@@ -1,0 +1,199 @@
+//! Agents: who may act. One file per endpoint; this one holds what they share.
+
+use bailiwick_model::{
+    agent::{Agent, AgentStatus, Credential},
+    jwk::PublicKey,
+};
+use bailiwick_oauth::key_policy::KeyPolicy;
+use bailiwick_web::problem::Problem;
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::Shared;
+
+mod add_key;
+mod list;
+mod promote;
+mod register;
+mod remove_key;
+mod resume;
+mod retire;
+mod show;
+mod sightings;
+mod suspend;
+
+pub(super) fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(list::list, register::register))
+        .routes(routes!(show::show))
+        .routes(routes!(promote::promote))
+        .routes(routes!(suspend::suspend))
+        .routes(routes!(resume::resume))
+        .routes(routes!(retire::retire))
+        .routes(routes!(add_key::add_key))
+        .routes(routes!(remove_key::remove_key))
+        .routes(routes!(sightings::sightings))
+}
+
+/// An agent as registered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "Agent")]
+pub(super) struct AgentView {
+    /// Its name for good.
+    name: String,
+    /// Who answers for it.
+    owner: String,
+    /// What it is for.
+    purpose: String,
+    /// `development`, `staging` or `production`.
+    environment: String,
+    /// Its role.
+    role: String,
+    /// Systems that it may ask tokens for; empty means all that its role can reach.
+    systems: Vec<String>,
+    /// Scopes beyond systems.
+    scopes: Vec<String>,
+    /// Whether it is past its read-only start.
+    promoted: bool,
+    /// Whether its tokens may be plain bearer tokens.
+    bearer_tokens_allowed: bool,
+    /// Whether it may act only within a task.
+    task_required: bool,
+    /// Seconds its access tokens live.
+    token_ttl_s: u64,
+    /// `active`, `suspended`, `retired`, or `expired` once its time is over.
+    state: String,
+    /// Why it is suspended or retired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_reason: Option<String>,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    state_since: Option<Timestamp>,
+    /// Its keys.
+    keys: Vec<KeyView>,
+    /// When it was registered.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// When the registration ends.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// The newest use of any of its keys.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_used_at: Option<Timestamp>,
+    /// Counts changes.
+    version: u64,
+}
+
+/// One key of an agent.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "AgentKey")]
+pub(super) struct KeyView {
+    /// Its name within the agent.
+    kid: String,
+    /// `ES256`, `EdDSA` or `PS256`.
+    algorithm: String,
+    /// RFC 7638, SHA-256.
+    thumbprint: String,
+    /// When it was registered.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// From when on it is refused.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// When it last authenticated the agent.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_used_at: Option<Timestamp>,
+}
+
+impl AgentView {
+    pub(super) fn of(agent: &Agent, now: Timestamp) -> Self {
+        let Agent {
+            name,
+            owner,
+            purpose,
+            environment,
+            role,
+            systems,
+            scopes,
+            promoted,
+            bearer_tokens_allowed,
+            task_required,
+            token_ttl_s,
+            credentials,
+            status,
+            created_at,
+            expires_at,
+            version,
+        } = agent;
+        let (state_reason, state_since) = match status {
+            AgentStatus::Active => (None, None),
+            AgentStatus::Suspended { at, reason } | AgentStatus::Retired { at, reason } => {
+                (Some(reason.clone()), Some(*at))
+            }
+        };
+        let expired = *status == AgentStatus::Active && now >= *expires_at;
+        Self {
+            name: name.to_string(),
+            owner: owner.clone(),
+            purpose: purpose.clone(),
+            environment: environment.to_string(),
+            role: role.to_string(),
+            systems: systems.iter().map(ToString::to_string).collect(),
+            scopes: scopes.iter().map(ToString::to_string).collect(),
+            promoted: *promoted,
+            bearer_tokens_allowed: *bearer_tokens_allowed,
+            task_required: *task_required,
+            token_ttl_s: *token_ttl_s,
+            state: if expired { "expired" } else { status.as_str() }.to_owned(),
+            state_reason,
+            state_since,
+            keys: credentials.iter().map(KeyView::of).collect(),
+            created_at: *created_at,
+            expires_at: *expires_at,
+            last_used_at: credentials.iter().filter_map(|credential| credential.last_used_at).max(),
+            version: *version,
+        }
+    }
+}
+
+impl KeyView {
+    fn of(credential: &Credential) -> Self {
+        let Credential { key: PublicKey { kid, algorithm, thumbprint, jwk: _ }, created_at, expires_at, last_used_at } =
+            credential;
+        Self {
+            kid: kid.clone(),
+            algorithm: bailiwick_oauth::key_policy::algorithm_name(*algorithm).to_owned(),
+            thumbprint: thumbprint.to_string(),
+            created_at: *created_at,
+            expires_at: *expires_at,
+            last_used_at: *last_used_at,
+        }
+    }
+}
+
+/// A change and why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(title = "Reason")]
+pub(super) struct Because {
+    /// Why, in one line; kept sealed in the evidence.
+    #[serde(default)]
+    pub(super) reason: String,
+}
+
+/// Reads a public key: a JWK, a JWK set, or PEM.
+fn public_keys(key: &serde_json::Value) -> Result<Vec<PublicKey>, Problem> {
+    let text = match key {
+        serde_json::Value::String(pem) => pem.clone(),
+        other => other.to_string(),
+    };
+    KeyPolicy::default().any(&text).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "key_unfit", format!("the key cannot be used: {error}")).with_hint(
+            "send a public JWK, a JWK set or a public key in PEM: ES256, EdDSA or PS256 of 2048 bits at least",
+        )
+    })
+}

@@ -1,0 +1,103 @@
+//! `POST /api/v1/agents`: registers an agent, which starts read-only.
+
+use axum::{Json, extract::State};
+use bailiwick_engine::agents::{self, Registration};
+use bailiwick_model::{
+    agent::Environment,
+    name::{AgentName, RoleName, Scope, SystemName},
+};
+use bailiwick_web::{json::StrictJson, problem::Problem};
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{AgentView, Shared, public_keys};
+use crate::{Operator, openapi::Refusals};
+
+/// A registration.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(title = "Registration")]
+pub(crate) struct RegistrationBody {
+    /// Lower-case letters, digits and `-`; never given twice.
+    #[schema(value_type = String, example = "support-bot")]
+    name: AgentName,
+    /// Who answers for it; required.
+    #[serde(default)]
+    owner: String,
+    /// What it is for, in one sentence; required.
+    #[serde(default)]
+    purpose: String,
+    /// Where it runs: `development`, `staging` or `production`.
+    #[schema(value_type = String, example = "production")]
+    environment: Environment,
+    /// A role of the active bundle.
+    #[schema(value_type = String, example = "support")]
+    role: RoleName,
+    /// A public JWK, a JWK set, or a public key in PEM.
+    #[schema(value_type = Object)]
+    key: serde_json::Value,
+    /// Systems that it may ask tokens for; empty means all that its role can reach.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    systems: Vec<SystemName>,
+    /// Scopes beyond systems, such as `access:evaluate`.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    scopes: Vec<Scope>,
+    /// Whether plain bearer tokens are allowed, for clients that know no DPoP.
+    #[serde(default)]
+    bearer_tokens_allowed: bool,
+    /// Whether it may act only within a task.
+    #[serde(default)]
+    task_required: bool,
+    /// Seconds its access tokens live: 60 to 3600, 900 if left out.
+    token_ttl_s: Option<u64>,
+    /// Days until it expires: 1 to 366, 90 if left out.
+    lifetime_days: Option<u32>,
+}
+
+/// Registers an agent.
+#[utoipa::path(
+    post,
+    path = "/api/v1/agents",
+    tag = "agents",
+    request_body = RegistrationBody,
+    responses((status = 201, body = AgentView), Refusals)
+)]
+pub(super) async fn register(
+    State(admin): State<Shared>,
+    operator: Operator,
+    StrictJson(body): StrictJson<RegistrationBody>,
+) -> Result<(StatusCode, Json<AgentView>), Problem> {
+    let RegistrationBody {
+        name,
+        owner,
+        purpose,
+        environment,
+        role,
+        key,
+        systems,
+        scopes,
+        bearer_tokens_allowed,
+        task_required,
+        token_ttl_s,
+        lifetime_days,
+    } = body;
+    let ask = Registration {
+        name,
+        owner,
+        purpose,
+        environment,
+        role,
+        keys: public_keys(&key)?,
+        systems,
+        scopes,
+        bearer_tokens_allowed,
+        task_required,
+        token_ttl_s,
+        lifetime_days,
+    };
+    let agent = agents::register(&admin.broker, &operator.principal(), ask).await?;
+    Ok((StatusCode::CREATED, Json(AgentView::of(&agent, admin.broker.now()))))
+}

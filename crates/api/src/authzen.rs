@@ -1,0 +1,77 @@
+//! AuthZEN Authorization API 1.0: enforcement points that stand elsewhere ask
+//! for decisions. Callers are registered agents with the scope `access:evaluate`;
+//! what they say about the subject beyond its name is never believed.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use bailiwick_engine::{
+    caller::Caller,
+    tokens::{ACCESS_EVALUATE, Audience},
+};
+use bailiwick_oauth::presented::Scheme;
+use bailiwick_web::{
+    entrance::Entrance,
+    limits::Limits,
+    problem::Problem,
+    refused::{ProtectedResource, Refused},
+    verify::verify,
+};
+use http::{StatusCode, request::Parts};
+
+mod configuration;
+mod evaluation;
+mod evaluations;
+mod question;
+
+/// Bytes of one body.
+pub const AUTHZEN_BODY_BYTES_MAX: usize = 1_024 * 1_024;
+/// Evaluations in one message.
+pub const EVALUATIONS_MAX: usize = 100;
+
+/// The decision interface.
+pub struct Authzen {
+    entrance: Arc<Entrance>,
+    resource: ProtectedResource,
+}
+
+type Shared = Arc<Authzen>;
+
+impl Authzen {
+    /// Made once at start.
+    pub fn new(entrance: Arc<Entrance>) -> Self {
+        let resource = ProtectedResource {
+            audience: Audience::Access.resource(entrance.issuer()),
+            scopes: ACCESS_EVALUATE.parse().into_iter().collect(),
+            at: "decision interface",
+        };
+        Self { entrance, resource }
+    }
+
+    /// Its routes: `/access/v1/…` and the metadata document.
+    pub fn router(self) -> Router {
+        let routes = Router::new()
+            .route("/access/v1/evaluation", post(evaluation::evaluation))
+            .route("/access/v1/evaluations", post(evaluations::evaluations))
+            .route("/.well-known/authzen-configuration", get(configuration::configuration))
+            .with_state(Arc::new(self));
+        Limits { body_bytes_max: AUTHZEN_BODY_BYTES_MAX, ..Limits::default() }.around(routes)
+    }
+
+    /// Lets an enforcement point in.
+    async fn admit(&self, parts: &Parts) -> Result<Caller, Refused> {
+        let caller = verify(&self.entrance, parts, &self.resource).await?;
+        if self.resource.scopes.is_subset(&caller.scopes) {
+            return Ok(caller);
+        }
+        let detail = format!("the token lacks the scope `{ACCESS_EVALUATE}`");
+        let problem = Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", detail)
+            .with_hint("register the caller with this scope and ask for a token with it");
+        let scheme = if caller.confirmation.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+        let scopes = &self.resource.scopes;
+        Err(Refused::insufficient_scope(&self.entrance, &self.resource, scheme, scopes, problem))
+    }
+}

@@ -1,0 +1,34 @@
+//! `POST /access/v1/evaluation`: one decision (AuthZEN 1.0 §6). A deny is a 200.
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    response::{IntoResponse as _, Response},
+};
+use bailiwick_web::json;
+
+use super::{
+    Shared,
+    question::{self, Asked},
+};
+
+pub(super) async fn evaluation(State(authzen): State<Shared>, message: Request) -> Response {
+    let (parts, body) = message.into_parts();
+    let caller = match authzen.admit(&parts).await {
+        Ok(caller) => caller,
+        Err(refused) => return refused.into_response(),
+    };
+    let asked: Asked = match question::body(&parts, body).await.and_then(|bytes| json::read(&bytes)) {
+        Ok(asked) => asked,
+        Err(problem) => return problem.into_response(),
+    };
+    let complete = match asked.complete(None) {
+        Ok(complete) => complete,
+        Err(problem) => return problem.into_response(),
+    };
+    let spent = caller.spent.clone();
+    match question::answer(authzen.entrance.broker(), &caller, complete, spent).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
