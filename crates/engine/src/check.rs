@@ -7,16 +7,20 @@ use std::collections::BTreeSet;
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
-    decision::Evaluated,
+    decision::{Evaluated, ReasonCode},
     id::{EvaluationId, TaskId, TokenId},
     name::{AgentName, Scope, SystemName},
     operation::ActionClass,
     principal::{DelegationChain, Principal},
 };
-use bailiwick_ports::{new_id, store::Spent};
+use bailiwick_ports::{
+    entry::Entry,
+    new_id,
+    store::{Spent, StoreError},
+};
 
 use crate::{
-    authorize::{decide, unrecorded},
+    authorize::{Decided, decide, reason, unrecorded},
     broker::Broker,
     caller::{Caller, RawCall},
     evidence::Draft,
@@ -91,8 +95,44 @@ pub async fn check(
         Ok(entry) => entry,
         Err(error) => return Err(unrecorded(&decided, &error.to_string())),
     };
+    settle(broker, entry, spent, decided).await
+}
+
+/// Denies a question that names no call at all, and records that it was asked. `why` is one of our own constant phrases.
+pub async fn unanswerable(
+    broker: &Broker,
+    asked_by: &Principal,
+    why: &'static str,
+    spent: Vec<Spent>,
+) -> Result<Evaluated, Box<Denied>> {
+    let id = new_id!(EvaluationId, broker.now(), broker.entropy());
+    let mut denial = reason(ReasonCode::UnknownTool, why, Some("ask about an agent and a call of the catalogue"));
+    denial.principal = Some(asked_by.clone());
+    let decided = Decided::denied(id, broker.live().policy.as_deref(), denial);
+    let entry = Draft::with_id(EventKind::Evaluated, id.to_string())
+        .field("by", asked_by.to_string())
+        .field("decision", decided.evaluated.decision.as_str())
+        .field("why", why)
+        .field("bundle", decided.evaluated.bundle.to_string())
+        .public(broker);
+    settle(broker, entry, spent, decided).await
+}
+
+/// The answer, once it is recorded and its proof used up.
+async fn settle(
+    broker: &Broker,
+    entry: Entry,
+    spent: Vec<Spent>,
+    decided: Decided,
+) -> Result<Evaluated, Box<Denied>> {
     match broker.ports.store.append(entry, spent).await {
         Ok(_) => Ok(decided.evaluated),
+        Err(StoreError::Replayed) => {
+            let message = "this proof of possession was used before";
+            let replayed = reason(ReasonCode::Replayed, message, Some("sign a new proof for each call"));
+            let evaluated = Decided::denied(decided.evaluated.id, None, replayed).evaluated;
+            Err(Box::new(Denied { evaluated, recorded: false, scopes_needed: Vec::new() }))
+        }
         Err(error) => Err(unrecorded(&decided, &error.to_string())),
     }
 }
