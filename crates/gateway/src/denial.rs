@@ -158,7 +158,11 @@ pub(crate) fn text(denied: &Denied) -> String {
     if let Decision::RequestableDenial { gates, .. } = denied.decision() {
         for gate in gates {
             let who = gate.approvers.join(" or ");
-            let _ = writeln!(text, "Approval required: rule {} can be lifted for this one call by {who} ({} of them).", gate.rule, gate.quorum);
+            let _ = writeln!(
+                text,
+                "Approval required: rule {} can be lifted for this one call by {who} ({} of them).",
+                gate.rule, gate.quorum
+            );
         }
     }
     match (retryable(denied), retry_after_s(denied)) {
@@ -166,7 +170,9 @@ pub(crate) fn text(denied: &Denied) -> String {
             let _ = writeln!(text, "The same call can succeed after {wait} s.");
         }
         (true, None) => text.push_str("The same call can succeed when it is made again.\n"),
-        (false, _) => text.push_str("Making the same call again will not help: go on without it, or do what would help.\n"),
+        (false, _) => {
+            text.push_str("Making the same call again will not help: go on without it, or do what would help.\n")
+        }
     }
     let _ = write!(text, "Decision id: {}", denied.id());
     text

@@ -2,14 +2,14 @@
 //! of them and what their callers are told. Upstream text never gets here.
 
 use bailiwick_engine::{conclude::OutcomeStatus, permitted::Permitted, refusal::Refusal};
-use bailiwick_model::blame::Blame;
+use bailiwick_model::{blame::Blame, name::SystemName};
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
     denial, envelope,
-    mcp::answer,
+    mcp::{answer, message::Fault},
     phases::Passage,
     relay::Ending,
     result::Withheld,
@@ -36,7 +36,9 @@ pub(crate) fn upstream(error: &UpstreamError, permit: &Permitted, passage: &Pass
         UpstreamError::NotPermitted | UpstreamError::DefinitionChanged(_) => {
             (OutcomeStatus::NotForwarded, "the message or the tool was not the permitted one")
         }
-        error if error.reached_upstream() => (OutcomeStatus::UpstreamFailed, "the upstream broke off or broke the protocol"),
+        error if error.reached_upstream() => {
+            (OutcomeStatus::UpstreamFailed, "the upstream broke off or broke the protocol")
+        }
         _ => (OutcomeStatus::UpstreamFailed, "the upstream could not be reached"),
     };
     let acted = error.reached_upstream();
@@ -56,7 +58,30 @@ pub(crate) fn upstream(error: &UpstreamError, permit: &Permitted, passage: &Pass
         "retry_after_s": retry_after_s,
         "evaluation_id": permit.evaluated().id.to_string(),
     });
-    ending(Told { status, detail, code: UPSTREAM_FAILED_CODE, text: &text, meta: (FAILURE_META, object) }, permit, passage)
+    ending(
+        Told { status, detail, code: UPSTREAM_FAILED_CODE, text: &text, meta: (FAILURE_META, object) },
+        permit,
+        passage,
+    )
+}
+
+/// The upstream could not be asked for what is no call.
+pub(crate) fn fault(system: &SystemName, error: &UpstreamError) -> Fault {
+    tracing::warn!(system.name = %system, error = %error, "a system could not be asked");
+    let (status, code) = match error {
+        // The system does not have this list: the client asked for what was not offered.
+        UpstreamError::Refused { code: -32_601, .. } => (StatusCode::NOT_FOUND, -32_601),
+        UpstreamError::Refused { code: -32_602, .. } => (StatusCode::BAD_REQUEST, -32_602),
+        _ => (StatusCode::BAD_GATEWAY, UPSTREAM_FAILED_CODE),
+    };
+    let mut fault = Fault::new(status, code, format!("system `{system}` brought no answer: {error}"));
+    fault.data = Some(json!({ (FAILURE_META): {
+        "code": "upstream_failed",
+        "blame": blame(error.blame()),
+        "retryable": error.retry_after().is_some(),
+        "retry_after_s": error.retry_after().map(|wait| wait.as_secs().max(1)),
+    } }));
+    fault
 }
 
 /// Something took the permission back between decision and forward.
@@ -64,7 +89,17 @@ pub(crate) fn not_forwarded(refusal: &Refusal, permit: &Permitted, passage: &Pas
     let text = format!("Denied: {refusal}. Nothing was sent.");
     let object = taken(refusal, permit, false);
     let detail = "permission was taken back before the forward";
-    ending(Told { status: OutcomeStatus::NotForwarded, detail, code: denial::DENIED_CODE, text: &text, meta: (denial::DENIAL_META, object) }, permit, passage)
+    ending(
+        Told {
+            status: OutcomeStatus::NotForwarded,
+            detail,
+            code: denial::DENIED_CODE,
+            text: &text,
+            meta: (denial::DENIAL_META, object),
+        },
+        permit,
+        passage,
+    )
 }
 
 /// Something took the permission back while the call ran.
@@ -72,7 +107,17 @@ pub(crate) fn taken_back(refusal: &Refusal, permit: &Permitted, passage: &Passag
     let text = format!("Cut off: {refusal}. The system was told to stop, and may have acted before.");
     let object = taken(refusal, permit, true);
     let detail = "permission was taken back while the call ran";
-    ending(Told { status: OutcomeStatus::Cancelled, detail, code: denial::DENIED_CODE, text: &text, meta: (denial::DENIAL_META, object) }, permit, passage)
+    ending(
+        Told {
+            status: OutcomeStatus::Cancelled,
+            detail,
+            code: denial::DENIED_CODE,
+            text: &text,
+            meta: (denial::DENIAL_META, object),
+        },
+        permit,
+        passage,
+    )
 }
 
 fn taken(refusal: &Refusal, permit: &Permitted, acted: bool) -> Value {
@@ -91,7 +136,17 @@ fn taken(refusal: &Refusal, permit: &Permitted, acted: bool) -> Value {
 pub(crate) fn withheld(withheld: Withheld, permit: &Permitted, passage: &Passage) -> Ending {
     let (text, object) = denial::withheld(&permit.evaluated().id.to_string(), withheld);
     let detail = withheld.message();
-    ending(Told { status: OutcomeStatus::Withheld, detail, code: WITHHELD_CODE, text: &text, meta: (denial::DENIAL_META, object) }, permit, passage)
+    ending(
+        Told {
+            status: OutcomeStatus::Withheld,
+            detail,
+            code: WITHHELD_CODE,
+            text: &text,
+            meta: (denial::DENIAL_META, object),
+        },
+        permit,
+        passage,
+    )
 }
 
 /// A result came that the caller's revision has no form for.
@@ -108,7 +163,11 @@ pub(crate) fn no_form(permit: &Permitted, passage: &Passage) -> Ending {
         "evaluation_id": permit.evaluated().id.to_string(),
     });
     let detail = "the caller's revision has no form for the result";
-    ending(Told { status: OutcomeStatus::Withheld, detail, code: WITHHELD_CODE, text, meta: (FAILURE_META, object) }, permit, passage)
+    ending(
+        Told { status: OutcomeStatus::Withheld, detail, code: WITHHELD_CODE, text, meta: (FAILURE_META, object) },
+        permit,
+        passage,
+    )
 }
 
 const fn blame(blame: Blame) -> &'static str {

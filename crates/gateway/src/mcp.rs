@@ -3,21 +3,22 @@
 //! puts answers together; whether a call may go on is decided in the engine,
 //! and only [`crate::phases`] forwards.
 
-pub mod answer;
+pub(crate) mod answer;
 mod call;
-pub mod door;
+mod door;
 mod handshake;
-mod headers;
+pub(crate) mod headers;
 mod inbound;
-pub mod lists;
 mod listing;
-mod message;
+mod lists;
+pub(crate) mod message;
 mod method;
-mod place;
-pub mod session;
+pub(crate) mod place;
+pub(crate) mod session;
 mod stream;
 pub(crate) mod translate;
-mod watch;
+pub(crate) mod visit;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 
@@ -28,27 +29,22 @@ use axum::{
 };
 use bailiwick_engine::broker::Broker;
 use bailiwick_model::limits::BODY_BYTES_MAX;
-use bailiwick_web::{
-    entrance::Entrance,
-    headers as web_headers,
-    limits::Limits,
-    origin, verify,
-};
+use bailiwick_web::{entrance::Entrance, headers as web_headers, limits::Limits, origin, verify};
 
-pub(crate) use self::{message::Incoming, place::Place};
 use self::session::Sessions;
-use crate::upstream::Upstreams;
+pub(crate) use self::{message::Incoming, place::Place};
+use crate::upstream::Pool;
 
 /// The gateway's state, shared by all its listeners.
 pub struct Gateway {
     pub(crate) entrance: Arc<Entrance>,
-    pub(crate) upstreams: Arc<Upstreams>,
+    pub(crate) upstreams: Pool,
     pub(crate) sessions: Sessions,
 }
 
 impl Gateway {
     /// Made once at start.
-    pub fn new(entrance: Arc<Entrance>, upstreams: Arc<Upstreams>) -> Arc<Self> {
+    pub fn new(entrance: Arc<Entrance>, upstreams: Pool) -> Arc<Self> {
         Arc::new(Self { entrance, upstreams, sessions: Sessions::default() })
     }
 

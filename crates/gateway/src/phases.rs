@@ -8,11 +8,11 @@ use axum::response::Response;
 use bailiwick_engine::{
     authorize,
     caller::RawCall,
-    conclude::{self, Outcome, OutcomeStatus},
+    conclude::{self, Outcome},
     permitted::Permitted,
-    refusal::Denied,
+    refusal::{Denied, Refusal},
 };
-use bailiwick_model::name::SystemName;
+use bailiwick_model::{digest::Digest, name::SystemName};
 use bailiwick_pdp::{catalogue::Tool, snapshot::Snapshot};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -27,12 +27,13 @@ use crate::{
         message::Fault,
         place,
         session::{NoSession, Session, UnderWay},
+        translate,
         visit::Visit,
         watch,
     },
     relay::{Ending, Relay},
     result::Duties,
-    upstream::{Era, Forward},
+    upstream::{self, Era, Forward},
 };
 
 /// A call as its binding read it.
@@ -58,7 +59,8 @@ pub(crate) struct Call {
 pub(crate) async fn call(visit: Visit, call: Call) -> Response {
     let policy = visit.gateway.broker().live().policy.clone();
     let tool = policy.as_ref().and_then(|policy| find_tool(policy, &call));
-    let prepared = mirrored_headers(&visit, &call, tool).and_then(|mirrored| Ok((mirrored, under_way(&visit, &call.id)?)));
+    let prepared =
+        mirrored_headers(&visit, &call, tool).and_then(|mirrored| Ok((mirrored, under_way(&visit, &call.id)?)));
     let (mirrored, under_way) = match prepared {
         Ok(prepared) => prepared,
         Err(fault) => return answer::fault(Some(visit.era), Some(&call.id), &fault),
@@ -70,14 +72,14 @@ pub(crate) async fn call(visit: Visit, call: Call) -> Response {
             return visit.denied(Some(&call.id), &call.method, &denied, structured);
         }
     };
-    let duties = duties(&visit.gateway, &permit, &call);
+    let terms = terms(&visit.gateway, &permit, &call);
     let passage = Passage {
         gateway: Arc::clone(&visit.gateway),
         era: visit.era,
         session: visit.session.clone(),
         call,
         mirrored,
-        duties,
+        terms,
         under_way,
     };
     answer(passage, permit).await
@@ -87,7 +89,8 @@ pub(crate) async fn call(visit: Visit, call: Call) -> Response {
 async fn decide(visit: &Visit, call: &Call) -> Result<Permitted, Box<Denied>> {
     let raw = RawCall {
         system: &call.system,
-        method: &call.method,
+        // To cease to listen is what listening allowed.
+        method: if call.method == "resources/unsubscribe" { "resources/subscribe" } else { &call.method },
         name: call.name.as_deref(),
         arguments: &call.arguments,
         declared: call.declared.as_deref(),
@@ -102,7 +105,7 @@ pub(crate) struct Passage {
     pub(crate) session: Option<Arc<Session>>,
     pub(crate) call: Call,
     mirrored: Vec<(HeaderName, HeaderValue)>,
-    pub(crate) duties: Duties,
+    terms: Option<Terms>,
     under_way: Option<UnderWay>,
 }
 
@@ -111,6 +114,12 @@ pub(crate) struct Passage {
 pub(crate) struct Piece {
     pub(crate) message: Bytes,
     pub(crate) last: Option<StatusCode>,
+}
+
+impl From<Piece> for Bytes {
+    fn from(piece: Piece) -> Self {
+        piece.message
+    }
 }
 
 /// Acts in a task of its own, so that the outcome is recorded whether or not the caller still waits for it. A single
@@ -133,16 +142,18 @@ async fn act(passage: Passage, permit: Permitted, pieces: mpsc::Sender<Piece>) {
     let broker = passage.gateway.entrance.shared_broker();
     // Subscribed first: what changes after the recheck is seen by the watch.
     let epochs = broker.epochs();
-    let ending = match permit.recheck(&broker) {
+    let changed = || Refusal::Conflict("the policy bundle was replaced meanwhile".to_owned());
+    let terms = permit.recheck(&broker).and_then(|()| passage.terms.as_ref().ok_or_else(changed));
+    let ending = match terms {
         Err(refusal) => failure::not_forwarded(&refusal, &permit, &passage),
-        Ok(()) => {
+        Ok(terms) => {
             let cancelled = passage.under_way.as_ref().map(|call| call.cancelled.clone()).unwrap_or_default();
             tokio::select! {
                 biased;
                 () = pieces.closed() => Ending::cancelled("the caller went away"),
                 () = cancelled.cancelled() => Ending::cancelled("the caller cancelled"),
                 refusal = watch::taken_back(&broker, &permit, epochs) => failure::taken_back(&refusal, &permit, &passage),
-                ending = forward(&passage, &permit, &pieces) => ending,
+                ending = forward(&passage, terms, &permit, &pieces) => ending,
             }
         }
     };
@@ -159,18 +170,24 @@ async fn act(passage: Passage, permit: Permitted, pieces: mpsc::Sender<Piece>) {
 }
 
 /// Forwards under the permit, passes on what comes first, and filters the answer.
-async fn forward(passage: &Passage, permit: &Permitted, pieces: &mpsc::Sender<Piece>) -> Ending {
-    let Passage { call, mirrored, era, .. } = passage;
-    let message = Forward {
-        id: &call.id,
-        method: &call.method,
-        params: call.params.clone(),
-        headers: mirrored,
-        era: *era,
-        capabilities: passage.session.as_ref().map(|session| &*session.capabilities),
+async fn forward(passage: &Passage, terms: &Terms, permit: &Permitted, pieces: &mpsc::Sender<Piece>) -> Ending {
+    let pool = &passage.gateway.upstreams;
+    let era = match pool.offers(permit.system()).await {
+        Ok(offers) => offers.era_for(passage.era),
+        Err(error) => return failure::upstream(&error, permit, passage),
     };
-    match passage.gateway.upstreams.send(permit, message).await {
-        Ok(reply) => Relay { passage, permit, pieces }.run(reply).await,
+    let call = &passage.call;
+    let message = Forward {
+        id: call.id.clone(),
+        method: call.method.clone(),
+        params: translate::params(passage.era, era, call.params.as_ref()),
+        revision: era.newest(),
+        client: passage.session.as_ref().map(|session| session.client.clone()).unwrap_or_default(),
+        headers: passage.mirrored.clone(),
+        definition: terms.definition,
+    };
+    match upstream::send(pool, permit, message).await {
+        Ok(reply) => Relay { passage, duties: &terms.duties, permit, pieces }.run(reply).await,
         Err(error) => failure::upstream(&error, permit, passage),
     }
 }
@@ -181,19 +198,26 @@ fn find_tool<'a>(policy: &'a Arc<Snapshot>, call: &Call) -> Option<&'a Tool> {
     place::tool(policy, &call.system, name)
 }
 
-/// What must be done with the result, by the very bundle that decided: under another one, fields are not known.
-fn duties(gateway: &Gateway, permit: &Permitted, call: &Call) -> Duties {
-    let policy = gateway.broker().live().policy.clone().filter(|policy| policy.revision() == permit.evaluated().bundle);
-    let tool = policy.as_ref().and_then(|policy| find_tool(policy, call));
-    Duties::of(permit.obligations(), tool)
+/// What holds for one call besides its permit.
+pub(crate) struct Terms {
+    /// What must be done with the result.
+    pub(crate) duties: Duties,
+    /// How the tool is pinned.
+    definition: Option<Digest>,
+}
+
+/// The terms of the very bundle that decided; `None` if it is no longer the active one.
+fn terms(gateway: &Gateway, permit: &Permitted, call: &Call) -> Option<Terms> {
+    let policy = gateway.broker().live().policy.clone()?;
+    if policy.revision() != permit.evaluated().bundle {
+        return None;
+    }
+    let tool = find_tool(&policy, call);
+    Some(Terms { duties: Duties::of(permit.obligations(), tool), definition: tool.map(|tool| tool.digest) })
 }
 
 /// The `Mcp-Param-*` headers to forward, which must say what the arguments say.
-fn mirrored_headers(
-    visit: &Visit,
-    call: &Call,
-    tool: Option<&Tool>,
-) -> Result<Vec<(HeaderName, HeaderValue)>, Fault> {
+fn mirrored_headers(visit: &Visit, call: &Call, tool: Option<&Tool>) -> Result<Vec<(HeaderName, HeaderValue)>, Fault> {
     if visit.era == Era::Handshake {
         return Ok(Vec::new());
     }
@@ -205,7 +229,9 @@ fn mirrored_headers(
 fn under_way(visit: &Visit, id: &Id) -> Result<Option<UnderWay>, Fault> {
     let Some(session) = &visit.session else { return Ok(None) };
     session.begin(id).map(Some).map_err(|error| match error {
-        NoSession::Busy => Fault::new(StatusCode::TOO_MANY_REQUESTS, -32_600, "too many calls of this session are under way"),
+        NoSession::Busy => {
+            Fault::new(StatusCode::TOO_MANY_REQUESTS, -32_600, "too many calls of this session are under way")
+        }
         NoSession::Repeated => Fault::new(StatusCode::BAD_REQUEST, -32_600, "a call with this id is under way"),
         NoSession::Unknown => Fault::new(StatusCode::NOT_FOUND, -32_600, "no such session"),
     })

@@ -10,10 +10,11 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::{
-    denial, envelope, failure,
-    mcp::{answer, translate},
+    envelope, failure,
+    mcp::{answer, session::Session, translate},
     phases::{Passage, Piece},
-    upstream::{Answer, Answers, Ask, Era, Event, Reply},
+    result::Duties,
+    upstream::{Answer, Answers, Ask, Event, Reply, UpstreamError},
 };
 
 /// How a call ended: what the evidence says of it, and what its caller gets.
@@ -43,6 +44,7 @@ enum Raw {
 /// One call's way back.
 pub(crate) struct Relay<'a> {
     pub(crate) passage: &'a Passage,
+    pub(crate) duties: &'a Duties,
     pub(crate) permit: &'a Permitted,
     pub(crate) pieces: &'a mpsc::Sender<Piece>,
 }
@@ -68,12 +70,12 @@ impl Relay<'_> {
                 Err(error) => return failure::upstream(&error, self.permit, self.passage),
             }
         }
-        failure::upstream(&crate::upstream::UpstreamError::Gone("no answer came".to_owned()), self.permit, self.passage)
+        failure::upstream(&UpstreamError::Gone("no answer came".to_owned()), self.permit, self.passage)
     }
 
     /// Passes a notification on, raw, unless it could carry past the mask what the mask hides.
     async fn notify(&self, message: Bytes) {
-        let message = if self.passage.duties.hold_whole() {
+        let message = if self.duties.hold_whole() {
             let Some(progress) = bare_progress(&message) else { return };
             progress
         } else {
@@ -82,31 +84,26 @@ impl Relay<'_> {
         let _ = self.pieces.send(Piece { message, last: None }).await;
     }
 
-    /// Puts what a server asks to the client that can answer it; nobody else answers in its place.
+    /// Puts what a server asks to the client, if it has a session and nothing must be masked.
     async fn ask(&self, ask: Ask, answers: &Answers, asked: &mut Asked<'_>) {
-        let Ask { number, method, params } = ask;
-        let session = self.passage.session.as_ref().filter(|_| !self.passage.duties.masks());
-        let session = session.filter(|session| capability(&method).is_some_and(|name| session.declares(name)));
-        let asked_as = session.and_then(|session| session.ask(answers.clone(), number));
-        let Some(id) = asked_as else {
-            let error = envelope::error_object(-32_601, "the client cannot be asked this");
-            if answers.answer(number, Answer::Error(error.into())).await.is_err() {
-                tracing::debug!("a server no longer wants the answer that it asked for");
-            }
-            return;
+        let Some(session) = self.passage.session.as_ref().filter(|_| !self.duties.masks()) else {
+            return refuse(answers, ask.number).await;
         };
-        asked.open.push((id, number));
-        let params = params.as_deref().and_then(|raw| std::str::from_utf8(raw).ok());
-        let message = envelope::call(&id.to_string(), &method, params);
-        let _ = self.pieces.send(Piece { message, last: None }).await;
+        let number = ask.number;
+        let send = |message| async {
+            let _ = self.pieces.send(Piece { message, last: None }).await;
+        };
+        if let Some(id) = ask_session(session, answers, ask, send).await {
+            asked.open.push((id, number));
+        }
     }
 
     /// Filters the answer and puts it into the caller's form.
     fn finish(self, raw: Raw) -> Ending {
         let passage = self.passage;
         let discharged = match &raw {
-            Raw::Result(raw) => passage.duties.discharge(raw),
-            Raw::Error(raw) => passage.duties.discharge_error(raw),
+            Raw::Result(raw) => self.duties.discharge(raw),
+            Raw::Error(raw) => self.duties.discharge_error(raw),
         };
         let filtered = match discharged {
             Ok(filtered) => filtered,
@@ -128,7 +125,12 @@ impl Relay<'_> {
                 let shown = translate::error(passage.era, &filtered.map_or(raw, Bytes::from));
                 let message = envelope::error(id, std::str::from_utf8(&shown).unwrap_or("{}"));
                 let status = answer::status_of(passage.era, &message);
-                Ending { status: OutcomeStatus::ToolError, detail: None, evidence: Some(shown), answer: Some((message, status)) }
+                Ending {
+                    status: OutcomeStatus::ToolError,
+                    detail: None,
+                    evidence: Some(shown),
+                    answer: Some((message, status)),
+                }
             }
         }
     }
@@ -162,8 +164,35 @@ impl Drop for Asked<'_> {
     }
 }
 
+/// Puts what a server asks to the client of a session, if it said that it can be asked that; nobody else answers in
+/// its place. Gives the id that it was asked under.
+pub(crate) async fn ask_session<F: Future<Output = ()>>(
+    session: &Session,
+    answers: &Answers,
+    ask: Ask,
+    send: impl FnOnce(Bytes) -> F,
+) -> Option<u64> {
+    let Ask { number, method, params } = ask;
+    let able = capability(&method).is_some_and(|name| session.declares(name));
+    let Some(id) = able.then(|| session.ask(answers.clone(), number)).flatten() else {
+        refuse(answers, number).await;
+        return None;
+    };
+    let params = params.as_deref().and_then(|raw| std::str::from_utf8(raw).ok());
+    send(envelope::call(&id.to_string(), &method, params)).await;
+    Some(id)
+}
+
+/// Tells a server that its question reaches nobody.
+async fn refuse(answers: &Answers, number: u64) {
+    let error = envelope::error_object(-32_601, "the client cannot be asked this");
+    if answers.answer(number, Answer::Error(error.into())).await.is_err() {
+        tracing::debug!("a server no longer wants the answer that it asked for");
+    }
+}
+
 /// The client capability that an ask needs (2025-11-25, client features).
-pub(crate) fn capability(method: &str) -> Option<&'static str> {
+fn capability(method: &str) -> Option<&'static str> {
     match method {
         "sampling/createMessage" => Some("sampling"),
         "elicitation/create" => Some("elicitation"),
@@ -180,7 +209,8 @@ fn bare_progress(message: &[u8]) -> Option<Bytes> {
     }
     let params = envelope::member(text, "params")?;
     let token: serde_json::Value = serde_json::from_str(envelope::member(params, "progressToken")?).ok()?;
-    let number = |key| envelope::member(params, key).and_then(|raw| serde_json::from_str::<serde_json::Number>(raw).ok());
+    let number =
+        |key| envelope::member(params, key).and_then(|raw| serde_json::from_str::<serde_json::Number>(raw).ok());
     let mut bare = json!({ "progressToken": token, "progress": number("progress")? });
     if let (Some(total), Some(members)) = (number("total"), bare.as_object_mut()) {
         members.insert("total".to_owned(), json!(total));
@@ -200,7 +230,9 @@ mod tests {
     fn progress_is_passed_on_without_its_words() {
         let check = |message: &str, expected: Option<&str>| {
             let bare = bare_progress(message.as_bytes());
-            let params = bare.as_deref().map(|bare| envelope::member(std::str::from_utf8(bare).unwrap(), "params").unwrap().to_owned());
+            let params = bare
+                .as_deref()
+                .map(|bare| envelope::member(std::str::from_utf8(bare).unwrap(), "params").unwrap().to_owned());
             assert_eq!(params.as_deref(), expected, "{message}");
         };
         check(
@@ -208,6 +240,9 @@ mod tests {
             Some(r#"{"progress":0.5,"progressToken":"t","total":2}"#),
         );
         check(r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":"a@b.c"}}"#, None);
-        check(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":"a@b.c"}}"#, None);
+        check(
+            r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":"a@b.c"}}"#,
+            None,
+        );
     }
 }

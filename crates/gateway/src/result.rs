@@ -88,7 +88,8 @@ impl Duties {
         if declared && field_classes.is_some_and(std::collections::BTreeMap::is_empty) {
             return duties;
         }
-        let fields = classes.iter().flat_map(|class| field_classes.and_then(|all| all.get(class)).into_iter().flatten());
+        let fields =
+            classes.iter().flat_map(|class| field_classes.and_then(|all| all.get(class)).into_iter().flatten());
         let fields = fields.cloned().collect();
         duties.masks = Some(Masks { classes, fields, declared });
         duties
@@ -102,11 +103,6 @@ impl Duties {
     /// Whether what precedes the result (progress, log messages) may hold what must be masked.
     pub(crate) const fn masks(&self) -> bool {
         self.masks.is_some()
-    }
-
-    /// Bytes that may be shown in all.
-    pub(crate) const fn bytes_max(&self) -> Option<u64> {
-        self.bytes_max
     }
 
     /// Discharges the duties on a raw `result`. `Ok(None)`: its bytes may be passed on as they are.

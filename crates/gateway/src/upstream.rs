@@ -24,6 +24,7 @@ mod pool;
 mod secrets;
 mod stdio;
 mod target;
+mod wiring;
 
 use ::http::{HeaderName, HeaderValue};
 use bailiwick_engine::permitted::Permitted;
@@ -35,6 +36,7 @@ use bailiwick_model::{
 };
 use bytes::Bytes;
 
+pub(crate) use self::control::ListKind;
 pub use self::{
     asks::ASKS_OPEN_MAX,
     connection::{OPEN_TIMEOUT, PROBE_TIMEOUT},
@@ -49,6 +51,7 @@ pub use self::{
     secrets::{REDACTED_BYTES_MIN, SecretUnavailable, Secrets},
     stdio::CALLS_IN_FLIGHT_MAX,
     target::{ProcessLimits, Target},
+    wiring::observer,
 };
 use crate::envelope::{self, Id};
 
@@ -90,7 +93,7 @@ impl ClientCapabilities {
     pub fn relayed(raw: &str) -> Self {
         let Ok(mut all) = envelope::parse_object(raw, 256) else { return Self::default() };
         all.retain(|name, value| matches!(name.as_str(), "sampling" | "elicitation" | "roots") && value.is_object());
-        let text = serde_json::Value::Object(all).to_string();
+        let text = bailiwick_pdp::definition::canonical(&serde_json::Value::Object(all));
         if text.len() <= CAPABILITIES_BYTES_MAX { Self(text) } else { Self::default() }
     }
 }

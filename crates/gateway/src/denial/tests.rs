@@ -56,8 +56,12 @@ fn a_denied_tool_call_is_a_result_that_the_model_can_act_on() {
 #[test]
 fn other_denials_take_the_form_that_their_caller_understands() {
     let of = |code| denied(Decision::deny(reason(code, None, None)), &["crm:delete", "crm:read"]);
-    assert!(matches!(render(&of(ReasonCode::Forbidden), "resources/read", true), Rendered::RpcError(error) if error["code"] == DENIED_CODE));
-    assert!(matches!(render(&of(ReasonCode::UnknownTool), "tools/call", true), Rendered::RpcError(error) if error["code"] == -32_602));
+    assert!(
+        matches!(render(&of(ReasonCode::Forbidden), "resources/read", true), Rendered::RpcError(error) if error["code"] == DENIED_CODE)
+    );
+    assert!(
+        matches!(render(&of(ReasonCode::UnknownTool), "tools/call", true), Rendered::RpcError(error) if error["code"] == -32_602)
+    );
     assert!(matches!(render(&of(ReasonCode::Replayed), "tools/call", true), Rendered::Proof(_)));
     let Rendered::Scope { scopes, error } = render(&of(ReasonCode::InsufficientScope), "tools/call", true) else {
         panic!("no challenge")

@@ -20,9 +20,9 @@ use crate::{
 };
 
 /// Silence on a stream after which a comment is sent, so that nobody between takes it for dead.
-pub const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
+pub(crate) const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 /// Messages of one call that may wait for a client that reads slowly; then the upstream waits too.
-pub const ANSWER_QUEUE_MAX: usize = 32;
+pub(crate) const ANSWER_QUEUE_MAX: usize = 32;
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -49,11 +49,6 @@ pub(crate) fn fault(era: Option<Era>, id: Option<&Id>, fault: &Fault) -> Respons
     json(status, envelope::error(id, &fault.object().to_string()))
 }
 
-/// An error answer with a status of its own.
-pub(crate) fn error(status: StatusCode, id: &Id, error: &Value) -> Response {
-    json(status, envelope::error(id.raw(), &error.to_string()))
-}
-
 /// The HTTP status of an upstream's own answer in the stateless revision ("Protocol Version Header", "Server
 /// Validation"): the codes that tell of the message itself, not of its outcome.
 pub(crate) fn status_of(era: Era, message: &[u8]) -> StatusCode {
@@ -63,7 +58,7 @@ pub(crate) fn status_of(era: Era, message: &[u8]) -> StatusCode {
     let Some(code) = error_code(message) else { return StatusCode::OK };
     match code {
         -32_601 => StatusCode::NOT_FOUND,
-        -32_020..=-32_022 | -32_700 | -32_600 => StatusCode::BAD_REQUEST,
+        -32_022..=-32_020 => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     }
 }
@@ -77,14 +72,14 @@ pub(crate) fn error_code(message: &[u8]) -> Option<i64> {
 
 /// A stream of messages, each written as it comes. Dropping the response drops the receiver, which is how the sender
 /// learns that the client went away.
-pub(crate) fn events(first: Option<Bytes>, messages: mpsc::Receiver<Bytes>) -> Response {
+pub(crate) fn events<M: Into<Bytes> + Send + 'static>(first: Option<Bytes>, messages: mpsc::Receiver<M>) -> Response {
     let state = (first, messages);
     let events = stream::unfold(state, |(first, mut messages)| async move {
         if let Some(first) = first {
             return Some((Ok::<_, Infallible>(event(first)), (None, messages)));
         }
         let bytes = match tokio::time::timeout(KEEP_ALIVE_EVERY, messages.recv()).await {
-            Ok(Some(message)) => event(message),
+            Ok(Some(message)) => event(message.into()),
             Ok(None) => return None,
             Err(_) => Bytes::from_static(b": alive\n\n"),
         };

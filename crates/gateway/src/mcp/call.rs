@@ -24,7 +24,11 @@ pub(crate) async fn serve(visit: Visit, incoming: Incoming<'_>) -> Response {
 
 fn resolve(visit: &Visit, incoming: &Incoming<'_>) -> Result<Call, Fault> {
     let (system, name, params) = match &visit.place {
-        Place::System(system) => (system.clone(), incoming.name.clone(), incoming.params.map(|params| visit.body.slice_ref(params.as_bytes()))),
+        Place::System(system) => (
+            system.clone(),
+            incoming.name.clone(),
+            incoming.params.map(|params| visit.body.slice_ref(params.as_bytes())),
+        ),
         Place::All => aggregated(visit, incoming)?,
     };
     Ok(Call {
@@ -51,6 +55,7 @@ fn aggregated(visit: &Visit, incoming: &Incoming<'_>) -> Result<(SystemName, Opt
     let (system, own) = place::split(policy, name).ok_or_else(unknown)?;
     let params = incoming.params.ok_or_else(unknown)?;
     let raw = envelope::member(params, "name").ok_or_else(unknown)?;
-    let params = envelope::splice(params, raw, &serde_json::Value::from(own.as_str()).to_string()).ok_or_else(unknown)?;
+    let params =
+        envelope::splice(params, raw, &serde_json::Value::from(own.as_str()).to_string()).ok_or_else(unknown)?;
     Ok((system, Some(own), Some(params.into())))
 }

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode, header};
 use crate::mcp::{answer, message::Fault};
 
 /// A body that takes longer to arrive is not waited for: it holds memory and a connection.
-pub const BODY_TIME_MAX: Duration = Duration::from_secs(10);
+pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Checks content type and what the client takes as an answer.
 pub(crate) fn check_post(headers: &HeaderMap) -> Result<(), Fault> {
@@ -42,7 +42,8 @@ pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|range| {
         let mut parts = range.split(';').map(str::trim);
         let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let refused = parts.any(|part| matches!(part.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
+        let refused =
+            parts.any(|part| matches!(part.replace(' ', "").as_str(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"));
         let fits = essence == wanted || essence == "*/*" || essence.strip_suffix("/*") == Some(family);
         fits && !refused
     })
@@ -54,10 +55,9 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
     match tokio::time::timeout(BODY_TIME_MAX, axum::body::to_bytes(body, BODY_BYTES_MAX)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("a message has at most {BODY_BYTES_MAX} bytes")),
-        Err(_) => refuse(
-            StatusCode::REQUEST_TIMEOUT,
-            format!("a message must arrive within {} s", BODY_TIME_MAX.as_secs()),
-        ),
+        Err(_) => {
+            refuse(StatusCode::REQUEST_TIMEOUT, format!("a message must arrive within {} s", BODY_TIME_MAX.as_secs()))
+        }
     }
 }
 

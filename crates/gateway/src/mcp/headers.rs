@@ -42,9 +42,10 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => {
-            value.to_str().map(Some).map_err(|_| mismatch(format!("header `{name}` holds characters that no header may hold")))
-        }
+        (Some(value), None) => value
+            .to_str()
+            .map(Some)
+            .map_err(|_| mismatch(format!("header `{name}` holds characters that no header may hold"))),
         (Some(_), Some(_)) => Err(mismatch(format!("header `{name}` stands more than once"))),
     }
 }
@@ -57,8 +58,8 @@ pub(crate) fn era(headers: &HeaderMap, params: Option<&str>) -> Result<Era, Faul
     let declared = match declared {
         None => None,
         Some(raw) => {
-            let text: String =
-                serde_json::from_str(raw).map_err(|_| Fault::params(format!("`_meta[\"{META_VERSION}\"]` is a string")))?;
+            let text: String = serde_json::from_str(raw)
+                .map_err(|_| Fault::params(format!("`_meta[\"{META_VERSION}\"]` is a string")))?;
             Some(text)
         }
     };
@@ -124,7 +125,8 @@ pub(crate) fn decoded(value: &str) -> Result<String, Fault> {
     let Some(inner) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
         return Ok(value.to_owned());
     };
-    let bytes = STANDARD.decode(inner).map_err(|_| mismatch("a header value is not the base64 that it claims to be"))?;
+    let bytes =
+        STANDARD.decode(inner).map_err(|_| mismatch("a header value is not the base64 that it claims to be"))?;
     String::from_utf8(bytes).map_err(|_| mismatch("a header value is not UTF-8"))
 }
 

@@ -15,11 +15,8 @@ use serde_json::json;
 use crate::{
     envelope::{Envelope, Id},
     mcp::{
-        Gateway, Incoming, Place, answer, call, door, handshake, headers, listing,
-        message::Fault,
-        method::Kind,
-        stream,
-        visit::Visit,
+        Gateway, Incoming, Place, answer, call, door, handshake, headers, listing, message::Fault, method::Kind,
+        stream, visit::Visit,
     },
     upstream::Era,
 };
@@ -98,12 +95,7 @@ async fn post(visit: Visit, body: &[u8]) -> Response {
     }
 }
 
-fn read<'a>(
-    visit: Visit,
-    id: Id,
-    method: &'a str,
-    params: Option<&'a str>,
-) -> Result<(Visit, Incoming<'a>), Fault> {
+fn read<'a>(visit: Visit, id: Id, method: &'a str, params: Option<&'a str>) -> Result<(Visit, Incoming<'a>), Fault> {
     let incoming = Incoming::read(id, method, params, visit.era)?;
     match (visit.era, incoming.kind) {
         (Era::Stateless, _) => {
@@ -120,12 +112,10 @@ async fn serve(visit: Visit, incoming: Incoming<'_>) -> Response {
         Kind::Operation => call::serve(visit, incoming).await,
         Kind::Initialize => handshake::initialize(visit, incoming).await,
         Kind::Discover => handshake::discover(visit, incoming).await,
-        Kind::Ping => {
-            match visit.admit(Some(&incoming.id), incoming.method).await {
-                Ok(_) => answer::result(&incoming.id, &json!({})),
-                Err(refusal) => refusal,
-            }
-        }
+        Kind::Ping => match visit.admit(Some(&incoming.id), incoming.method).await {
+            Ok(_) => answer::result(&incoming.id, &json!({})),
+            Err(refusal) => refusal,
+        },
         Kind::List(list) => listing::serve(visit, incoming, list).await,
         Kind::Listen => stream::listen(visit, incoming).await,
     }
@@ -167,7 +157,9 @@ async fn notified(visit: Visit, method: &str, params: Option<&str>) -> Response 
 async fn answered(visit: Visit, id: &Id, outcome: Result<&str, &str>) -> Response {
     let visit = match headers::era(&visit.headers, None) {
         Ok(Era::Handshake) => visit.in_session(),
-        Ok(Era::Stateless) => Err(Fault::new(StatusCode::BAD_REQUEST, -32_600, "clients of this revision send no answers")),
+        Ok(Era::Stateless) => {
+            Err(Fault::new(StatusCode::BAD_REQUEST, -32_600, "clients of this revision send no answers"))
+        }
         Err(fault) => Err(fault),
     };
     let visit = match visit {
@@ -180,6 +172,8 @@ async fn answered(visit: Visit, id: &Id, outcome: Result<&str, &str>) -> Respons
     let Some(session) = &visit.session else { return StatusCode::BAD_REQUEST.into_response() };
     match session.answer(id, outcome).await {
         Ok(()) => answer::accepted(),
-        Err(_) => answer::fault(None, None, &Fault::new(StatusCode::BAD_REQUEST, -32_600, "nobody asked for this answer")),
+        Err(_) => {
+            answer::fault(None, None, &Fault::new(StatusCode::BAD_REQUEST, -32_600, "nobody asked for this answer"))
+        }
     }
 }

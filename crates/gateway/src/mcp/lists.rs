@@ -10,12 +10,12 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
-    mcp::{message::raw, method::List},
-    upstream::Era,
+    mcp::message::raw,
+    upstream::{Era, ListKind},
 };
 
 /// Items of one page of a list that are looked at; an upstream with longer pages breaks the protocol's spirit.
-pub const ITEMS_PER_PAGE_MAX: usize = 5_000;
+pub(crate) const ITEMS_PER_PAGE_MAX: usize = 5_000;
 /// Where a result says what it leaves out.
 pub(crate) const HIDDEN_META: &str = "bailiwick/hidden";
 
@@ -41,7 +41,13 @@ pub(crate) struct Hidden {
 }
 
 impl Hidden {
-    fn add(&mut self, name: &str, reason: &Reason) {
+    /// Counts one that is shown.
+    pub(crate) const fn show(&mut self) {
+        self.shown += 1;
+    }
+
+    /// Counts one that is not.
+    pub(crate) fn add(&mut self, name: &str, reason: &Reason) {
         self.count += 1;
         let key = (reason.code, reason.rule.as_ref().map(ToString::to_string));
         let entry = self.reasons.entry(key).or_insert_with(|| (0, reason.message.clone(), reason.help.clone()));
@@ -52,7 +58,7 @@ impl Hidden {
     }
 
     /// Adds another list's.
-    pub(crate) fn merge(&mut self, other: Self) {
+    fn merge(&mut self, other: Self) {
         self.count += other.count;
         self.shown += other.shown;
         self.quarantined.extend(other.quarantined);
@@ -102,10 +108,10 @@ impl Hidden {
 pub(crate) struct Page {
     members: Members,
     /// The items that are shown, byte for byte.
-    pub(crate) items: Vec<Box<RawValue>>,
+    items: Vec<Box<RawValue>>,
     /// What is not.
     pub(crate) hidden: Hidden,
-    list: List,
+    list: ListKind,
 }
 
 /// The part of an item that it is judged by.
@@ -118,7 +124,7 @@ impl Page {
     /// Filters a page. `judge` is asked once per item, with its name and its bytes.
     pub(crate) fn filter(
         result: &str,
-        list: List,
+        list: ListKind,
         judge: impl Fn(&str, &RawValue) -> Visibility,
     ) -> Result<Self, PageError> {
         let mut members: Members = serde_json::from_str(result).map_err(|_| PageError::Malformed)?;
@@ -137,6 +143,22 @@ impl Page {
         }
         page.hidden.shown = page.items.len();
         Ok(page)
+    }
+
+    /// A page to which others are appended.
+    pub(crate) fn empty(list: ListKind) -> Self {
+        Self { members: Members::new(), items: Vec::new(), hidden: Hidden::default(), list }
+    }
+
+    /// Which list it is of.
+    pub(crate) const fn list(&self) -> ListKind {
+        self.list
+    }
+
+    /// Appends another page's items, each as `spelt`; what has no spelling is left out.
+    pub(crate) fn append(&mut self, other: Self, spelt: impl Fn(&RawValue) -> Option<Box<RawValue>>) {
+        self.items.extend(other.items.iter().filter_map(|item| spelt(item)));
+        self.hidden.merge(other.hidden);
     }
 
     /// Where the next page begins.
@@ -208,7 +230,7 @@ mod tests {
         let result = format!(
             r#"{{"tools":[{shown},{{"name":"write"}},{{"name":"odd"}},{{"n":1}}],"nextCursor":"c","ttlMs":5,"cacheScope":"public","x":1.10}}"#
         );
-        let page = Page::filter(&result, List::Tools, judge).unwrap();
+        let page = Page::filter(&result, ListKind::Tools, judge).unwrap();
         assert_eq!(page.next_cursor().as_deref(), Some("c"));
         let text = page.into_result(Era::Stateless);
         assert!(text.contains(shown) && text.contains(r#""x":1.10"#), "{text}");
@@ -219,25 +241,36 @@ mod tests {
         assert_eq!(value["resultType"], "complete");
         assert_eq!(value["_meta"][HIDDEN_META]["count"], 3);
         assert_eq!(value["_meta"][HIDDEN_META]["quarantined"], json!(["odd"]));
-        let old: Value = serde_json::from_str(&Page::filter(&result, List::Tools, judge).unwrap().into_result(Era::Handshake)).unwrap();
+        let old: Value =
+            serde_json::from_str(&Page::filter(&result, ListKind::Tools, judge).unwrap().into_result(Era::Handshake))
+                .unwrap();
         assert!(old.get("cacheScope").is_none() && old.get("resultType").is_none());
     }
 
     #[test]
     fn an_empty_list_says_why() {
-        let page = Page::filter(r#"{"tools":[{"name":"a"},{"name":"b"}]}"#, List::Tools, judge).unwrap();
+        let page = Page::filter(r#"{"tools":[{"name":"a"},{"name":"b"}]}"#, ListKind::Tools, judge).unwrap();
         let text = page.hidden.text("tools").unwrap();
-        assert!(text.contains("All 2 tools") && text.contains("no policy permits it") && text.contains("ask"), "{text}");
-        assert!(Page::filter(r#"{"tools":[{"name":"read"},{"name":"b"}]}"#, List::Tools, judge).unwrap().hidden.text("tools").is_none());
-        assert!(Page::filter(r#"{"tools":[]}"#, List::Tools, judge).unwrap().hidden.object().is_none());
+        assert!(
+            text.contains("All 2 tools") && text.contains("no policy permits it") && text.contains("ask"),
+            "{text}"
+        );
+        assert!(
+            Page::filter(r#"{"tools":[{"name":"read"},{"name":"b"}]}"#, ListKind::Tools, judge)
+                .unwrap()
+                .hidden
+                .text("tools")
+                .is_none()
+        );
+        assert!(Page::filter(r#"{"tools":[]}"#, ListKind::Tools, judge).unwrap().hidden.object().is_none());
     }
 
     #[test]
     fn what_is_no_list_is_refused() {
         for bad in ["[]", "{}", r#"{"tools":{}}"#, r#"{"tools":1}"#] {
-            assert_eq!(Page::filter(bad, List::Tools, judge).unwrap_err(), PageError::Malformed, "{bad}");
+            assert_eq!(Page::filter(bad, ListKind::Tools, judge).unwrap_err(), PageError::Malformed, "{bad}");
         }
         let long = format!(r#"{{"tools":[{}1]}}"#, "1,".repeat(ITEMS_PER_PAGE_MAX));
-        assert_eq!(Page::filter(&long, List::Tools, judge).unwrap_err(), PageError::TooLong);
+        assert_eq!(Page::filter(&long, ListKind::Tools, judge).unwrap_err(), PageError::TooLong);
     }
 }

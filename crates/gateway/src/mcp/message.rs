@@ -69,8 +69,6 @@ pub(crate) struct Incoming<'a> {
     pub(crate) method: &'a str,
     /// What the method is.
     pub(crate) kind: Kind,
-    /// The revision family that it came in.
-    pub(crate) era: Era,
     /// Its raw parameters.
     pub(crate) params: Option<&'a str>,
     /// Tool name, prompt name or MCP resource uri.
@@ -85,7 +83,7 @@ impl<'a> Incoming<'a> {
     pub(crate) fn read(id: Id, method: &'a str, params: Option<&'a str>, era: Era) -> Result<Self, Fault> {
         let kind = method::kind(method, era).ok_or_else(|| Fault::method(method))?;
         let name = name(method, params)?;
-        Ok(Self { id, method, kind, era, params, name })
+        Ok(Self { id, method, kind, params, name })
     }
 
     /// The arguments that policy sees: `params.arguments` of tools and prompts, all parameters but `_meta` of the
@@ -108,11 +106,6 @@ impl<'a> Incoming<'a> {
     pub(crate) fn declared(&self) -> Option<&'a str> {
         self.params.and_then(|params| envelope::member(params, META)).filter(|raw| *raw != "null")
     }
-
-    /// One text member of `_meta`.
-    pub(crate) fn meta_text(&self, key: &str) -> Option<String> {
-        self.declared().and_then(|meta| envelope::text_member(meta, key))
-    }
 }
 
 /// The name that a call goes by. A method that has one must carry it, as a string.
@@ -120,6 +113,7 @@ fn name(method: &str, params: Option<&str>) -> Result<Option<String>, Fault> {
     let key = match method {
         "tools/call" | "prompts/get" => "name",
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
+        "logging/setLevel" => "level",
         "completion/complete" => return completion_name(params).map(Some),
         _ => return Ok(None),
     };

@@ -1,7 +1,7 @@
 //! Every MCP method that passes, and what has to happen before it does. What is
 //! not in this list is refused; there is no default.
 
-use crate::upstream::Era;
+use crate::upstream::{Era, ListKind};
 
 /// What a method is to the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,52 +15,18 @@ pub(crate) enum Kind {
     /// A sign of life, answered by the gateway.
     Ping,
     /// A list, asked for upstream and filtered for the caller.
-    List(List),
+    List(ListKind),
     /// The 2026-07-28 stream of change notifications.
     Listen,
 }
 
-/// The lists of MCP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum List {
-    /// `tools/list`
-    Tools,
-    /// `prompts/list`
-    Prompts,
-    /// `resources/list`
-    Resources,
-    /// `resources/templates/list`
-    ResourceTemplates,
-}
-
-impl List {
-    /// The member of the result that holds the items.
-    pub(crate) const fn member(self) -> &'static str {
-        match self {
-            Self::Tools => "tools",
-            Self::Prompts => "prompts",
-            Self::Resources => "resources",
-            Self::ResourceTemplates => "resourceTemplates",
-        }
-    }
-
-    /// The method that asks for it.
-    pub(crate) const fn method(self) -> &'static str {
-        match self {
-            Self::Tools => "tools/list",
-            Self::Prompts => "prompts/list",
-            Self::Resources => "resources/list",
-            Self::ResourceTemplates => "resources/templates/list",
-        }
-    }
-
-    /// The method that uses an item: whoever could never call it is not shown the list. Tools are judged one by one.
-    pub(crate) const fn used_by(self) -> Option<&'static str> {
-        match self {
-            Self::Tools => None,
-            Self::Prompts => Some("prompts/get"),
-            Self::Resources | Self::ResourceTemplates => Some("resources/read"),
-        }
+/// The method that uses an item of a list: whoever could never call it is not shown the list. Tools are judged one by
+/// one.
+pub(crate) const fn used_by(list: ListKind) -> Option<&'static str> {
+    match list {
+        ListKind::Tools => None,
+        ListKind::Prompts => Some("prompts/get"),
+        ListKind::Resources | ListKind::ResourceTemplates => Some("resources/read"),
     }
 }
 
@@ -83,10 +49,10 @@ pub(crate) fn kind(method: &str, era: Era) -> Option<Kind> {
         "ping" if handshake => Some(Kind::Ping),
         "server/discover" if !handshake => Some(Kind::Discover),
         "subscriptions/listen" if !handshake => Some(Kind::Listen),
-        "tools/list" => Some(Kind::List(List::Tools)),
-        "prompts/list" => Some(Kind::List(List::Prompts)),
-        "resources/list" => Some(Kind::List(List::Resources)),
-        "resources/templates/list" => Some(Kind::List(List::ResourceTemplates)),
+        "tools/list" => Some(Kind::List(ListKind::Tools)),
+        "prompts/list" => Some(Kind::List(ListKind::Prompts)),
+        "resources/list" => Some(Kind::List(ListKind::Resources)),
+        "resources/templates/list" => Some(Kind::List(ListKind::ResourceTemplates)),
         _ => None,
     }
 }
@@ -97,7 +63,9 @@ mod tests {
 
     #[test]
     fn what_is_not_listed_is_refused_in_either_era() {
-        for method in ["tools/delete", "tasks/get", "sampling/createMessage", "", "TOOLS/CALL", "tools/call ", "rpc.discover"] {
+        for method in
+            ["tools/delete", "tasks/get", "sampling/createMessage", "", "TOOLS/CALL", "tools/call ", "rpc.discover"]
+        {
             assert_eq!(kind(method, Era::Handshake), None, "{method}");
             assert_eq!(kind(method, Era::Stateless), None, "{method}");
         }

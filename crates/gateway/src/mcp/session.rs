@@ -8,34 +8,30 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bailiwick_model::{
-    id::SessionId,
-    name::SystemName,
-    principal::{DelegationChain, Principal},
-};
+use bailiwick_model::{id::SessionId, name::SystemName, principal::DelegationChain};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     envelope::Id,
-    upstream::{Answer, Answers, UpstreamError},
+    upstream::{Answer, Answers, CallerKey, ClientCapabilities, UpstreamError},
 };
 
 /// A session ends when it was not used for so long. Longer than a person thinks, shorter than a lunch break.
-pub const SESSION_IDLE_MAX: Duration = Duration::from_secs(30 * 60);
+pub(crate) const SESSION_IDLE_MAX: Duration = Duration::from_secs(30 * 60);
 /// A session ends when it is so old, used or not: within a working day everybody introduces themselves again.
-pub const SESSION_AGE_MAX: Duration = Duration::from_secs(8 * 60 * 60);
+pub(crate) const SESSION_AGE_MAX: Duration = Duration::from_secs(8 * 60 * 60);
 /// Sessions that one principal may hold at once; the one that was idle longest makes room.
-pub const SESSIONS_PER_PRINCIPAL_MAX: usize = 64;
+pub(crate) const SESSIONS_PER_PRINCIPAL_MAX: usize = 64;
 /// Sessions of all principals.
-pub const SESSIONS_MAX: usize = 10_000;
+pub(crate) const SESSIONS_MAX: usize = 10_000;
 /// Calls of one session that may be under way.
-pub const CALLS_PER_SESSION_MAX: usize = 256;
+pub(crate) const CALLS_PER_SESSION_MAX: usize = 256;
 /// Questions of servers that may wait for one client's answers.
-pub const ASKS_PER_SESSION_MAX: usize = 64;
+pub(crate) const ASKS_PER_SESSION_MAX: usize = 64;
 /// Messages that may wait for a client's stream; a client that reads slower loses notifications, never answers.
-pub const STREAM_QUEUE_MAX: usize = 256;
+pub(crate) const STREAM_QUEUE_MAX: usize = 256;
 
 /// One session.
 #[derive(Debug)]
@@ -46,10 +42,10 @@ pub(crate) struct Session {
     pub(crate) chain: DelegationChain,
     /// Where it leads; `None` is the aggregate of all systems.
     pub(crate) system: Option<SystemName>,
-    /// The revision that was agreed on.
-    pub(crate) revision: &'static str,
     /// The `capabilities` that the client declared, raw.
-    pub(crate) capabilities: Box<str>,
+    capabilities: Box<str>,
+    /// The same, as far as upstreams are told.
+    pub(crate) client: ClientCapabilities,
     opened: Instant,
     state: Mutex<State>,
     /// Fires when the session ends.
@@ -145,13 +141,6 @@ impl Sessions {
         session.ended.cancel();
     }
 
-    /// All sessions, for announcing changes.
-    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
-        let mut all = locked(&self.all);
-        self.sweep(&mut all);
-        all.values().cloned().collect()
-    }
-
     fn sweep(&self, all: &mut HashMap<SessionId, Arc<Session>>) {
         all.retain(|_, session| {
             let state = locked(&session.state);
@@ -173,7 +162,6 @@ impl Session {
         id: SessionId,
         chain: DelegationChain,
         system: Option<SystemName>,
-        revision: &'static str,
         capabilities: Box<str>,
     ) -> Self {
         let now = Instant::now();
@@ -182,7 +170,7 @@ impl Session {
             id,
             chain,
             system,
-            revision,
+            client: ClientCapabilities::relayed(&capabilities),
             capabilities,
             opened: now,
             state: Mutex::new(state),
@@ -195,9 +183,9 @@ impl Session {
         crate::envelope::member(&self.capabilities, capability).is_some_and(|raw| raw.starts_with('{'))
     }
 
-    /// The agents among the principals, whose suspension ends open streams.
-    pub(crate) fn principals(&self) -> &[Principal] {
-        self.chain.principals()
+    /// Whose upstream connections it uses.
+    pub(crate) fn caller_key(&self) -> CallerKey {
+        CallerKey::new(&self.chain, self.client.clone())
     }
 
     /// Notes a call as under way; the guard un-notes it. Its token fires when the client cancels it.
@@ -262,11 +250,6 @@ impl Session {
             Err(error) => Answer::Error(error.to_owned().into()),
         };
         answers.answer(number, answer).await
-    }
-
-    /// Puts a message on the session's stream, if it is open and its client reads. Says whether it went.
-    pub(crate) fn push(&self, message: Bytes) -> bool {
-        locked(&self.state).stream.as_ref().is_some_and(|stream| stream.try_send(message).is_ok())
     }
 }
 

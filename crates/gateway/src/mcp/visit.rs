@@ -97,7 +97,12 @@ impl Visit {
             Rendered::Scope { scopes, error: object } => {
                 let scopes = scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
                 let description = "the token lacks a scope that this call needs";
-                self.challenged(error(StatusCode::FORBIDDEN, &object), ErrorCode::InsufficientScope, description, scopes)
+                self.challenged(
+                    error(StatusCode::FORBIDDEN, &object),
+                    ErrorCode::InsufficientScope,
+                    description,
+                    scopes,
+                )
             }
             Rendered::Proof(object) => {
                 let description = "this proof of possession was used before";

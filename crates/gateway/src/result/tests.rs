@@ -8,7 +8,11 @@ const CLASSES: [(&str, &[&str]); 2] = [("pii", &["email", "contacts.*.email", "i
 
 fn fields(classes: &[&str]) -> Vec<FieldPath> {
     let declared: BTreeMap<_, _> = CLASSES.into_iter().collect();
-    classes.iter().flat_map(|class| declared.get(class).into_iter().flat_map(|paths| paths.iter())).map(|path| path.parse().unwrap()).collect()
+    classes
+        .iter()
+        .flat_map(|class| declared.get(class).into_iter().flat_map(|paths| paths.iter()))
+        .map(|path| path.parse().unwrap())
+        .collect()
 }
 
 fn duties(classes: &[&str], bytes_max: Option<u64>) -> Duties {
@@ -41,7 +45,11 @@ fn structured_content_and_text_are_masked_alike() {
     let data = json!({ "email": "a@b.c", "name": "Ann", "contacts": [{ "email": "x" }, { "email": "y", "n": 1 }] });
     let masked =
         json!({ "email": MASKED, "name": "Ann", "contacts": [{ "email": MASKED }, { "email": MASKED, "n": 1 }] });
-    check(&["pii"], json!({ "content": [text(&data)], "structuredContent": data }), Ok(json!({ "content": [text(&masked)], "structuredContent": masked })));
+    check(
+        &["pii"],
+        json!({ "content": [text(&data)], "structuredContent": data }),
+        Ok(json!({ "content": [text(&masked)], "structuredContent": masked })),
+    );
     check(&["pii"], json!({ "content": [text(&data)] }), Ok(json!({ "content": [text(&masked)] })));
     // A text that says something else than the structured content cannot carry the secret past the mask.
     check(
@@ -56,7 +64,9 @@ fn a_name_before_an_array_means_each_element() {
     check(
         &["pii"],
         json!({ "content": [text(&json!([{ "email": "a" }, { "email": "b" }])), text(&json!({ "items": [{ "phone": 12 }] }))] }),
-        Ok(json!({ "content": [text(&json!([{ "email": MASKED }, { "email": MASKED }])), text(&json!({ "items": [{ "phone": 0 }] }))] })),
+        Ok(
+            json!({ "content": [text(&json!([{ "email": MASKED }, { "email": MASKED }])), text(&json!({ "items": [{ "phone": 0 }] }))] }),
+        ),
     );
 }
 
@@ -70,7 +80,11 @@ fn what_is_masked_keeps_its_shape() {
 #[test]
 fn what_has_no_form_is_withheld() {
     check(&["pii"], json!({ "content": [{ "type": "text", "text": "mail a@b.c" }] }), Err(Withheld::Unmaskable));
-    check(&["pii"], json!({ "content": [{ "type": "image", "data": "…", "mimeType": "image/png" }] }), Err(Withheld::Unmaskable));
+    check(
+        &["pii"],
+        json!({ "content": [{ "type": "image", "data": "…", "mimeType": "image/png" }] }),
+        Err(Withheld::Unmaskable),
+    );
     check(&["pii"], json!({ "content": [{ "type": "text", "text": "\"a@b.c\"" }] }), Err(Withheld::Unmaskable));
     check(&["pii"], json!({ "structuredContent": "a@b.c" }), Err(Withheld::Unmaskable));
     check(&["pii"], json!({ "resultType": "input_required", "content": [] }), Err(Withheld::Unmaskable));
@@ -116,7 +130,7 @@ fn the_size_holds_and_untouched_bytes_stay_untouched() {
 fn the_narrowest_size_counts_and_nobodys_tool_is_masked_whole() {
     let size = |bytes| Obligation::ResultBytesMax { bytes };
     let duties = Duties::of(&[size(9), size(3), size(5), Obligation::CapturePayload], None);
-    assert_eq!(duties.bytes_max(), Some(3));
+    assert_eq!(duties.bytes_max, Some(3));
     assert!(!duties.masks());
     // A method that is no tool has no field classes: what must be masked there cannot be found.
     let duties = Duties::of(&[Obligation::Mask { field_class: "pii".to_owned() }], None);

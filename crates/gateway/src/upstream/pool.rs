@@ -3,6 +3,7 @@
 //! with growing patience. Sends only what [`super::send`] and control give it.
 
 mod open;
+mod relayed;
 mod slot;
 mod verify;
 

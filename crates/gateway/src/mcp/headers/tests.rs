@@ -55,7 +55,12 @@ fn the_revision_is_told_twice_and_once() {
     check(&[], "tools/list", "{}", 0);
     // The stateless revision needs its metadata.
     check(&v("2026-07-28"), "tools/list", "{}", -32_602);
-    check(&v("2026-07-28"), "tools/list", r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#, -32_602);
+    check(
+        &v("2026-07-28"),
+        "tools/list",
+        r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#,
+        -32_602,
+    );
     check(&v("2026-07-28"), "tools/list", r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":7}}"#, -32_602);
 }
 

@@ -1,5 +1,7 @@
 //! Sessions: whose they are, how many, and when they end.
 
+use bailiwick_model::principal::Principal;
+
 use super::*;
 
 fn chain(name: &str) -> DelegationChain {
@@ -15,7 +17,7 @@ fn files() -> SystemName {
 }
 
 fn open(sessions: &Sessions, name: &str, n: u8) -> Arc<Session> {
-    let session = Session::new(id(n), chain(name), Some(files()), "2025-11-25", r#"{"sampling":{}}"#.into());
+    let session = Session::new(id(n), chain(name), Some(files()), r#"{"sampling":{}}"#.into());
     sessions.open(session).unwrap()
 }
 
@@ -23,7 +25,8 @@ fn open(sessions: &Sessions, name: &str, n: u8) -> Arc<Session> {
 fn a_session_is_its_openers_and_its_systems() {
     let sessions = Sessions::default();
     open(&sessions, "ann", 1);
-    let of = |n, name: &str, system: Option<&SystemName>| sessions.of(id(n), &chain(name), system).map(|session| session.id);
+    let of =
+        |n, name: &str, system: Option<&SystemName>| sessions.of(id(n), &chain(name), system).map(|session| session.id);
     assert_eq!(of(1, "ann", Some(&files())), Ok(id(1)));
     assert_eq!(of(1, "bob", Some(&files())), Err(NoSession::Unknown));
     assert_eq!(of(1, "ann", Some(&"crm".parse().unwrap())), Err(NoSession::Unknown));
@@ -64,7 +67,7 @@ fn a_principal_pushes_out_only_its_own_sessions() {
     }
     assert!(first.ended.is_cancelled());
     assert!(!bobs.ended.is_cancelled());
-    assert_eq!(sessions.all().len(), SESSIONS_PER_PRINCIPAL_MAX + 1);
+    assert_eq!(locked(&sessions.all).len(), SESSIONS_PER_PRINCIPAL_MAX + 1);
 }
 
 #[test]
@@ -84,21 +87,23 @@ fn calls_under_way_are_bounded_unique_and_cancellable() {
 }
 
 #[tokio::test]
-async fn one_stream_gets_each_message() {
+async fn a_second_stream_takes_the_place_of_the_first() {
     let sessions = Sessions::default();
     let session = open(&sessions, "ann", 1);
-    assert!(!session.push(Bytes::from_static(b"{}")));
     let (first_sender, mut first) = session.stream();
-    assert!(session.push(Bytes::from_static(b"1")));
-    let (_, mut second) = session.stream();
-    assert!(session.push(Bytes::from_static(b"2")));
-    assert_eq!(first.recv().await, Some(Bytes::from_static(b"1")));
+    let (second_sender, second) = session.stream();
     drop(first_sender);
-    assert_eq!(first.recv().await, None, "a second stream takes the place of the first");
-    assert_eq!(second.recv().await, Some(Bytes::from_static(b"2")));
+    assert_eq!(first.recv().await, None);
+    assert!(!second.is_closed());
+    session.close(&second_sender);
+    assert!(locked(&session.state).stream.is_none());
     assert!(session.declares("sampling") && !session.declares("roots"));
-    for _ in 0..STREAM_QUEUE_MAX {
-        assert!(session.push(Bytes::from_static(b"n")));
-    }
-    assert!(!session.push(Bytes::from_static(b"n")), "a full queue loses notifications, it does not grow");
+}
+
+#[tokio::test]
+async fn only_what_was_asked_can_be_answered() {
+    let sessions = Sessions::default();
+    let session = open(&sessions, "ann", 1);
+    assert!(session.answer(&Id::from(1), Ok("{}")).await.is_err());
+    assert!(session.answer(&Id::parse("\"1\"").unwrap(), Err("{}")).await.is_err());
 }
