@@ -1,1 +1,23 @@
-//! Placeholder.
+//! The broker in a box: the real binary in a scratch folder, real clients before
+//! it, and upstreams behind it that write down every byte that reaches them.
+//!
+//! For tests only, so whatever goes wrong here panics with what was tried: that
+//! is how a test fails. It never reaches into the broker; it knows the command
+//! line, the wire and nothing else.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`broker`] | an installation, its commands and its server |
+//! | [`http_client`] | MCP over HTTP with a token and a proof per request |
+//! | [`stdio_client`] | MCP over stdio: the bridge, or any server directly |
+//! | [`fixture`] | an MCP server of our own that counts, changes and misbehaves on demand |
+//! | [`tools`] | where the binary and the servers and clients of others are |
+//! | [`documents`] | the commands of the docs, as scripts |
+#![expect(clippy::panic, clippy::expect_used, reason = "a harness fails the test that uses it, and says with what")]
+
+pub mod broker;
+pub mod documents;
+pub mod fixture;
+pub mod http_client;
+pub mod stdio_client;
+pub mod tools;

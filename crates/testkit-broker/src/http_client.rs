@@ -1,0 +1,277 @@
+//! MCP over HTTP as an agent that does its OAuth itself: `private_key_jwt` for a
+//! token, one DPoP proof per request, nonces as they come. Every part can be
+//! sent wrongly on purpose: that is what half of the stories do.
+
+use bailiwick_keys::agent_key::{AgentKey, ProofSubject};
+use jiff::Timestamp;
+use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::broker::{Agent, Broker};
+
+const MODERN: &str = "2026-07-28";
+const HANDSHAKE: &str = "2025-11-25";
+
+/// Which revision a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revision {
+    /// 2025-11-25, with its handshake.
+    Handshake,
+    /// 2026-07-28, stateless.
+    Stateless,
+}
+
+/// An agent's client of one resource.
+#[derive(Debug)]
+pub struct HttpClient<'a> {
+    http: Client,
+    agent: &'a Agent,
+    issuer: String,
+    resource: String,
+    revision: Revision,
+    task: Option<String>,
+    nonce: Option<String>,
+    session: Option<String>,
+    last_id: u64,
+    /// The access token in use.
+    pub token: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct HttpAnswer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: String,
+}
+
+impl HttpAnswer {
+    /// All messages of the body, be it JSON or an event stream.
+    pub fn messages(&self) -> Vec<Value> {
+        if let Ok(message) = serde_json::from_str(&self.body) {
+            return vec![message];
+        }
+        let data = self.body.lines().filter_map(|line| line.strip_prefix("data:"));
+        data.filter_map(|data| serde_json::from_str(data.trim()).ok()).collect()
+    }
+
+    /// The message that answers: it has a result or an error.
+    pub fn message(&self) -> Value {
+        let answers = |message: &Value| message.get("result").is_some() || message.get("error").is_some();
+        self.messages()
+            .into_iter()
+            .find(answers)
+            .unwrap_or_else(|| panic!("no answer in {} {}: {}", self.status, self.resource_hint(), self.body))
+    }
+
+    /// One header as text.
+    pub fn header(&self, name: &str) -> Option<String> {
+        Some(self.headers.get(name)?.to_str().ok()?.to_owned())
+    }
+
+    fn resource_hint(&self) -> String {
+        self.header("www-authenticate").unwrap_or_default()
+    }
+}
+
+impl<'a> HttpClient<'a> {
+    /// Gets a token for `/mcp/<system>` and, in the older revision, opens a session.
+    pub async fn connect(broker: &Broker, agent: &'a Agent, system: &str, revision: Revision) -> Self {
+        Self::connect_in(broker, agent, system, revision, None).await
+    }
+
+    /// The same, bound to a task.
+    pub async fn connect_in(
+        broker: &Broker,
+        agent: &'a Agent,
+        system: &str,
+        revision: Revision,
+        task: Option<&str>,
+    ) -> Self {
+        let path = format!("/mcp/{system}");
+        let mut client = Self::of(broker, agent, path.trim_end_matches('/'), revision, task);
+        client.take_token().await;
+        if revision == Revision::Handshake {
+            client.open_session().await;
+        }
+        client
+    }
+
+    /// Gets a token for another resource of the broker, such as `/access/v1`.
+    pub async fn connect_at(broker: &Broker, agent: &'a Agent, path: &str) -> Self {
+        let mut client = Self::of(broker, agent, path, Revision::Stateless, None);
+        client.take_token().await;
+        client
+    }
+
+    fn of(broker: &Broker, agent: &'a Agent, path: &str, revision: Revision, task: Option<&str>) -> Self {
+        let issuer = broker.url();
+        Self {
+            http: Client::new(),
+            agent,
+            resource: format!("{issuer}{path}"),
+            issuer,
+            revision,
+            task: task.map(str::to_owned),
+            nonce: None,
+            session: None,
+            last_id: 0,
+            token: String::new(),
+        }
+    }
+
+    async fn take_token(&mut self) {
+        let answer = self.ask_token().await;
+        let body = answer.message_or_body();
+        let token = body.get("access_token").and_then(Value::as_str);
+        token.unwrap_or_else(|| panic!("no token: {} {}", answer.status, answer.body)).clone_into(&mut self.token);
+    }
+
+    async fn open_session(&mut self) {
+        let params = json!({
+            "protocolVersion": HANDSHAKE, "capabilities": {}, "clientInfo": { "name": "testkit", "version": "1" },
+        });
+        let answer = self.ask("initialize", params).await;
+        assert!(answer.message().get("result").is_some(), "initialize: {}", answer.body);
+        self.session = answer.header("mcp-session-id");
+        let notice = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
+        let answer = self.post(notice.to_string()).await;
+        assert!(answer.status.is_success(), "initialized: {} {}", answer.status, answer.body);
+    }
+
+    /// Asks the token endpoint, once more if it wants its nonce in the proof.
+    pub async fn ask_token(&mut self) -> HttpAnswer {
+        let endpoint = format!("{}/oauth/token", self.issuer);
+        for last in [false, true] {
+            let name = self.agent.name.parse().expect("an agent's name");
+            let jti = Uuid::new_v4().to_string();
+            let assertion = self.agent.key.sign_client_assertion(&self.issuer, &name, Timestamp::now(), &jti);
+            let assertion = assertion.expect("a signature");
+            let mut form = vec![
+                ("grant_type", "client_credentials"),
+                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+                ("client_assertion", &assertion),
+                ("resource", &self.resource),
+            ];
+            if let Some(task) = &self.task {
+                form.push(("bailiwick_task", task));
+            }
+            let proof = self.proof("POST", &endpoint, None);
+            let answer = send(self.http.post(&endpoint).form(&form).header("dpop", proof)).await;
+            if last || !self.learn_nonce(&answer) {
+                return answer;
+            }
+        }
+        unreachable!("the last round returns")
+    }
+
+    /// A fresh proof of possession by the agent's own key.
+    pub fn proof(&self, method: &str, uri: &str, token: Option<&str>) -> String {
+        self.proof_by(&self.agent.key, method, uri, token)
+    }
+
+    /// A fresh proof by whatever key.
+    pub fn proof_by(&self, key: &AgentKey, method: &str, uri: &str, token: Option<&str>) -> String {
+        let subject = ProofSubject { method, uri, nonce: self.nonce.as_deref(), access_token: token };
+        key.sign_dpop(&subject, Timestamp::now(), &Uuid::new_v4().to_string()).expect("a signature")
+    }
+
+    /// Keeps the nonce that came, and says whether the answer was "use it".
+    pub fn learn_nonce(&mut self, answer: &HttpAnswer) -> bool {
+        let Some(nonce) = answer.header("dpop-nonce") else { return false };
+        self.nonce = Some(nonce);
+        let refused = answer.status == StatusCode::UNAUTHORIZED || answer.status == StatusCode::BAD_REQUEST;
+        let told = answer.header("www-authenticate").unwrap_or_default();
+        refused && (told.contains("use_dpop_nonce") || answer.body.contains("use_dpop_nonce"))
+    }
+
+    /// The resource that the token is for: where its calls go.
+    pub fn resource(&self) -> &str {
+        &self.resource
+    }
+
+    /// A message of this client's revision, as JSON text with its next id.
+    pub fn message(&mut self, method: &str, mut params: Value) -> String {
+        self.last_id += 1;
+        if self.revision == Revision::Stateless
+            && let Some(params) = params.as_object_mut()
+        {
+            let meta = params.entry("_meta").or_insert_with(|| json!({}));
+            meta["io.modelcontextprotocol/protocolVersion"] = MODERN.into();
+            meta["io.modelcontextprotocol/clientInfo"] = json!({ "name": "testkit", "version": "1" });
+            meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+        }
+        json!({ "jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params }).to_string()
+    }
+
+    /// A request with this body and the headers that the revision wants of it; no token and no proof yet.
+    pub fn bare(&self, body: String) -> RequestBuilder {
+        let message: Value = serde_json::from_str(&body).unwrap_or_default();
+        let mut ask = self
+            .http
+            .post(&self.resource)
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream");
+        let member = |place: &str| message.pointer(place).and_then(Value::as_str);
+        match self.revision {
+            Revision::Stateless => {
+                ask = ask.header("mcp-protocol-version", MODERN);
+                if let Some(method) = member("/method") {
+                    ask = ask.header("mcp-method", method);
+                }
+                if let Some(name) = member("/params/name").or_else(|| member("/params/uri")) {
+                    ask = ask.header("mcp-name", name);
+                }
+            }
+            Revision::Handshake => {
+                if let Some(session) = &self.session {
+                    ask = ask.header("mcp-protocol-version", HANDSHAKE).header("mcp-session-id", session);
+                }
+            }
+        }
+        ask.body(body)
+    }
+
+    /// Sends a body with token and proof, once more if the broker wants its nonce.
+    pub async fn post(&mut self, body: String) -> HttpAnswer {
+        for last in [false, true] {
+            let proof = self.proof("POST", &self.resource, Some(&self.token));
+            let ask = self.bare(body.clone()).header("authorization", format!("DPoP {}", self.token));
+            let answer = send(ask.header("dpop", proof)).await;
+            if last || !self.learn_nonce(&answer) {
+                return answer;
+            }
+        }
+        unreachable!("the last round returns")
+    }
+
+    /// Calls a method.
+    pub async fn ask(&mut self, method: &str, params: Value) -> HttpAnswer {
+        let body = self.message(method, params);
+        self.post(body).await
+    }
+
+    /// Calls a tool and gives the message that answers.
+    pub async fn call(&mut self, tool: &str, arguments: Value) -> Value {
+        self.ask("tools/call", json!({ "name": tool, "arguments": arguments })).await.message()
+    }
+}
+
+impl HttpAnswer {
+    /// The body as JSON, or null.
+    pub fn message_or_body(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+/// Sends a request and reads the whole answer.
+pub async fn send(ask: RequestBuilder) -> HttpAnswer {
+    let answer = ask.send().await.expect("the broker answers");
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let body = answer.text().await.expect("a readable body");
+    HttpAnswer { status, headers, body }
+}

@@ -1,0 +1,36 @@
+"""Drives the Python SDK as one MCP client: what to do comes as JSON in argv[1], what came of it goes to stdout as JSON.
+
+{"stdio": {"command": ..., "args": [...], "env": {...}} or "http": {"url": ..., "headers": {...}},
+ "mode": "auto" or "legacy", "steps": [["list_tools"], ["call_tool", NAME, ARGUMENTS], ["read_resource", URI]]}
+"""
+
+import json
+import sys
+
+import anyio
+import httpx2
+from mcp import Client, StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
+
+
+def server(plan):
+    if "stdio" in plan:
+        return StdioServerParameters(**plan["stdio"])
+    http = httpx2.AsyncClient(headers=plan["http"].get("headers", {}), timeout=30)
+    return streamable_http_client(plan["http"]["url"], http_client=http)
+
+
+async def main():
+    plan = json.loads(sys.argv[1])
+    told = []
+    async with Client(server(plan), mode=plan.get("mode", "auto")) as client:
+        for name, *arguments in plan["steps"]:
+            try:
+                result = await getattr(client, name)(*arguments)
+                told.append(result.model_dump(mode="json", by_alias=True, exclude_none=True))
+            except Exception as error:  # what the SDK raises is what its user would see
+                told.append({"raised": f"{type(error).__name__}: {error}"})
+    json.dump(told, sys.stdout)
+
+
+anyio.run(main)

@@ -1,0 +1,137 @@
+//! Evidence: complete, verifiable without us, and never late.
+
+use std::fs;
+
+use bailiwick_testkit_broker::{
+    http_client::{HttpClient, Revision},
+    stdio_client::{StdioClient, codes, denial, succeeded},
+    tools::{Need, ready},
+};
+use serde_json::{Value, json};
+
+use crate::world::Depot;
+
+/// How often `needle` stands in the evidence.
+fn count(evidence: &[Value], needle: &str) -> usize {
+    evidence.iter().filter(|event| event.to_string().contains(needle)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_call_leaves_its_records_and_no_secret() {
+    let Some(tools) = ready(&[Need::Broker]) else { return };
+    let depot = Depot::stdio(&tools);
+    let clerk = depot.broker.register("clerk-1", "clerk", &[]);
+    let mut client = HttpClient::connect(&depot.broker, &clerk, "depot", Revision::Stateless).await;
+    let note = json!({ "id": "1", "text": "the word is xyzzy-31337" });
+    succeeded(&client.call("write_note", note).await);
+    let denied = denial(&client.call("lookup", json!({ "path": "/private/a" })).await);
+    let id = denied["evaluation_id"].as_str().unwrap().to_owned();
+    drop(client.call("misbehave", json!({ "how": "" })).await);
+
+    let evidence = depot.broker.evidence();
+    for (kind, times) in [("\"intent\"", 2), ("\"outcome\"", 2), ("\"denial\"", 1), ("\"token_issued\"", 1)] {
+        assert!(count(&evidence, kind) >= times, "{kind}: {evidence:#?}");
+    }
+    assert_eq!(depot.ledger.acts(), 2);
+    assert_eq!(count(&evidence, "xyzzy-31337"), 0, "arguments are committed to, not told");
+    assert_eq!(count(&evidence, &client.token), 0, "no token");
+    assert!(!depot.broker.log().contains(&client.token), "no token in the log either");
+
+    let shown = depot.broker.run(&["audit", "show", &id, "--output", "json"]).succeeded();
+    assert!(shown.stdout.contains("only-public-items") && shown.stdout.contains("clerk-1"), "{}", shown.stdout);
+    let explained = depot.broker.run(&["explain", &id]).succeeded();
+    assert!(explained.stdout.contains("only-public-items"), "{}", explained.stdout);
+    // Looking is recorded too.
+    depot.broker.run(&["audit", "show", &id, "--open"]).succeeded();
+    assert!(count(&depot.broker.evidence(), "sealed_opened") >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_altered_export_is_not_believed() {
+    let Some(tools) = ready(&[Need::Broker]) else { return };
+    let depot = Depot::stdio(&tools);
+    let clerk = depot.broker.register("clerk-1", "clerk", &[]);
+    let mut client = HttpClient::connect(&depot.broker, &clerk, "depot", Revision::Stateless).await;
+    for path in ["/public/a", "/public/b", "/private/c"] {
+        drop(client.call("lookup", json!({ "path": path })).await);
+    }
+    let file = depot.broker.scratch().join("evidence.jsonl");
+    let name = file.to_string_lossy().into_owned();
+    depot.broker.run(&["audit", "export", "--to", &name]).succeeded();
+    depot.broker.run(&["audit", "verify", &name]).succeeded();
+    depot.broker.run(&["audit", "verify"]).succeeded();
+
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let middle = lines.len() / 2;
+    let joined = |lines: &[&str]| format!("{}\n", lines.join("\n"));
+    let mut swapped = lines.clone();
+    swapped.swap(middle, middle - 1);
+    let mut removed = lines.clone();
+    removed.remove(middle);
+    let mut doubled = lines.clone();
+    doubled.insert(middle, lines[middle]);
+    let altered = [
+        ("a changed word", text.replacen("clerk-1", "clerk-2", 1)),
+        ("two swapped lines", joined(&swapped)),
+        ("a removed line", joined(&removed)),
+        ("a doubled line", joined(&doubled)),
+    ];
+    for (name, text) in altered {
+        fs::write(&file, text).unwrap();
+        let answer = depot.broker.run(&["audit", "verify", &file.to_string_lossy()]);
+        assert_eq!(answer.code, 6, "{name}: {} {}", answer.stdout, answer.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_a_crash_cut_off_is_closed_and_never_run_again() {
+    let Some(tools) = ready(&[Need::Broker]) else { return };
+    let mut depot = Depot::stdio(&tools);
+    let clerk = depot.broker.register("clerk-1", "clerk", &[]);
+    let mut client = StdioClient::bridge(&depot.broker, &clerk, "depot", &[]).await;
+    client.begin("tools/call", json!({ "name": "misbehave", "arguments": { "how": "hang" } })).await;
+    while depot.ledger.acts() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    depot.broker.kill();
+    depot.broker.serve();
+    let evidence = depot.broker.evidence();
+    assert_eq!(count(&evidence, "outcome_unknown"), 1, "{evidence:#?}");
+    assert_eq!(depot.ledger.acts(), 1);
+    depot.broker.run(&["audit", "verify"]).succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_evidence_nothing_is_forwarded() {
+    let Some(tools) = ready(&[Need::Broker]) else { return };
+    let depot = Depot::stdio(&tools);
+    let clerk = depot.broker.register("clerk-1", "clerk", &[]);
+    let mut client = HttpClient::connect(&depot.broker, &clerk, "depot", Revision::Stateless).await;
+    succeeded(&client.call("lookup", json!({ "path": "/public/a" })).await);
+    // A second writer that holds SQLite's lock: commits cannot happen.
+    let database = depot.broker.home().join("data/bailiwick.db");
+    let held = std::process::Command::new("python3")
+        .args(["-c", "import sqlite3,sys,time;c=sqlite3.connect(sys.argv[1],isolation_level=None);c.execute('BEGIN EXCLUSIVE');print('held',flush=True);time.sleep(120)"])
+        .arg(&database)
+        .stdout(std::process::Stdio::piped())
+        .spawn();
+    let Ok(mut held) = held else { return };
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(held.stdout.take().unwrap()), &mut line).unwrap();
+    if line.trim() == "held" {
+        let answer = client.ask("tools/call", json!({ "name": "lookup", "arguments": { "path": "/public/b" } })).await;
+        let told = answer.messages();
+        assert!(
+            told.iter().all(|message| message.pointer("/result/isError") != Some(&json!(false))),
+            "{}",
+            answer.body
+        );
+        if let Some(message) = told.iter().find(|message| message.to_string().contains("bailiwick/denial")) {
+            assert!(codes(message).contains(&"evidence_unavailable".to_owned()), "{message}");
+        }
+        assert_eq!(depot.ledger.acts(), 1, "no record, no call");
+    }
+    held.kill().unwrap();
+    held.wait().unwrap();
+}

@@ -1,0 +1,29 @@
+//! End to end: the real binary, real servers behind it, real clients before it. One module per story.
+//!
+//! `cargo xtask e2e` builds and installs what these need. Without it, each says loudly that it did not run.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of this is tests; clippy knows only the functions that are marked so"
+)]
+
+mod world;
+
+mod arguments;
+mod authzen;
+mod clients;
+mod definitions;
+mod doors;
+mod evidence;
+mod first_run;
+mod fixture_itself;
+mod lists;
+mod lives;
+mod masks;
+mod real_everything;
+mod real_filesystem;
+mod real_git;
+mod real_memory;
+mod real_sqlite;
+mod tasks;
