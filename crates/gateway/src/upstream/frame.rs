@@ -6,7 +6,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 /// Bytes of one message from an upstream. Larger than what callers may send: results hold files.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
-/// Lines that are no message before the connection is given up: servers greet on the wrong stream, but not for long.
+/// Lines that are no message, without an answer among them, before the connection is given up: servers greet and log
+/// on the wrong stream, but not for long.
 pub const MALFORMED_MAX: usize = 16;
 
 /// A stream that cannot be framed any further.

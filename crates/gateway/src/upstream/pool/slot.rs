@@ -39,12 +39,21 @@ impl Key {
     }
 }
 
+/// How long a place whose connection is about to be opened is kept for whoever asked for it.
+const KEPT_FOR: Duration = Duration::from_secs(30);
+
 /// One connection's place.
-#[derive(Default)]
 pub(crate) struct Slot {
+    made_at: Instant,
     /// Held while opening, so that one opens and the others wait.
     opening: tokio::sync::Mutex<Failures>,
     live: Mutex<Option<Arc<Live>>>,
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self { made_at: Instant::now(), opening: tokio::sync::Mutex::default(), live: Mutex::default() }
+    }
 }
 
 #[derive(Default)]
@@ -113,8 +122,9 @@ impl Slot {
         let since = match &*self.current() {
             Some(live) if live.connection.is_live() => live.connection.idle_since(),
             Some(live) => Some(live.opened_at),
+            None if self.made_at.elapsed() < KEPT_FOR => None,
             // Its failures are remembered until they no longer matter.
-            None => Some(opening.not_before.unwrap_or_else(Instant::now)),
+            None => Some(opening.not_before.unwrap_or(self.made_at)),
         };
         since
     }

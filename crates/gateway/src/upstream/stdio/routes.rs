@@ -209,6 +209,9 @@ impl Routes {
                 Some(pending) => {
                     self.used_at = Instant::now();
                     self.unrouted = 0;
+                    if event.is_ok() {
+                        self.malformed = 0;
+                    }
                     drop(pending.last.send(event));
                     Ok(())
                 }
