@@ -72,8 +72,28 @@ impl Broker {
 
     /// Starts the server and waits until it is ready.
     pub fn serve(&mut self) {
+        let command = self.command(&["serve", "--listen", &self.address()]);
+        self.serve_by(command);
+    }
+
+    /// Starts the server so that no file of it, nor of its children, can grow beyond `kib` kilobytes: a full disk.
+    pub fn serve_with_files_of_at_most(&mut self, kib: u32) {
+        // Without the trap, the system would end the server instead of refusing the write.
+        let script = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\"");
+        let plain = self.command(&["serve", "--listen", &self.address()]);
+        let mut command = Command::new("bash");
+        command.args(["-c", &script, "bash"]).arg(plain.get_program()).args(plain.get_args());
+        command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.folder.path());
+        self.serve_by(command);
+    }
+
+    fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn serve_by(&mut self, mut command: Command) {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
-        let mut command = self.command(&["serve", "--listen", &format!("127.0.0.1:{}", self.port)]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.server = Some(command.spawn().expect("the broker starts"));
         let start = Instant::now();
