@@ -28,7 +28,7 @@ use crate::{
 /// Runs the command that the line asks for.
 pub async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
     match &arguments.command {
-        Command::Demo(ask) => demo::run(ask, output).await,
+        Command::Demo(ask) => demo::run(arguments, ask, output).await,
         Command::Init(ask) => init::run(ask, output).await,
         Command::Serve(ask) => serve::run(arguments, ask, output).await,
         Command::Doctor => doctor::run(arguments, output).await,
@@ -44,7 +44,7 @@ pub async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure
         Command::Secrets(ask) => secrets::run(arguments, ask, output).await,
         Command::Audit(ask) => audit::run(arguments, ask, output).await,
         Command::Backup { file } => care::backup(arguments, file, output).await,
-        Command::Restore { file } => care::restore(arguments, file, output),
+        Command::Restore { file } => care::restore(arguments, file, output).await,
         Command::SampleSystem { database } => crate::sample::serve(database),
     }
 }

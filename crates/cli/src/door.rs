@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use axum::Router;
 use bailiwick_server::{config::Config, serve::in_process};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
@@ -26,6 +26,9 @@ pub enum Door {
     Here(Box<Router>),
 }
 
+/// A body that arrives in pieces.
+pub type Streamed = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
 /// An answer of the API.
 pub struct Answer {
     /// Its status.
@@ -37,7 +40,8 @@ pub struct Answer {
 impl Answer {
     /// The body as JSON.
     pub fn json(&self) -> Result<Value, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| Failure::new(format!("the broker's answer is not JSON: {error}")))
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Failure::new(format!("the broker's answer is not JSON: {error}")))
     }
 }
 
@@ -77,8 +81,24 @@ impl Door {
         self.ask(Method::POST, path, Some(body)).await
     }
 
-    /// Asks and returns whatever comes.
+    /// Asks and returns whatever comes, whole.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+        let answer = self.stream(method, path, body).await?;
+        let status = answer.status();
+        let body = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
+            .collect()
+            .await
+            .map_err(|error| Failure::new(format!("the broker's answer broke off: {error}")).exit(Exit::Unreachable))?;
+        Ok(Answer { status, body: body.to_bytes() })
+    }
+
+    /// Asks and returns whatever comes, as it comes.
+    pub async fn stream(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Response<Streamed>, Failure> {
         let bytes = body.map(Value::to_string).unwrap_or_default();
         let message = Request::builder()
             .method(method)
@@ -92,13 +112,13 @@ impl Door {
             Self::Here(router) => {
                 let message = message.map(axum::body::Body::new);
                 let Ok(answer) = router.as_ref().clone().oneshot(message).await;
-                collect(answer.status(), answer.into_body()).await
+                Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
             }
         }
     }
 }
 
-async fn over_socket(path: &Path, message: Request<Full<Bytes>>) -> Result<Answer, Failure> {
+async fn over_socket(path: &Path, message: Request<Full<Bytes>>) -> Result<Response<Streamed>, Failure> {
     let unreachable = |error: &dyn std::fmt::Display| {
         Failure::new(format!("the broker at `{}` does not answer: {error}", path.display())).exit(Exit::Unreachable)
     };
@@ -107,26 +127,15 @@ async fn over_socket(path: &Path, message: Request<Full<Bytes>>) -> Result<Answe
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| unreachable(&error))?;
     tokio::spawn(connection);
     let answer = sender.send_request(message).await.map_err(|error| unreachable(&error))?;
-    collect(answer.status(), answer.into_body()).await
-}
-
-async fn collect<B>(status: StatusCode, body: B) -> Result<Answer, Failure>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let body = http_body_util::Limited::new(body, ANSWER_BYTES_MAX)
-        .collect()
-        .await
-        .map_err(|error| Failure::new(format!("the broker's answer broke off: {error}")).exit(Exit::Unreachable))?;
-    Ok(Answer { status, body: body.to_bytes() })
+    Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
 }
 
 /// A problem document (RFC 9457) as a failure.
 pub fn refusal(answer: &Answer) -> Failure {
     let problem: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     let text = |name: &str| problem.get(name).and_then(Value::as_str).map(crate::output::clean);
-    let message = text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("the broker answered {}", answer.status));
+    let message =
+        text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("the broker answered {}", answer.status));
     let mut failure = Failure::new(message);
     if let Some(hint) = text("hint") {
         failure = failure.hint(hint);

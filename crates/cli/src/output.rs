@@ -88,11 +88,11 @@ impl Output {
     }
 }
 
-/// A plain table with a bold head.
+/// A plain table.
 pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(head.map(|title| format!("{BOLD}{}{BOLD:#}", title.to_uppercase())));
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(head.map(str::to_uppercase));
     let mut empty = true;
     for row in rows {
         empty = false;
@@ -102,7 +102,11 @@ pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [St
         return String::new();
     }
     // The preset pads the first column; a list reads better from the margin.
-    table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    table
+        .lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// `name  value` lines, aligned.

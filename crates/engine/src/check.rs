@@ -119,12 +119,7 @@ pub async fn unanswerable(
 }
 
 /// The answer, once it is recorded and its proof used up.
-async fn settle(
-    broker: &Broker,
-    entry: Entry,
-    spent: Vec<Spent>,
-    decided: Decided,
-) -> Result<Evaluated, Box<Denied>> {
+async fn settle(broker: &Broker, entry: Entry, spent: Vec<Spent>, decided: Decided) -> Result<Evaluated, Box<Denied>> {
     match broker.ports.store.append(entry, spent).await {
         Ok(_) => Ok(decided.evaluated),
         Err(StoreError::Replayed) => {

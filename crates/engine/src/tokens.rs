@@ -137,8 +137,10 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
         environment: agent.environment,
     };
     let signer = broker.token_signer();
-    let input = claims.signing_input(&signer.current());
-    let signature = signer.sign(input.as_bytes()).map_err(|error| TokenRefusal::Unavailable(error.to_string()))?;
+    let key = signer.current();
+    let input = claims.signing_input(&key);
+    let signature =
+        signer.sign_as(&key.kid, input.as_bytes()).map_err(|error| TokenRefusal::Unavailable(error.to_string()))?;
     let token = input.assemble(&signature);
 
     let entry = Draft::event(broker, EventKind::TokenIssued)

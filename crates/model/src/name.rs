@@ -169,6 +169,13 @@ name!(
     "write `<system>/<name>` in lower-case letters and digits"
 );
 
+impl OperatorName {
+    /// The operator behind a Unix account.
+    pub fn of_uid(uid: u32) -> Self {
+        Self(format!("uid-{uid}").into())
+    }
+}
+
 impl ActionName {
     /// The action of calling `tool` on `system`.
     pub fn of_tool(system: &SystemName, tool: &ToolName) -> Self {

@@ -9,6 +9,7 @@ use std::{
 use bailiwick_engine::bundles::{self, PublishRefusal};
 use bailiwick_model::{
     bundle::{BundleFiles, BundleRevision},
+    name::OperatorName,
     principal::Principal,
 };
 
@@ -79,7 +80,7 @@ pub async fn init(folder: &Path) -> Result<Initialised, InitError> {
     let config = Config::read(&configuration, None)?;
     let files = read_bundle(folder)?;
     let wired = wiring::wire_keys_and_store(&config, None).await?;
-    let by = operator()?;
+    let by = Principal::Operator(operator_name());
     let activated = bundles::publish(&wired.broker, &by, files, true).await.map_err(|refusal| {
         InitError::Publish(match refusal {
             PublishRefusal::Findings(findings) => {
@@ -95,9 +96,8 @@ pub async fn init(folder: &Path) -> Result<Initialised, InitError> {
 }
 
 /// The operator of a command that runs without a server: this Unix account.
-pub fn operator() -> Result<Principal, InitError> {
-    let uid = rustix::process::geteuid().as_raw();
-    format!("uid-{uid}").parse().map(Principal::Operator).map_err(|error| InitError::Publish(format!("{error}")))
+pub fn operator_name() -> OperatorName {
+    OperatorName::of_uid(rustix::process::geteuid().as_raw())
 }
 
 /// Reads the bundle's files from an installation's folder. Hidden files and links are left out.

@@ -11,4 +11,5 @@ pub mod router;
 pub mod serve;
 pub mod socket;
 pub mod starter;
+pub mod upstreams;
 pub mod wiring;

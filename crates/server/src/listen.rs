@@ -3,7 +3,8 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::ConnectInfo};
+use axum::Router;
+use bailiwick_web::address::Peer;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -109,7 +110,7 @@ async fn connection(
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     let service = TowerToHyperService::new(router.map_request(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(Peer(peer));
         request
     }));
     let mut builder = auto::Builder::new(TokioExecutor::new());

@@ -93,5 +93,5 @@ pub async fn serve(listener: UnixListener, router: Router, stop: CancellationTok
 fn operator(stream: &UnixStream) -> Option<OperatorName> {
     let peer = stream.peer_cred().ok()?;
     let own = rustix::process::geteuid().as_raw();
-    (peer.uid() == own || peer.uid() == 0).then(|| format!("uid-{}", peer.uid()).parse().ok())?
+    (peer.uid() == own || peer.uid() == 0).then(|| OperatorName::of_uid(peer.uid()))
 }

@@ -257,8 +257,11 @@ fn event_end(buffer: &[u8]) -> Option<usize> {
 /// The data of one event; `None` for comments and priming events.
 fn event_data(event: &[u8]) -> Option<Bytes> {
     let text = std::str::from_utf8(event).ok()?;
-    let lines: Vec<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("data:")).map(|data| data.strip_prefix(' ').unwrap_or(data)).collect();
+    let lines: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data:"))
+        .map(|data| data.strip_prefix(' ').unwrap_or(data))
+        .collect();
     let data = lines.join("\n");
     (!data.trim().is_empty()).then(|| Bytes::from(data))
 }

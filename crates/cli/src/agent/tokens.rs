@@ -73,9 +73,9 @@ pub fn http_client() -> Result<reqwest::Client, Failure> {
 
 /// Reads an agent's private key.
 pub fn read_key(path: &Path) -> Result<Arc<AgentKey>, Failure> {
-    AgentKey::load(path)
-        .map(Arc::new)
-        .map_err(|error| Failure::file(path, &error).hint("make one with `bailiwick agents register --generate-key FILE`"))
+    AgentKey::load(path).map(Arc::new).map_err(|error| {
+        Failure::file(path, &error).hint("make one with `bailiwick agents register --generate-key FILE`")
+    })
 }
 
 /// The broker that serves a resource: its scheme, host and port.
@@ -203,7 +203,8 @@ fn token(body: &Value) -> Result<Token, Failure> {
         return Err(Failure::new("the broker's token answer lacks `access_token` or `token_type`"));
     };
     let expires_in_s = body.get("expires_in").and_then(Value::as_i64).unwrap_or(0);
-    let renew_at_s = now().as_second().saturating_add(expires_in_s).saturating_sub(RENEW_BEFORE_S.min(expires_in_s / 2));
+    let renew_at_s =
+        now().as_second().saturating_add(expires_in_s).saturating_sub(RENEW_BEFORE_S.min(expires_in_s / 2));
     Ok(Token { value: Secret::new(value), kind, scope: text("scope").unwrap_or_default(), expires_in_s, renew_at_s })
 }
 

@@ -12,7 +12,8 @@ use crate::{
 pub async fn run(arguments: &Arguments, ask: &Serve, output: &Output) -> Result<Exit, Failure> {
     observe::logs(ask.log_json);
     let config = Config::read(&arguments.config, ask.listen).map_err(|error| {
-        let hint = error.hint.clone().unwrap_or_else(|| "`bailiwick doctor` looks at the whole installation".to_owned());
+        let hint =
+            error.hint.clone().unwrap_or_else(|| "`bailiwick doctor` looks at the whole installation".to_owned());
         Failure::new(error.to_string()).hint(hint)
     })?;
     let ready = |facts: &serve::Ready| {

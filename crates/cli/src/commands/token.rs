@@ -37,9 +37,10 @@ pub async fn run(ask: &Token, output: &Output) -> Result<Exit, Failure> {
     };
     let (authorization, proof) = tokens.headers(&method.to_ascii_uppercase(), url).await?;
     if output.is_json() {
-        output.document(&json!({"authorization": authorization, "dpop": proof, "expires_in": token.expires_in_s}), |_| {
-            String::new()
-        });
+        output.document(
+            &json!({"authorization": authorization, "dpop": proof, "expires_in": token.expires_in_s}),
+            |_| String::new(),
+        );
     } else {
         output.data(&format!("Authorization: {authorization}"));
         if let Some(proof) = proof {

@@ -52,7 +52,8 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
         }
         for number in 0..OLD_TICKETS {
             let id = format!("T-{}", 1_000 + number);
-            transaction.execute("INSERT INTO ticket VALUES ($1, 'C-1', 'Old question', 'Answered.', 'closed')", [id])?;
+            transaction
+                .execute("INSERT INTO ticket VALUES ($1, 'C-1', 'Old question', 'Answered.', 'closed')", [id])?;
         }
         transaction.commit()?;
     }

@@ -1,0 +1,234 @@
+//! `bailiwick agents`: who may act.
+
+use std::path::Path;
+
+use bailiwick_keys::agent_key::AgentKey;
+use bailiwick_model::{jwk::SigningAlgorithm, name::AgentName};
+use http::Method;
+use serde_json::{Value, json};
+
+use super::door;
+use crate::{
+    arguments::{Agents, Arguments, Named, Register},
+    door::Door,
+    exit::{Exit, Failure},
+    output::{Output, fields, table, text},
+};
+
+/// Days before an expiry from which it is worth a word.
+const EXPIRY_ALERT_DAYS: i64 = 7;
+
+/// Runs one of them.
+pub async fn run(arguments: &Arguments, ask: &Agents, output: &Output) -> Result<Exit, Failure> {
+    let door = door(arguments).await?;
+    match ask {
+        Agents::Register(register) => self::register(&door, register, output).await?,
+        Agents::List { unregistered: false } => list(&door, output).await?,
+        Agents::List { unregistered: true } => sightings(&door, output).await?,
+        Agents::Show { name } => show(&door, &agent_name(name)?, output).await?,
+        Agents::Promote(named) => change(&door, "promote", named, output).await?,
+        Agents::Suspend(named) => change(&door, "suspend", named, output).await?,
+        Agents::Resume(named) => change(&door, "resume", named, output).await?,
+        Agents::Retire(named) => change(&door, "retire", named, output).await?,
+        Agents::AddKey { name, public_key } => {
+            let body = json!({"key": read_public_key(public_key)?});
+            let agent = door.change(&format!("/api/v1/agents/{}/keys", agent_name(name)?), &body).await?;
+            output.document(&agent, one);
+        }
+        Agents::RemoveKey { name, kid } => {
+            let kid = percent(kid);
+            let agent =
+                door.ask(Method::DELETE, &format!("/api/v1/agents/{}/keys/{kid}", agent_name(name)?), None).await?;
+            output.document(&agent, one);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Checks a name before it becomes part of a path.
+pub fn agent_name(name: &str) -> Result<AgentName, Failure> {
+    name.parse().map_err(|error| Failure::new(format!("{error}")).exit(Exit::Usage))
+}
+
+/// A text as one segment of a path.
+pub fn percent(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect()
+}
+
+async fn register(door: &Door, ask: &Register, output: &Output) -> Result<(), Failure> {
+    let name = agent_name(&ask.name)?;
+    let pair = match &ask.generate_key {
+        None => None,
+        Some(path) if path.exists() => {
+            return Err(Failure::new(format!("`{}` exists already", path.display())).hint("keys are never overwritten"));
+        }
+        Some(path) => {
+            let pair = AgentKey::generate(SigningAlgorithm::ES256).map_err(|error| Failure::new(error.to_string()))?;
+            Some((path, pair))
+        }
+    };
+    let key = match (&pair, &ask.public_key) {
+        (Some((_, pair)), _) => serde_json::from_str(pair.public_jwk()).unwrap_or_default(),
+        (None, Some(path)) => read_public_key(path)?,
+        (None, None) => return Err(Failure::new("a key is missing").exit(Exit::Usage)),
+    };
+    let body = json!({
+        "name": name, "owner": ask.owner, "purpose": ask.purpose, "environment": ask.environment, "role": ask.role,
+        "key": key, "systems": ask.systems, "scopes": ask.scopes,
+        "bearer_tokens_allowed": ask.danger_allow_bearer_tokens, "task_required": ask.task_required,
+        "token_ttl_s": ask.token_ttl_s, "lifetime_days": ask.lifetime_days,
+    });
+    // The key file comes first: an agent whose key could not be kept would be lost.
+    if let Some((path, pair)) = &pair {
+        pair.write_new(path).map_err(|error| Failure::new(error.to_string()))?;
+    }
+    let agent = match door.change("/api/v1/agents", &body).await {
+        Ok(agent) => agent,
+        Err(failure) => {
+            if let Some((path, _)) = &pair {
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(failure);
+        }
+    };
+    output.document(&agent, one);
+    output.note(&format!(
+        "\n`{name}` is registered and read-only; end that with `bailiwick agents promote {name} --reason \"…\"`"
+    ));
+    Ok(())
+}
+
+/// A public key as the API takes it: JSON as JSON, PEM as text.
+fn read_public_key(path: &Path) -> Result<Value, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
+    if text.contains("PRIVATE KEY") {
+        return Err(Failure::new(format!("`{}` is a private key", path.display())).hint("give the public key only"));
+    }
+    Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+async fn list(door: &Door, output: &Output) -> Result<(), Failure> {
+    let listed = door.read("/api/v1/agents").await?;
+    let agents = listed.get("agents").and_then(Value::as_array).cloned().unwrap_or_default();
+    output.document(&listed, |_| {
+        table(
+            ["name", "state", "role", "environment", "owner", "expires", "last used"],
+            agents.iter().map(|agent| {
+                let state = match agent.get("promoted").and_then(Value::as_bool) {
+                    Some(false) if text(agent, "/state") == "active" => "read-only".to_owned(),
+                    _ => text(agent, "/state"),
+                };
+                [
+                    text(agent, "/name"),
+                    state,
+                    text(agent, "/role"),
+                    text(agent, "/environment"),
+                    text(agent, "/owner"),
+                    expiry(agent),
+                    minute(&text(agent, "/last_used_at")),
+                ]
+            }),
+        )
+    });
+    let soon = agents.iter().filter(|agent| expiry(agent).contains('!')).count();
+    if soon > 0 {
+        output.hint(&format!("{soon} of these expire within {EXPIRY_ALERT_DAYS} days or have expired (marked `!`)"));
+    }
+    if agents.is_empty() {
+        output.hint("nobody is registered yet: `bailiwick agents register --help`");
+    }
+    Ok(())
+}
+
+/// The day on which it expires, marked when that is near.
+fn expiry(agent: &Value) -> String {
+    let at = text(agent, "/expires_at");
+    let day = at.chars().take(10).collect::<String>();
+    let near = at.parse::<jiff::Timestamp>().is_ok_and(|at| {
+        at.as_second().saturating_sub(jiff::Timestamp::now().as_second()) < EXPIRY_ALERT_DAYS * 24 * 60 * 60
+    });
+    if near && text(agent, "/state") != "retired" { format!("{day} !") } else { day }
+}
+
+/// A time to the minute.
+pub fn minute(at: &str) -> String {
+    at.chars().take(16).collect::<String>().replace('T', " ")
+}
+
+async fn sightings(door: &Door, output: &Output) -> Result<(), Failure> {
+    let listed = door.read("/api/v1/sightings").await?;
+    output.document(&listed, |listed| {
+        let rows = listed.get("sightings").and_then(Value::as_array).cloned().unwrap_or_default();
+        table(
+            ["claimed name", "zone", "where", "first seen", "last seen", "evidence"],
+            rows.iter().map(|row| {
+                [
+                    text(row, "/agent"),
+                    text(row, "/zone"),
+                    text(row, "/at"),
+                    minute(&text(row, "/first_seen")),
+                    minute(&text(row, "/last_seen")),
+                    text(row, "/event"),
+                ]
+            }),
+        )
+    });
+    Ok(())
+}
+
+async fn show(door: &Door, name: &AgentName, output: &Output) -> Result<(), Failure> {
+    let agent = door.read(&format!("/api/v1/agents/{name}")).await?;
+    output.document(&agent, one);
+    Ok(())
+}
+
+async fn change(door: &Door, verb: &str, named: &Named, output: &Output) -> Result<(), Failure> {
+    let name = agent_name(&named.name)?;
+    let agent = door.change(&format!("/api/v1/agents/{name}/{verb}"), &json!({"reason": named.reason})).await?;
+    output.document(&agent, one);
+    Ok(())
+}
+
+fn one(agent: &Value) -> String {
+    let yes = |pointer: &str| {
+        if agent.pointer(pointer).and_then(Value::as_bool) == Some(true) { "yes" } else { "no" }.to_owned()
+    };
+    let keys = agent.get("keys").and_then(Value::as_array).cloned().unwrap_or_default();
+    let keys: Vec<String> = keys
+        .iter()
+        .map(|key| {
+            format!(
+                "{} {} expires {} last used {}",
+                text(key, "/kid"),
+                text(key, "/algorithm"),
+                minute(&text(key, "/expires_at")),
+                minute(&text(key, "/last_used_at")),
+            )
+        })
+        .collect();
+    let mut rows = vec![
+        ("name", text(agent, "/name")),
+        ("state", text(agent, "/state")),
+        ("owner", text(agent, "/owner")),
+        ("purpose", text(agent, "/purpose")),
+        ("role", text(agent, "/role")),
+        ("environment", text(agent, "/environment")),
+        ("promoted", yes("/promoted")),
+        ("systems", text(agent, "/systems")),
+        ("scopes", text(agent, "/scopes")),
+        ("task required", yes("/task_required")),
+        ("bearer tokens", yes("/bearer_tokens_allowed")),
+        ("token ttl", format!("{} s", text(agent, "/token_ttl_s"))),
+        ("expires", minute(&text(agent, "/expires_at"))),
+        ("keys", keys.join("\n               ")),
+    ];
+    if agent.get("state_reason").is_some() {
+        rows.push(("reason", text(agent, "/state_reason")));
+    }
+    fields(&rows)
+}

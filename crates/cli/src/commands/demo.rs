@@ -1,0 +1,24 @@
+//! `bailiwick demo`: the whole story in a minute, with a real broker, a real system and a real agent on loopback.
+
+mod agent;
+mod scenes;
+mod stage;
+mod story;
+
+use crate::{
+    arguments::{Arguments, Demo},
+    exit::{Exit, Failure},
+    output::Output,
+};
+
+/// Sets the stage, plays every scene, clears up.
+pub async fn run(arguments: &Arguments, ask: &Demo, output: &Output) -> Result<Exit, Failure> {
+    let story = story::Story::new(output, arguments.no_input);
+    story.opening();
+    let stage = stage::Stage::set(ask.keep.as_deref()).await?;
+    let played = scenes::play(&stage, &story).await;
+    stage.clear().await;
+    played?;
+    story.closing(ask.keep.as_deref());
+    Ok(Exit::Done)
+}

@@ -1,0 +1,298 @@
+//! `bailiwick systems`: upstream systems, what they offer, how it is classified.
+
+use std::{fmt::Write as _, path::Path};
+
+use bailiwick_model::name::SystemName;
+use serde_json::{Value, json};
+use similar::TextDiff;
+
+use super::{agents::minute, config, door};
+use crate::{
+    arguments::{AddSystem, Arguments, Systems},
+    door::Door,
+    exit::{Exit, Failure},
+    output::{Output, fields, table, text},
+};
+
+/// Runs one of them.
+pub async fn run(arguments: &Arguments, ask: &Systems, output: &Output) -> Result<Exit, Failure> {
+    let door = door(arguments).await?;
+    match ask {
+        Systems::Add(add) => self::add(arguments, &door, add, output).await?,
+        Systems::Discover { name, approve, dry_run } => {
+            let folder = config(arguments)?.folder;
+            let name = system_name(name)?;
+            let proposal = propose(&door, &folder, &name, None, approve).await?;
+            report(&proposal, output);
+            write(&folder, &name, &proposal, *dry_run, output)?;
+        }
+        Systems::List => list(&door, output).await?,
+        Systems::Show { name } => show(&door, &system_name(name)?, output).await?,
+    }
+    Ok(Exit::Done)
+}
+
+fn system_name(name: &str) -> Result<SystemName, Failure> {
+    name.parse().map_err(|error| Failure::new(format!("{error}")).exit(Exit::Usage))
+}
+
+async fn add(arguments: &Arguments, door: &Door, ask: &AddSystem, output: &Output) -> Result<(), Failure> {
+    let folder = config(arguments)?.folder;
+    let name = system_name(&ask.name)?;
+    let path = folder.join(format!("systems/{name}.toml"));
+    if path.exists() {
+        return Err(Failure::new(format!("`{}` exists already", path.display()))
+            .hint(format!("edit it, or look for new tools with `bailiwick systems discover {name}`")));
+    }
+    let proposal = propose(door, &folder, &name, Some(upstream(ask)?), &[]).await?;
+    report(&proposal, output);
+    write(&folder, &name, &proposal, ask.dry_run, output)?;
+    if !ask.dry_run {
+        output.note(&format!(
+            "\nread systems/{name}.toml: the classes are a proposal, a tool without one is a write with every tag\n\
+             then: bailiwick policy validate && bailiwick policy publish"
+        ));
+    }
+    Ok(())
+}
+
+/// The first lines of a system's file, from the command line.
+fn upstream(ask: &AddSystem) -> Result<String, Failure> {
+    let usage = |text: String| Failure::new(text).exit(Exit::Usage);
+    let mut table = toml::Table::new();
+    if let Some(command) = &ask.stdio {
+        let words = split_command(command).ok_or_else(|| usage(format!("`{command}` has an open quote")))?;
+        if words.is_empty() {
+            return Err(usage("the command is empty".to_owned()));
+        }
+        table.insert("stdio".to_owned(), toml::Value::from(words));
+    }
+    if let Some(url) = &ask.url {
+        table.insert("url".to_owned(), toml::Value::from(url.as_str()));
+    }
+    for (key, pairs) in [("env", &ask.env), ("secret_env", &ask.secret_env)] {
+        let mut entries = toml::Table::new();
+        for pair in pairs {
+            let (name, value) = pair.split_once('=').ok_or_else(|| usage(format!("`{pair}` is not NAME=VALUE")))?;
+            entries.insert(name.to_owned(), toml::Value::from(value));
+        }
+        if !entries.is_empty() {
+            table.insert(key.to_owned(), toml::Value::Table(entries));
+        }
+    }
+    if let Some(credential) = &ask.credential {
+        let (header, secret) =
+            credential.split_once('=').ok_or_else(|| usage(format!("`{credential}` is not HEADER=SECRET")))?;
+        let prefix = if header.eq_ignore_ascii_case("authorization") { "Bearer " } else { "" };
+        let mut entry = toml::Table::new();
+        for (key, value) in [("header", header), ("prefix", prefix), ("secret", secret)] {
+            entry.insert(key.to_owned(), toml::Value::from(value));
+        }
+        table.insert("credential".to_owned(), toml::Value::Table(entry));
+    }
+    let mut root = toml::Table::new();
+    root.insert("upstream".to_owned(), toml::Value::Table(table));
+    toml::to_string(&root).map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Splits a command like a shell does with words and quotes; nothing is expanded.
+fn split_command(command: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut characters = command.chars();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some('"') | None, '\\') => word.get_or_insert_default().push(characters.next()?),
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
+/// Asks the broker to reach a system and to propose its files. `toml` is a new system's; else the file is read.
+async fn propose(
+    door: &Door,
+    folder: &Path,
+    name: &SystemName,
+    toml: Option<String>,
+    approve: &[String],
+) -> Result<Value, Failure> {
+    let path = folder.join(format!("systems/{name}.toml"));
+    let toml = match toml {
+        Some(toml) => toml,
+        None => std::fs::read_to_string(&path).map_err(|error| {
+            Failure::file(&path, &error).hint(format!("add the system with `bailiwick systems add {name} --stdio …`"))
+        })?,
+    };
+    let pinned = folder.join(format!("systems/{name}.tools.json"));
+    let pinned = std::fs::read_to_string(pinned).ok();
+    let body = json!({"toml": toml, "pinned": pinned, "approve": approve});
+    door.change(&format!("/api/v1/systems/{name}/propose"), &body).await
+}
+
+fn report(proposal: &Value, output: &Output) {
+    output.document(proposal, |proposal| {
+        let tools = proposal.get("tools").and_then(Value::as_array).cloned().unwrap_or_default();
+        table(
+            ["tool", "state", "class", "tags", "opaque arguments"],
+            tools.iter().map(|tool| {
+                [
+                    text(tool, "/name"),
+                    text(tool, "/state"),
+                    text(tool, "/class"),
+                    text(tool, "/tags"),
+                    text(tool, "/opaque"),
+                ]
+            }),
+        )
+    });
+    for note in proposal.get("notes").and_then(Value::as_array).into_iter().flatten() {
+        output.note(&crate::output::clean(note.as_str().unwrap_or_default()));
+    }
+}
+
+fn write(folder: &Path, name: &SystemName, proposal: &Value, dry_run: bool, output: &Output) -> Result<(), Failure> {
+    for (file, pointer) in
+        [(format!("systems/{name}.toml"), "/toml"), (format!("systems/{name}.tools.json"), "/pinned")]
+    {
+        let path = folder.join(&file);
+        let new = proposal.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let old = std::fs::read_to_string(&path).unwrap_or_default();
+        if old == new {
+            continue;
+        }
+        if dry_run {
+            let difference = TextDiff::from_lines(old.as_str(), new);
+            output.note(&difference.unified_diff().header(&file, &file).to_string());
+            continue;
+        }
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|error| Failure::file(parent, &error))?;
+        }
+        // Written beside and moved over, so that a crash leaves the old file or the new one.
+        let beside = path.with_extension("new");
+        std::fs::write(&beside, new)
+            .and_then(|()| std::fs::rename(&beside, &path))
+            .map_err(|error| Failure::file(&path, &error))?;
+        output.note(&format!("wrote {file}"));
+    }
+    Ok(())
+}
+
+/// Pins what a system offers now, for a file that exists already. The demo uses it.
+pub async fn pin(door: &Door, folder: &Path, name: &str) -> Result<(), Failure> {
+    let name = system_name(name)?;
+    let proposal = propose(door, folder, &name, None, &[]).await?;
+    write(folder, &name, &proposal, false, &Output::new(crate::output::Format::Json, true))
+}
+
+async fn list(door: &Door, output: &Output) -> Result<(), Failure> {
+    let listed = door.read("/api/v1/systems").await?;
+    let rows = listed.get("systems").and_then(Value::as_array).cloned().unwrap_or_default();
+    output.document(&listed, |_| {
+        table(
+            ["name", "title", "upstream", "risk", "tools", "definitions verified", "quarantined"],
+            rows.iter().map(|row| {
+                [
+                    text(row, "/name"),
+                    text(row, "/title"),
+                    text(row, "/upstream"),
+                    text(row, "/risk"),
+                    text(row, "/tools"),
+                    minute(&text(row, "/verified_at")),
+                    text(row, "/quarantined"),
+                ]
+            }),
+        )
+    });
+    if rows.is_empty() {
+        output.hint("no system yet: `bailiwick systems add --help`");
+    }
+    Ok(())
+}
+
+async fn show(door: &Door, name: &SystemName, output: &Output) -> Result<(), Failure> {
+    let shown = door.read(&format!("/api/v1/systems/{name}")).await?;
+    output.document(&shown, |shown| {
+        let mut page = fields(&[
+            ("name", text(shown, "/system/name")),
+            ("title", text(shown, "/system/title")),
+            ("upstream", text(shown, "/system/upstream")),
+            ("environment", text(shown, "/system/environment")),
+            ("risk", text(shown, "/system/risk")),
+            ("domains", text(shown, "/system/domains")),
+            ("verified", minute(&text(shown, "/system/verified_at"))),
+        ]);
+        let tools = shown.get("pinned_tools").and_then(Value::as_array).cloned().unwrap_or_default();
+        let rows = table(
+            ["tool", "class", "tags", "record", "opaque arguments", "definition"],
+            tools.iter().map(|tool| {
+                let class = match tool.get("classified").and_then(Value::as_bool) {
+                    Some(false) => "write (unclassified)".to_owned(),
+                    _ => text(tool, "/class"),
+                };
+                [
+                    text(tool, "/name"),
+                    class,
+                    text(tool, "/tags"),
+                    text(tool, "/record"),
+                    text(tool, "/opaque"),
+                    text(tool, "/digest").chars().take(19).collect(),
+                ]
+            }),
+        );
+        let _ = write!(page, "\n\n{rows}");
+        for row in shown.get("quarantine").and_then(Value::as_array).into_iter().flatten() {
+            let _ = write!(page, "\n\n{}", quarantined(row));
+        }
+        page
+    });
+    Ok(())
+}
+
+/// One tool in quarantine, with what changed.
+fn quarantined(row: &Value) -> String {
+    let pretty = |pointer: &str| {
+        let definition = row.pointer(pointer).filter(|value| !value.is_null());
+        definition.map(|value| serde_json::to_string_pretty(value).unwrap_or_default() + "\n").unwrap_or_default()
+    };
+    let (old, new) = (pretty("/pinned_definition"), pretty("/seen_definition"));
+    let difference = TextDiff::from_lines(old.as_str(), new.as_str());
+    let difference = difference.unified_diff().header("approved", "seen").to_string();
+    format!(
+        "quarantined: `{}` is {} since {}; approve it with `bailiwick systems discover {} --approve {}`\n{}",
+        text(row, "/tool"),
+        text(row, "/difference"),
+        minute(&text(row, "/since")),
+        text(row, "/system"),
+        text(row, "/tool"),
+        crate::output::clean(&difference)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_split_without_a_shell() {
+        let check = |command: &str, expected: Option<&[&str]>| {
+            let expected = expected.map(|words| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+            assert_eq!(split_command(command), expected, "{command}");
+        };
+        check("npx -y  server /a", Some(&["npx", "-y", "server", "/a"]));
+        check(r#"sh 'a b' "c \"d\"" e\ f """#, Some(&["sh", "a b", "c \"d\"", "e f", ""]));
+        check("echo $HOME; rm *", Some(&["echo", "$HOME;", "rm", "*"]));
+        check("open 'quote", None);
+        check("", Some(&[]));
+    }
+}

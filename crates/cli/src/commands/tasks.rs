@@ -1,0 +1,167 @@
+//! `bailiwick tasks`: one piece of work, with just the tools and values that it needs.
+
+use std::{collections::BTreeMap, path::Path};
+
+use bailiwick_model::id::TaskId;
+use serde_json::{Map, Value, json};
+
+use super::{agents::minute, door};
+use crate::{
+    arguments::{Arguments, CreateTask, Tasks},
+    exit::{Exit, Failure},
+    output::{Output, fields, table, text},
+};
+
+/// Runs one of them.
+pub async fn run(arguments: &Arguments, ask: &Tasks, output: &Output) -> Result<Exit, Failure> {
+    let door = door(arguments).await?;
+    match ask {
+        Tasks::Create(create) => {
+            let task = door.change("/api/v1/tasks", &body(create)?).await?;
+            output.document(&task, one);
+            output.note("\ntokens for it: `--task` of `bailiwick bridge` and `bailiwick token`");
+        }
+        Tasks::List => {
+            let listed = door.read("/api/v1/tasks").await?;
+            output.document(&listed, |listed| {
+                let rows = listed.get("tasks").and_then(Value::as_array).cloned().unwrap_or_default();
+                table(
+                    ["id", "agent", "state", "purpose", "ends"],
+                    rows.iter().map(|task| {
+                        [
+                            text(task, "/id"),
+                            text(task, "/agent"),
+                            text(task, "/state"),
+                            text(task, "/purpose"),
+                            minute(&text(task, "/expires_at")),
+                        ]
+                    }),
+                )
+            });
+        }
+        Tasks::Show { id } => {
+            let task = door.read(&format!("/api/v1/tasks/{}", task_id(id)?)).await?;
+            output.document(&task, one);
+        }
+        Tasks::End { id, reason } => {
+            let task = door.change(&format!("/api/v1/tasks/{}/end", task_id(id)?), &json!({"reason": reason})).await?;
+            output.document(&task, one);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn task_id(id: &str) -> Result<TaskId, Failure> {
+    id.parse().map_err(|error| Failure::new(format!("{error}")).exit(Exit::Usage))
+}
+
+fn body(ask: &CreateTask) -> Result<Value, Failure> {
+    let mut pins: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for pin in &ask.pins {
+        let (action, argument, rule) = read_pin(pin)?;
+        if !ask.tools.iter().any(|tool| tool == action) {
+            return Err(Failure::new(format!("`{pin}` pins an argument of `{action}`, which no `--tool` names"))
+                .exit(Exit::Usage));
+        }
+        add_pin(pins.entry(action).or_default(), argument, rule, pin)?;
+    }
+    let tools: Vec<Value> = ask
+        .tools
+        .iter()
+        .map(|tool| json!({"action": tool, "pins": pins.remove(tool.as_str()).unwrap_or_default()}))
+        .collect();
+    let prompt = ask.prompt.as_deref().map(read_prompt).transpose()?;
+    Ok(json!({
+        "agent": ask.agent, "purpose": ask.purpose, "prompt": prompt, "tools": tools,
+        "lifetime_s": ask.minutes.map(|minutes| minutes.saturating_mul(60)),
+    }))
+}
+
+/// What `--pin` says of one argument.
+#[derive(Debug, PartialEq)]
+enum PinRule {
+    Value(Value),
+    Under(String),
+    AtMost(i64),
+}
+
+/// `<action>:<argument>=<rule>`; the action of a tool has no colon.
+fn read_pin(pin: &str) -> Result<(&str, &str, PinRule), Failure> {
+    let usage = || {
+        Failure::new(format!("`{pin}` is not a pin"))
+            .hint("write `files.read_text_file:path=under:/srv/docs`, `mail.send:to=\"ada@example.org\"` or `bank.pay:amount=at-most:100`")
+            .exit(Exit::Usage)
+    };
+    let (before, rule) = pin.split_once('=').ok_or_else(usage)?;
+    let (action, argument) = before.rsplit_once(':').ok_or_else(usage)?;
+    let rule = if let Some(folder) = rule.strip_prefix("under:") {
+        PinRule::Under(folder.to_owned())
+    } else if let Some(number) = rule.strip_prefix("at-most:") {
+        PinRule::AtMost(number.parse().map_err(|_| usage())?)
+    } else {
+        PinRule::Value(serde_json::from_str(rule).unwrap_or_else(|_| Value::String(rule.to_owned())))
+    };
+    Ok((action, argument, rule))
+}
+
+fn add_pin(pins: &mut Map<String, Value>, argument: &str, rule: PinRule, pin: &str) -> Result<(), Failure> {
+    let twice = || Failure::new(format!("`{pin}` pins an argument that is pinned otherwise already")).exit(Exit::Usage);
+    let value = match rule {
+        PinRule::Under(folder) => json!({"under": folder}),
+        PinRule::AtMost(number) => json!({"at_most": number}),
+        PinRule::Value(value) => {
+            match pins.entry(argument.to_owned()).or_insert_with(|| json!({"one_of": []})).get_mut("one_of") {
+                Some(Value::Array(values)) => values.push(value),
+                _ => return Err(twice()),
+            }
+            return Ok(());
+        }
+    };
+    if pins.insert(argument.to_owned(), value).is_some() { Err(twice()) } else { Ok(()) }
+}
+
+fn read_prompt(path: &Path) -> Result<String, Failure> {
+    if path == Path::new("-") {
+        return std::io::read_to_string(std::io::stdin())
+            .map_err(|error| Failure::new(format!("standard input: {error}")));
+    }
+    std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))
+}
+
+fn one(task: &Value) -> String {
+    let tools = task.get("tools").and_then(Value::as_array).cloned().unwrap_or_default();
+    let tools: Vec<String> = tools
+        .iter()
+        .map(|tool| {
+            let pins = tool.get("pins").and_then(Value::as_object).cloned().unwrap_or_default();
+            let pins: Vec<String> = pins.iter().map(|(argument, pin)| format!("{argument} {pin}")).collect();
+            let pins = if pins.is_empty() { "no pins".to_owned() } else { pins.join(", ") };
+            format!("{} ({})", text(tool, "/action"), crate::output::clean(&pins))
+        })
+        .collect();
+    fields(&[
+        ("id", text(task, "/id")),
+        ("agent", text(task, "/agent")),
+        ("state", text(task, "/state")),
+        ("purpose", text(task, "/purpose")),
+        ("ends", minute(&text(task, "/expires_at"))),
+        ("tools", tools.join("\n         ")),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_read_as_they_are_written() {
+        let check =
+            |pin: &str, expected: Option<(&str, &str, PinRule)>| assert_eq!(read_pin(pin).ok(), expected, "{pin}");
+        check("f.read:path=under:/srv", Some(("f.read", "path", PinRule::Under("/srv".to_owned()))));
+        check("m.send:to=a@b", Some(("m.send", "to", PinRule::Value(json!("a@b")))));
+        check("m.send:count=3", Some(("m.send", "count", PinRule::Value(json!(3)))));
+        check("b.pay:amount=at-most:100", Some(("b.pay", "amount", PinRule::AtMost(100))));
+        check("b.pay:amount=at-most:lots", None);
+        check("no pin", None);
+    }
+}

@@ -1,0 +1,46 @@
+//! Work beside the calls: integrating evidence, rotating keys. Each job says in the log what went wrong and goes on.
+
+use std::{sync::Arc, time::Duration};
+
+use bailiwick_keys::chance::SystemClock;
+use bailiwick_ports::{chance::Clock as _, signer::CheckpointSigner, store::Store as _};
+use tokio_util::sync::CancellationToken;
+
+use crate::wiring::Wired;
+
+/// How often new evidence enters the Merkle log under a signed checkpoint.
+pub const INTEGRATE_EVERY: Duration = Duration::from_secs(1);
+/// How often due steps of a key rotation are taken.
+pub const ROTATE_EVERY: Duration = Duration::from_secs(60);
+
+/// Integrates evidence until `stop`, and once more then.
+pub async fn integrate(wired: Arc<Wired>, stop: CancellationToken) {
+    let signer = Arc::clone(&wired.checkpoint) as Arc<dyn CheckpointSigner>;
+    loop {
+        let stopping = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(INTEGRATE_EVERY) => false,
+        };
+        if let Err(error) = wired.store.integrate(Arc::clone(&signer)).await {
+            tracing::error!(%error, "evidence not integrated; it stays durable and is tried again");
+        }
+        if stopping {
+            return;
+        }
+    }
+}
+
+/// Takes due steps of a rotation of the issuer's keys.
+pub async fn rotate(wired: Arc<Wired>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ROTATE_EVERY) => {}
+        }
+        match wired.token_keys.advance(SystemClock.now()) {
+            Ok(steps) if steps.is_empty() => {}
+            Ok(steps) => tracing::info!(steps = steps.len(), "signing keys rotated"),
+            Err(error) => tracing::error!(%error, "signing keys not rotated"),
+        }
+    }
+}

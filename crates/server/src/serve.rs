@@ -1,0 +1,190 @@
+//! Runs a broker: from configuration to listeners to an orderly end.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+};
+
+use axum::Router;
+use bailiwick_api::{Administration, Facts};
+use bailiwick_engine::start;
+use bailiwick_gateway::{
+    mcp,
+    upstream::{HttpClientError, Pool},
+};
+use bailiwick_ports::{signer::CheckpointSigner, upstreams::Upstreams};
+use bailiwick_web::{
+    address::DeclaredProxies,
+    entrance::{Entrance, PublicUrlError},
+};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    background,
+    config::Config,
+    listen::{self, TlsError},
+    router,
+    socket::{self, SocketError},
+    upstreams,
+    wiring::{self, Wired, WiringError},
+};
+
+/// Why a broker does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Keys, database or state.
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The operators' door.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The issuer.
+    #[error(transparent)]
+    PublicUrl(#[from] PublicUrlError),
+    /// The client towards upstreams.
+    #[error(transparent)]
+    Upstreams(#[from] HttpClientError),
+    /// The agents' door.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// Signals cannot be heard.
+    #[error("signals cannot be heard: {0}")]
+    Signals(std::io::Error),
+}
+
+/// A broker that answers.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// What clients call it.
+    pub public_url: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The operators' socket.
+    pub socket: PathBuf,
+    /// The database.
+    pub store: PathBuf,
+    /// The active bundle, shortened.
+    pub revision: Option<String>,
+}
+
+/// Runs until SIGINT or SIGTERM.
+pub async fn serve(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    let stop = CancellationToken::new();
+    let signals = signals().map_err(ServeError::Signals)?;
+    let stopping = stop.clone();
+    tokio::spawn(async move {
+        signals.await;
+        stopping.cancel();
+    });
+    run(config, stop, ready).await
+}
+
+/// Runs until `stop` is cancelled.
+pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
+    let listener = TcpListener::bind(config.address)
+        .await
+        .map_err(|reason| ServeError::Listen { address: config.address, reason })?;
+    let address = listener.local_addr().map_err(|reason| ServeError::Listen { address: config.address, reason })?;
+    let tls = config.tls.as_ref().map(listen::tls).transpose()?;
+    let config = Config { address, ..config.clone() };
+    let wired = Arc::new(wiring::wire_keys_and_store(&config, None).await?);
+    // The socket comes after the store's lock: whoever holds the store owns the socket's place.
+    let socket = socket::open(&config.socket).await?;
+    let proxies = DeclaredProxies { networks: config.trusted_proxies.clone(), ..DeclaredProxies::default() };
+    let entrance =
+        Arc::new(Entrance::new(Arc::clone(&wired.broker), wired.key_encryption.nonce_secret(), proxies)?);
+    let pool = upstreams::pool(&wired.broker)?;
+    let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone());
+    let agents = router::network(&entrance, gateway);
+    let operators = administration(&config, &wired, &pool, vec![format!("{address}")]);
+
+    let tracker = TaskTracker::new();
+    tracker.spawn(listen::serve_tcp(listener, tls, agents, stop.clone()));
+    tracker.spawn(socket::serve(socket, operators, stop.clone()));
+    tracker.spawn(background::rotate(Arc::clone(&wired), stop.clone()));
+    tracker.spawn(upstreams::follow(Arc::clone(&wired.broker), pool.clone(), stop.clone()));
+    upstreams::watch(&wired.broker, &pool);
+    ready(&Ready {
+        public_url: wired.broker.settings().issuer.clone(),
+        address,
+        socket: config.socket.clone(),
+        store: config.store.clone(),
+        revision: wired.broker.live().policy.as_ref().map(|policy| policy.revision().short()),
+    });
+    let integrated = stop.child_token();
+    let integrating = tokio::spawn(background::integrate(Arc::clone(&wired), CancellationToken::clone(&integrated)));
+    stop.cancelled().await;
+    tracker.close();
+    tracker.wait().await;
+    pool.shut_down();
+    start::stop(&wired.broker).await;
+    let _ = integrating.await;
+    last_checkpoint(&wired).await;
+    let _ = std::fs::remove_file(&config.socket);
+    Ok(())
+}
+
+async fn last_checkpoint(wired: &Wired) {
+    let signer = Arc::clone(&wired.checkpoint) as Arc<dyn CheckpointSigner>;
+    if let Err(error) = wired.broker.store().integrate(signer).await {
+        tracing::warn!(%error, "the last evidence is durable but not yet under a checkpoint");
+    }
+}
+
+/// The operators' API in this process, for commands while no broker runs. The store's lock keeps a second one out.
+pub async fn in_process(config: &Config) -> Result<Router, ServeError> {
+    let wired = Arc::new(wiring::wire_keys_and_store(config, None).await?);
+    let pool = upstreams::pool(&wired.broker)?;
+    let router = administration(config, &wired, &pool, Vec::new());
+    let operator = crate::init::operator_name();
+    Ok(router.layer(axum::Extension(bailiwick_api::Operator(operator))))
+}
+
+fn administration(config: &Config, wired: &Arc<Wired>, pool: &Pool, listeners: Vec<String>) -> Router {
+    let facts = Facts {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: wired.broker.now(),
+        listeners,
+        store: config.store.display().to_string(),
+        configuration: config.folder.join("bailiwick.toml").display().to_string(),
+        keys: Vec::new(),
+    };
+    let trying = pool.clone();
+    let try_out = move |system: bailiwick_pdp::catalogue::System| -> BoxFuture<'static, Result<Discovered, DiscoverError>> {
+        let pool = trying.clone();
+        Box::pin(async move {
+            let target = bailiwick_gateway::upstream::Target::from(&system);
+            let refuse = |error: UpstreamError| DiscoverError { system: system.name.clone(), reason: error.to_string() };
+            pool.try_out(&system.name, target).await.map_err(refuse)
+        })
+    };
+    bailiwick_api::admin::router(Administration {
+        broker: Arc::clone(&wired.broker),
+        try_out: Arc::new(try_out),
+        upstreams: Arc::new(pool.clone()) as Arc<dyn Upstreams>,
+        checkpoint_signer: Arc::clone(&wired.checkpoint) as Arc<dyn CheckpointSigner>,
+        facts,
+    })
+}
+
+fn signals() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

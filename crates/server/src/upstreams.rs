@@ -1,0 +1,102 @@
+//! Ties the pool of upstream connections to the broker: which systems there are, their secrets, what is seen of them,
+//! who lost its place.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use async_trait::async_trait;
+use bailiwick_engine::{broker::Broker, definitions, secrets};
+use bailiwick_gateway::upstream::{
+    HttpClientError, Pool, PoolLimits, SecretUnavailable, Secrets, Target,
+};
+use bailiwick_model::{
+    bundle::BundleRevision,
+    name::{AgentName, SecretName},
+    principal::{DelegationChain, Principal},
+    secret::Secret,
+};
+use tokio_util::sync::CancellationToken;
+
+struct VaultSecrets(Arc<Broker>);
+
+#[async_trait]
+impl Secrets for VaultSecrets {
+    async fn reveal(&self, name: &SecretName) -> Result<Secret<String>, SecretUnavailable> {
+        let bytes = secrets::open_for_upstream(&self.0, name)
+            .await
+            .map_err(|error| SecretUnavailable(format!("secret `{name}`: {error}")))?;
+        let text = String::from_utf8(bytes.expose().clone())
+            .map_err(|_| SecretUnavailable(format!("secret `{name}` is not text")))?;
+        Ok(Secret::new(text))
+    }
+}
+
+/// A pool that knows the systems of the active bundle.
+pub fn pool(broker: &Arc<Broker>) -> Result<Pool, HttpClientError> {
+    let pool = Pool::new(Arc::new(VaultSecrets(Arc::clone(broker))), PoolLimits::default())?;
+    configure(broker, &pool);
+    Ok(pool)
+}
+
+fn configure(broker: &Broker, pool: &Pool) {
+    let live = broker.live();
+    let systems = live.policy.iter().flat_map(|policy| policy.catalogue().systems());
+    pool.configure(systems.map(|system| (system.name.clone(), Target::from(system))));
+}
+
+/// Compares definitions with the approved ones, each time that somebody looked.
+pub fn watch(broker: &Arc<Broker>, pool: &Pool) {
+    let broker = Arc::clone(broker);
+    pool.watch(Arc::new(move |system, discovered| {
+        let broker = Arc::clone(&broker);
+        Box::pin(async move {
+            match definitions::observe(&broker, &system, &discovered).await {
+                Ok(rows) if rows.is_empty() => {}
+                Ok(rows) => tracing::warn!(system.name = %system, tools = rows.len(), "tools in quarantine"),
+                Err(error) => tracing::error!(system.name = %system, %error, "definitions not compared"),
+            }
+        })
+    }));
+}
+
+/// Follows the broker's changes: a new bundle brings other systems, an agent that may not act any more loses its
+/// connections.
+pub async fn follow(broker: Arc<Broker>, pool: Pool, stop: CancellationToken) {
+    let mut epochs = broker.epochs();
+    let mut revision = active(&broker);
+    let mut closed = BTreeSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = epochs.changed() => if changed.is_err() { return },
+        }
+        let now = active(&broker);
+        if now != revision {
+            revision = now;
+            configure(&broker, &pool);
+            let live = broker.live();
+            // Definitions were carried over only where pins did not change; all others are looked at now.
+            for system in live.policy.iter().flat_map(|policy| policy.catalogue().systems()) {
+                pool.verify_now(&system.name);
+            }
+        }
+        close_inactive(&broker, &pool, &mut closed);
+    }
+}
+
+fn active(broker: &Broker) -> Option<BundleRevision> {
+    broker.live().policy.as_deref().map(bailiwick_pdp::snapshot::Snapshot::revision)
+}
+
+/// Closes the connections of agents that stopped being active since the last look.
+fn close_inactive(broker: &Broker, pool: &Pool, closed: &mut BTreeSet<AgentName>) {
+    let (live, now) = (broker.live(), broker.now());
+    for (name, agent) in live.agents.iter() {
+        match agent.standing(now) {
+            Ok(()) => {
+                closed.remove(name);
+            }
+            Err(_) if closed.insert(name.clone()) => pool.close(&DelegationChain::of(Principal::Agent(name.clone()))),
+            Err(_) => {}
+        }
+    }
+}
