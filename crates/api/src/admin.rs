@@ -6,8 +6,13 @@ use std::sync::Arc;
 use axum::{Router, middleware::from_fn, routing::get};
 use bailiwick_engine::broker::Broker;
 use bailiwick_model::limits::BUNDLE_BYTES_MAX;
-use bailiwick_ports::{signer::CheckpointSigner, upstreams::Upstreams};
+use bailiwick_pdp::catalogue::System;
+use bailiwick_ports::{
+    signer::CheckpointSigner,
+    upstreams::{DiscoverError, Discovered, Upstreams},
+};
 use bailiwick_web::{headers, limits::Limits, problem::Problem};
+use futures::future::BoxFuture;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -57,12 +62,17 @@ pub struct KeyFact {
     pub created_at: Timestamp,
 }
 
+/// Reaches a system that is not in the active bundle (yet), over a connection of its own.
+pub type TryOut = dyn Fn(System) -> BoxFuture<'static, Result<Discovered, DiscoverError>> + Send + Sync;
+
 /// What administration needs.
 pub struct Administration {
     /// The use cases' dependencies.
     pub broker: Arc<Broker>,
     /// Control connections.
     pub upstreams: Arc<dyn Upstreams>,
+    /// Reaches systems that are not published yet.
+    pub try_out: Arc<TryOut>,
     /// Signs checkpoints.
     pub checkpoint_signer: Arc<dyn CheckpointSigner>,
     /// What the server knows about itself.

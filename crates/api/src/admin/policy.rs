@@ -37,7 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
 /// Something about a bundle to look at.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(title = "Finding")]
-pub(super) struct FindingView {
+pub(in crate::admin) struct FindingView {
     /// `error` or `warning`.
     severity: String,
     /// The stable word for programs.
@@ -53,7 +53,7 @@ pub(super) struct FindingView {
 }
 
 impl FindingView {
-    fn of(finding: &Finding) -> Self {
+    pub(in crate::admin) fn of(finding: &Finding) -> Self {
         let Finding { file, line, severity, code, message, help } = finding;
         Self {
             severity: severity.as_str().to_owned(),
@@ -153,6 +153,6 @@ fn problem(refusal: PublishRefusal) -> Problem {
     }
 }
 
-fn json<T: Serialize>(items: Vec<T>) -> Vec<serde_json::Value> {
+pub(super) fn json<T: Serialize>(items: Vec<T>) -> Vec<serde_json::Value> {
     items.into_iter().filter_map(|item| serde_json::to_value(item).ok()).collect()
 }

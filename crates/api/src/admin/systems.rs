@@ -13,6 +13,7 @@ use super::Shared;
 
 mod discover;
 mod list;
+mod propose;
 mod quarantine;
 mod show;
 
@@ -21,6 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(list::list))
         .routes(routes!(show::show))
         .routes(routes!(discover::discover))
+        .routes(routes!(propose::propose))
         .routes(routes!(quarantine::quarantine))
 }
 

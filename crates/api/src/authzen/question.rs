@@ -203,7 +203,7 @@ fn implied_arguments(broker: &Broker, call: &Call, resource: &Entity) -> Map<Str
     let mapping = tool
         .and_then(|tool| live.policy.as_deref()?.catalogue().tool(&call.system, &tool))
         .and_then(|tool| tool.records.as_ref())
-        .filter(|mapping| is_record(resource) && mapping.each.is_none());
+        .filter(|mapping| is_record(resource) && mapping.each.is_empty());
     match mapping.map(|mapping| mapping.ids.as_slice()) {
         Some([path]) if path.steps().len() == 1 => {
             Map::from_iter([(path.argument().to_owned(), Value::String(resource.id.clone()))])
