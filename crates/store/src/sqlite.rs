@@ -227,6 +227,3 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| evidence::backup(connection, &path)).await
     }
 }
-
-#[cfg(test)]
-mod tests;

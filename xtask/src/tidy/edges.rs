@@ -80,7 +80,7 @@ const ROOMS: &[Room] = &[
         &[CEDAR, DRIVERS],
     ),
     room("cli", &["server", "keys", "ports", "pdp", "audit-log", "oauth", "model"], &[CEDAR]),
-    room("testkit", &["model", "ports", "pdp"], &[CEDAR]),
+    room("testkit", &["model", "ports", "pdp", "audit-log"], &[CEDAR]),
     room(
         "testkit-broker",
         &["testkit", "model", "ports", "pdp", "audit-log", "oauth", "keys", "engine", "web"],

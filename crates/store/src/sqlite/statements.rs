@@ -74,7 +74,7 @@ statements! {
     INSERT_AGENT = "INSERT INTO agents (name, version, owner, purpose, environment, role, systems, scopes, promoted, \
         bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
-    UPDATE_AGENT = "UPDATE agents SET version = $2, owner = $3, purpose = $4, environment = $5, role = $6, \
+    UPDATE_AGENT = "UPDATE agents SET name = $1, version = $2, owner = $3, purpose = $4, environment = $5, role = $6, \
         systems = $7, scopes = $8, promoted = $9, bearer_tokens_allowed = $10, task_required = $11, \
         token_ttl_s = $12, status = $13, status_at = $14, status_reason = $15, created_at = $16, expires_at = $17 \
         WHERE name = $1 AND version = $18";
@@ -92,7 +92,8 @@ statements! {
     // ---- tasks ----
     INSERT_TASK = "INSERT INTO tasks (id, agent, purpose, prompt_commitment, tools, status, ended_at, ended_reason, \
         created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    END_TASK = "UPDATE tasks SET status = 'ended', ended_at = $2, ended_reason = $3 WHERE id = $1 AND status = 'open'";
+    END_TASK = "UPDATE tasks SET status = 'ended', ended_at = $1, ended_reason = $2 \
+        WHERE id = $3 AND status = 'open'";
     TASK = "SELECT id, agent, purpose, prompt_commitment, tools, status, ended_at, ended_reason, created_at, \
         expires_at FROM tasks WHERE id = $1";
     OPEN_TASKS = "SELECT id, agent, purpose, prompt_commitment, tools, status, ended_at, ended_reason, created_at, \

@@ -42,7 +42,7 @@ pub(crate) fn end(turn: &mut Turn<'_>, task: &Task, entry: Entry) -> Step<u64> {
     let (_, Some(at), Some(reason)) = columns(&task.status) else {
         return Err(StoreError::Conflict(task.id.to_string()).into());
     };
-    if turn.execute(statements::END_TASK, params![task.id.as_bytes(), at, reason])? == 0 {
+    if turn.execute(statements::END_TASK, params![at, reason, task.id.as_bytes()])? == 0 {
         let id = task.id.to_string();
         let known = one(turn.connection, task.id)?.is_some();
         return Err(if known { StoreError::Conflict(id) } else { StoreError::Missing(id) }.into());

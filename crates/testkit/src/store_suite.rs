@@ -1,0 +1,75 @@
+//! What every store must do, as one suite over `dyn Store`.
+//!
+//! A store's test binary says how to open one and gets one test per case:
+//!
+//! ```ignore
+//! bailiwick_testkit::store_suite!(crate::FreshDatabase::new());
+//! ```
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bailiwick_ports::store::Store;
+
+pub mod calls;
+pub mod evidence;
+pub mod fixtures;
+pub mod state;
+
+/// One database, made for one test, which can be closed and opened again.
+#[async_trait]
+pub trait Bench: Send + Sync {
+    /// Opens it in a run of its own. The store of the run before is dropped by then.
+    async fn open(&self, boot: u8) -> Arc<dyn Store>;
+}
+
+/// Makes one test per case. The expression gives a fresh [`Bench`].
+#[macro_export]
+macro_rules! store_suite {
+    ($bench:expr) => {
+        $crate::store_suite!($bench; state:
+            a_new_store_is_empty,
+            agents_are_kept_whole,
+            an_agent_changes_from_the_version_that_was_seen,
+            tasks_open_and_end_once,
+            bundles_are_published_and_rolled_back,
+            a_bundle_with_a_wrong_digest_is_refused,
+            safe_modes_go_on_and_off,
+            a_quarantine_replaces_the_one_before,
+            vault_rows_are_kept_as_they_are,
+            every_change_raises_the_epoch,
+            the_state_survives_a_restart
+        );
+        $crate::store_suite!($bench; calls:
+            a_refused_intent_changes_nothing,
+            an_intent_relies_on_what_was_seen,
+            an_intent_conflicts_only_with_what_it_relied_on,
+            identifiers_are_used_up_once,
+            a_budget_is_exact_under_contention,
+            an_outcome_concludes_an_open_intent_once,
+            open_intents_are_those_of_earlier_runs,
+            a_token_notes_the_last_use_of_its_credential,
+            what_expired_is_forgotten
+        );
+        $crate::store_suite!($bench; evidence:
+            the_chain_has_no_gaps,
+            writers_share_one_chain,
+            an_entry_too_large_is_refused_without_a_trace,
+            entries_are_found_by_what_is_asked,
+            entries_of_a_call_are_found_together,
+            the_log_grows_and_verifies,
+            only_a_larger_tree_is_signed,
+            a_signer_that_fails_changes_nothing
+        );
+    };
+    ($bench:expr; $module:ident: $($case:ident),+) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    $crate::store_suite::$module::$case(&$bench).await;
+                }
+            )+
+        }
+    };
+}
