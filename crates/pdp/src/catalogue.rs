@@ -192,9 +192,9 @@ pub struct Tool {
 pub struct RecordMapping {
     /// The record type within the system's namespace.
     pub type_name: String,
-    /// The argument that is an array with one operation per element.
-    pub each: Option<String>,
-    /// The arguments that name the record; several name several records.
+    /// The arguments that are arrays with one operation per element; none: the call as a whole names records.
+    pub each: Vec<String>,
+    /// What names a record, in an element or in the call; several name several records.
     pub ids: Vec<ArgumentPath>,
     /// Attributes of the record by name, and the argument that gives each.
     pub attributes: BTreeMap<String, ArgumentPath>,

@@ -24,6 +24,7 @@ mod literals;
 pub mod mapping;
 pub mod normalise;
 mod policies;
+pub mod propose;
 mod roles;
 pub mod scenario;
 pub mod schema;

@@ -128,14 +128,12 @@ fn map_tool(system: &System, call: &Call<'_>) -> Result<Vec<Operation>, Reason> 
 
 /// The records that a call names, in the order of its arguments.
 fn records_of(system: &System, mapping: &RecordMapping, input: &Record) -> Result<Vec<Resource>, Reason> {
-    let subjects: Vec<Subject<'_>> = match &mapping.each {
-        None => vec![Subject { input, element: None }],
-        Some(each) => elements(input, each)?
-            .iter()
-            .map(|element| Subject { input, element: Some((each.as_str(), element)) })
-            .collect(),
+    let subjects: Vec<Subject<'_>> = match mapping.each.as_slice() {
+        [] => vec![Subject { input, each: &[], element: None }],
+        each => each.iter().flat_map(|array| elements(input, each, array)).collect(),
     };
-    let count = subjects.len().saturating_mul(mapping.ids.len());
+    let named = |subject: &Subject<'_>| mapping.ids.iter().filter(|path| subject.has(path)).count();
+    let count = subjects.iter().map(named).sum::<usize>();
     if count == 0 || count > OPERATIONS_PER_CALL_MAX {
         let message = format!("the call names {count} records, but must name from 1 to {OPERATIONS_PER_CALL_MAX}");
         let help = if count == 0 { "name at least one" } else { "split the call" };
@@ -143,32 +141,41 @@ fn records_of(system: &System, mapping: &RecordMapping, input: &Record) -> Resul
     }
     let mut resources = Vec::with_capacity(count);
     for subject in &subjects {
-        for path in &mapping.ids {
+        for path in mapping.ids.iter().filter(|path| subject.has(path)) {
             resources.push(subject.record(system, mapping, path)?);
         }
     }
     Ok(resources)
 }
 
-fn elements<'a>(input: &'a Record, each: &str) -> Result<&'a [Value], Reason> {
-    match input.get(each) {
-        Some(Value::Set(elements)) => Ok(elements),
+/// One subject per element of an array; none if the array is absent.
+fn elements<'a>(input: &'a Record, each: &'a [String], array: &'a str) -> impl Iterator<Item = Subject<'a>> {
+    let elements = match input.get(array) {
+        Some(Value::Set(elements)) => elements.as_slice(),
         // Catalogue and types see to it that whatever is there is an array.
-        _ => {
-            let message = format!("`{each}` is missing, so the call names no record");
-            Err(refuse_with(ReasonCode::OperationCount, message, "name at least one"))
-        }
-    }
+        _ => &[],
+    };
+    elements.iter().map(move |element| Subject { input, each, element: Some((array, element)) })
 }
 
-/// The arguments from which one record is named: all of them, or one element of the fanned-out array.
+/// The arguments from which one record is named: all of them, or one element of a fanned-out array.
 struct Subject<'a> {
     input: &'a Record,
+    each: &'a [String],
     element: Option<(&'a str, &'a Value)>,
 }
 
 impl<'a> Subject<'a> {
+    /// Whether a path leads from here, and not from an element of another array.
+    fn has(&self, path: &ArgumentPath) -> bool {
+        let here = self.element.is_some_and(|(array, _)| array == path.argument());
+        here || !self.each.iter().any(|array| array == path.argument())
+    }
+
     fn find(&self, path: &ArgumentPath) -> Option<&'a Value> {
+        if !self.has(path) {
+            return None;
+        }
         let mut steps = path.steps().iter();
         let first = steps.next()?;
         let mut value = match self.element {
@@ -212,7 +219,7 @@ fn effect_of(tool: &Tool, input: &Record, arguments: &Map<String, serde_json::Va
             let array = steps.fold(outermost, |value, step| value?.get(step)).and_then(serde_json::Value::as_array);
             array.and_then(|array| i64::try_from(array.len()).ok()).unwrap_or(unknown)
         }
-        RecordCount::Input(path) => match (Subject { input, element: None }).find(path) {
+        RecordCount::Input(path) => match (Subject { input, each: &[], element: None }).find(path) {
             // A limit of zero or less means "no limit" to many tools.
             Some(Value::Long(count)) if *count > 0 => *count,
             _ => unknown,

@@ -72,7 +72,8 @@ pub(super) struct ToolEntry {
     pub(super) tags: Vec<ActionTag>,
     pub(super) definition: Option<Digest>,
     pub(super) resource: Option<ResourceEntry>,
-    pub(super) each: Option<String>,
+    #[serde(default)]
+    pub(super) each: OneOrMore,
     #[serde(default)]
     pub(super) normalise: BTreeMap<String, Normaliser>,
     #[serde(default)]

@@ -28,21 +28,22 @@ pub(super) fn is_type_name(name: &str) -> bool {
 }
 
 /// The type of what an argument path names for one operation, and whether it
-/// is always there. A path that starts at the fanned-out array names a part of
+/// is always there. A path that starts at a fanned-out array names a part of
 /// one element.
-pub(super) fn subject<'a>(input: &'a RecordType, each: Option<&str>, path: &ArgumentPath) -> Option<(&'a Type, bool)> {
+pub(super) fn subject<'a>(input: &'a RecordType, each: &[String], path: &ArgumentPath) -> Option<(&'a Type, bool)> {
     let place = input.find(path.steps())?;
-    if each != Some(path.argument()) {
+    if !each.iter().any(|each| each == path.argument()) {
         return (place.arrays == 0).then_some((place.kind, place.always));
     }
+    // Elements of the only array are there whenever there is an operation at all.
+    let only = each.len() == 1;
     match (path.steps().len(), place.kind) {
-        // Elements are there whenever there is an operation at all.
-        (1, Type::Set(element)) => Some((element, true)),
+        (1, Type::Set(element)) => Some((element, only)),
         (1, _) => None,
         _ if place.arrays == 1 => {
             let Type::Set(element) = input.find(path.steps().get(..1)?)?.kind else { return None };
             let Type::Record(element) = element.as_ref() else { return None };
-            Some((place.kind, element.find(path.steps().get(1..)?)?.always))
+            Some((place.kind, only && element.find(path.steps().get(1..)?)?.always))
         }
         _ => None,
     }
@@ -64,7 +65,7 @@ pub(super) fn collect<'a>(
             RecordType { attributes: BTreeMap::from([(ID.to_owned(), id)]), open: false }
         });
         for (name, path) in &mapping.attributes {
-            let Some((kind, always)) = subject(&tool.input, mapping.each.as_deref(), path) else { continue };
+            let Some((kind, always)) = subject(&tool.input, &mapping.each, path) else { continue };
             let given = Attribute::Typed { kind: kind.clone(), required: always, nullable: false };
             match record.attributes.entry(name.clone()).or_insert(given) {
                 Attribute::Typed { kind: known, required, .. } if known == kind => *required &= always,

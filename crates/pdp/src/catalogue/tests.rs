@@ -98,6 +98,13 @@ fn a_mapping_that_names_what_is_not_there_is_refused() {
         ],
     );
     check_entry(
+        "resource = { type = \"Item\", id = \"items.id\" }\neach = [\"items\", \"ids\"]",
+        &[
+            "error[record-id]:4: tool `crm.act`: no `id` says which part of an element of `ids` names the record\nhint: add `ids` or `ids.<name>`",
+        ],
+    );
+    check_entry("resource = { type = \"Item\", id = [\"items.id\", \"ids\"] }\neach = [\"items\", \"ids\"]", &[]);
+    check_entry(
         "each = \"ids\"",
         &[
             "error[each-without-resource]:4: tool `crm.act`: `each` needs a `resource`\nhint: say what the elements are: `resource = { type = \"File\" }`",

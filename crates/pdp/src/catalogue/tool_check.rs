@@ -54,7 +54,7 @@ pub(super) fn tool(
     check.pin(system, &definition, entry.definition);
     check.decimals(&entry.decimal, &shape.not_numbers);
     let normalise = check.normalisers(&entry.normalise);
-    let records = check.records(entry.resource, entry.each, &normalise);
+    let records = check.records(entry.resource, entry.each.0, &normalise);
     let effect = check.effect(entry.effect);
     let field_classes = check.field_classes(&entry.field_classes);
     let (facts_touched, facts_completed) = (check.facts(entry.facts.touched), check.facts(entry.facts.completed));
@@ -165,11 +165,11 @@ impl Check<'_> {
     fn records(
         &mut self,
         resource: Option<ResourceEntry>,
-        each: Option<String>,
+        each: Vec<String>,
         normalise: &BTreeMap<ArgumentPath, Normaliser>,
     ) -> Option<RecordMapping> {
         let Some(resource) = resource else {
-            if each.is_some() {
+            if !each.is_empty() {
                 let help = String::from("say what the elements are: `resource = { type = \"File\" }`");
                 self.error("each-without-resource", String::from("`each` needs a `resource`"), Some(help));
             }
@@ -181,7 +181,7 @@ impl Check<'_> {
             self.error("record-type", message, Some(help));
             return None;
         }
-        if let Some(each) = &each {
+        for each in &each {
             let array = self.input.attributes.get(each);
             if !matches!(array, Some(Attribute::Typed { kind: Type::Set(_), .. })) {
                 let message = format!("`each` names `{each}`, which is not an array that policy can see");
@@ -192,26 +192,32 @@ impl Check<'_> {
         }
         let mut written = resource.id.0;
         if written.is_empty() {
-            written.extend(each.clone());
+            written.clone_from(&each);
         }
         if written.is_empty() {
             self.error("record-id", String::from("`resource` names no `id`"), None);
         }
-        let ids = written.iter().filter_map(|text| self.record_id(text, each.as_deref(), normalise)).collect();
-        let attributes = self.record_attributes(resource.attributes, each.as_deref());
+        let ids: Vec<_> = written.iter().filter_map(|text| self.record_id(text, &each, normalise)).collect();
+        for array in &each {
+            if ids.len() == written.len() && !ids.iter().any(|path| path.argument() == array) {
+                let message = format!("no `id` says which part of an element of `{array}` names the record");
+                self.error("record-id", message, Some(format!("add `{array}` or `{array}.<name>`")));
+            }
+        }
+        let attributes = self.record_attributes(resource.attributes, &each);
         Some(RecordMapping { type_name: resource.type_name, each, ids, attributes })
     }
 
     fn record_id(
         &mut self,
         text: &str,
-        each: Option<&str>,
+        each: &[String],
         normalise: &BTreeMap<ArgumentPath, Normaliser>,
     ) -> Option<ArgumentPath> {
         let path = self.path("id", text)?;
-        if each.is_some_and(|each| each != path.argument()) {
+        if !each.is_empty() && !each.iter().any(|each| each == path.argument()) {
             let message = format!("with `each`, an `id` is part of an element, and `{path}` is not");
-            self.error("record-id", message, Some(format!("write `{}.<name>`", each.unwrap_or_default())));
+            self.error("record-id", message, each.first().map(|each| format!("write `{each}.<name>`")));
             return None;
         }
         let kind = records::subject(self.input, each, &path).map(|(kind, _)| kind);
@@ -236,7 +242,7 @@ impl Check<'_> {
     fn record_attributes(
         &mut self,
         written: BTreeMap<String, String>,
-        each: Option<&str>,
+        each: &[String],
     ) -> BTreeMap<String, ArgumentPath> {
         let mut attributes = BTreeMap::new();
         for (name, text) in written {

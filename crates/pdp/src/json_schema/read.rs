@@ -284,8 +284,5 @@ fn lets_more_in(part: &Map<String, Value>) -> bool {
 
 /// Names that a policy could not write plainly, or that Cedar's JSON form gives a meaning, stay opaque.
 fn can_be_named(name: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= ATTRIBUTE_BYTES_MAX
-        && !name.starts_with("__")
-        && !name.chars().any(|character| is_hidden(character))
+    !name.is_empty() && name.len() <= ATTRIBUTE_BYTES_MAX && !name.starts_with("__") && !name.chars().any(is_hidden)
 }

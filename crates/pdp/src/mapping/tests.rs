@@ -69,6 +69,17 @@ fn every_element_is_an_operation() {
         ),
         ["Entity::a", "Entity::b", "Entity::c", "Entity::d"]
     );
+    assert_eq!(
+        records(
+            "mail.send_email",
+            json!({"to": ["A@Example.com"], "cc": ["b@example.com", "c@example.com"], "subject": "", "body": ""})
+        ),
+        ["Recipient::A@example.com", "Recipient::b@example.com", "Recipient::c@example.com"]
+    );
+    assert_eq!(
+        records("mail.send_email", json!({"to": ["a@example.com"], "subject": "", "body": ""})),
+        ["Recipient::a@example.com"]
+    );
     let all = tool("memory.create_entities", json!({"entities": [
         {"name": "a", "entityType": "person", "observations": []}, {"name": "b", "entityType": "firm", "observations": ["x"]}]}))
     .unwrap();

@@ -26,10 +26,10 @@ pub fn url(text: &str) -> Result<String, Refused> {
     if text.contains('#') {
         return Err(Refused("carries a fragment, which the other side never sees"));
     }
-    if let Some(host) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned) {
-        if host.ends_with('.') || url.set_host(Some(&host)).is_err() {
-            return Err(Refused("names no plain host"));
-        }
+    if let Some(host) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned)
+        && (host.ends_with('.') || url.set_host(Some(&host)).is_err())
+    {
+        return Err(Refused("names no plain host"));
     }
     hides_nothing(url.path())?;
     let path = plain_encoding(url.path())?;

@@ -1,0 +1,235 @@
+//! Writes what is proposed as TOML that a person reads before publishing it.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use bailiwick_model::{
+    agent::Environment,
+    digest::Digest,
+    name::{SystemName, ToolName},
+    operation::{ActionClass, ActionTag},
+};
+use serde_json::Value;
+
+use super::{
+    NoteKind,
+    arguments::{self, Mapped, Records},
+    classify, fields,
+};
+use crate::{
+    catalogue::{ArgumentPath, Upstream},
+    definition::visible,
+    json_schema,
+    normalise::is_hidden,
+};
+
+/// Characters of a description that are repeated in a comment.
+const COMMENT_CHARS_MAX: usize = 100;
+
+/// A proposed entry.
+pub(super) struct Entry {
+    pub(super) toml: String,
+    pub(super) class: ActionClass,
+    pub(super) because: String,
+    pub(super) decimals: BTreeSet<ArgumentPath>,
+}
+
+/// The entry of one tool.
+pub(super) fn entry(name: &ToolName, definition: &Value, digest: Digest) -> Entry {
+    let schema = definition.get("inputSchema").unwrap_or(&Value::Null);
+    let shape = json_schema::read(schema, &BTreeSet::new());
+    let description = definition.get("description").and_then(Value::as_str).unwrap_or_default();
+    let classified = classify::classify(name.as_str(), description, &shape.input);
+    let mapped = arguments::map(name.as_str(), classified.class, &shape.input, schema);
+    let mut toml = format!("[tools.{}]\n", key(name.as_str()));
+    if !description.is_empty() {
+        let _ = writeln!(toml, "# It describes itself as: {}", one_line(description));
+    }
+    let decimals: BTreeSet<ArgumentPath> = mapped.decimal.iter().filter_map(|path| path.parse().ok()).collect();
+    for (_, remark) in remarks(definition, &decimals) {
+        let _ = writeln!(toml, "# {remark}.");
+    }
+    for remark in &mapped.remarks {
+        let _ = writeln!(toml, "# {}.", one_line(remark));
+    }
+    let _ = writeln!(toml, "class = \"{}\" # {}", classified.class.as_str(), classified.because);
+    if !classified.tags.is_empty() {
+        let tags: Vec<String> = classified.tags.iter().map(|tag| string(ActionTag::as_str(*tag))).collect();
+        let _ = writeln!(toml, "tags = [{}]", tags.join(", "));
+    }
+    mapping(&mut toml, &mapped, classified.class);
+    let classes = fields::classes(definition);
+    if !classes.is_empty() {
+        let classes: Vec<String> = classes
+            .iter()
+            .map(|(class, paths)| {
+                format!("{class} = [{}]", paths.iter().map(|path| string(path)).collect::<Vec<_>>().join(", "))
+            })
+            .collect();
+        let _ = writeln!(toml, "field_classes = {{ {} }}", classes.join(", "));
+    }
+    let _ = writeln!(toml, "definition = \"{digest}\"");
+    Entry { toml, class: classified.class, because: classified.because, decimals }
+}
+
+fn mapping(toml: &mut String, mapped: &Mapped, class: ActionClass) {
+    if let Some(type_name) = &mapped.type_name {
+        let ids: Vec<String> = mapped.ids.iter().map(|id| string(id)).collect();
+        let _ = match ids.as_slice() {
+            [] => writeln!(toml, "resource = {{ type = \"{type_name}\" }}"),
+            [id] => writeln!(toml, "resource = {{ type = \"{type_name}\", id = {id} }}"),
+            ids => writeln!(toml, "resource = {{ type = \"{type_name}\", id = [{}] }}", ids.join(", ")),
+        };
+    }
+    let each: Vec<String> = mapped.each.iter().map(|each| string(each)).collect();
+    let _ = match each.as_slice() {
+        [] => Ok(()),
+        [each] => writeln!(toml, "each = {each}"),
+        each => writeln!(toml, "each = [{}]", each.join(", ")),
+    };
+    if !mapped.normalise.is_empty() {
+        let normalise =
+            mapped.normalise.iter().map(|(argument, by)| format!("{} = \"{}\"", key(argument), by.as_str()));
+        let _ = writeln!(toml, "normalise = {{ {} }}", normalise.collect::<Vec<_>>().join(", "));
+    }
+    if !mapped.decimal.is_empty() {
+        let decimal: Vec<String> = mapped.decimal.iter().map(|argument| string(argument)).collect();
+        let _ = writeln!(toml, "decimal = [{}]", decimal.join(", "));
+    }
+    let mut effect = Vec::new();
+    match &mapped.records {
+        Some(Records::Exactly(count)) => effect.push(format!("records = {count}")),
+        Some(Records::From(text)) => effect.push(format!("records = {}", string(text))),
+        None => {}
+    }
+    if class == ActionClass::Read {
+        effect.push(String::from("reversible = true"));
+    }
+    if !effect.is_empty() {
+        let _ = writeln!(toml, "effect = {{ {} }}", effect.join(", "));
+    }
+}
+
+/// What a person should know of a definition: what it claims, and what policy cannot see.
+pub(super) fn remarks(definition: &Value, decimals: &BTreeSet<ArgumentPath>) -> Vec<(NoteKind, String)> {
+    let mut remarks = Vec::new();
+    if let Some(annotations) = definition.get("annotations").and_then(Value::as_object) {
+        let mut claims: Vec<String> = annotations
+            .iter()
+            .filter(|(name, value)| name.ends_with("Hint") && value.is_boolean())
+            .map(|(name, value)| format!("{} = {value}", one_line(name)))
+            .collect();
+        claims.sort();
+        if !claims.is_empty() {
+            remarks
+                .push((NoteKind::Claims, format!("it says of itself, which is not believed: {}", claims.join(", "))));
+        }
+    }
+    let shape = json_schema::read(definition.get("inputSchema").unwrap_or(&Value::Null), decimals);
+    if !shape.opaque.is_empty() {
+        let names: Vec<String> = shape.opaque.iter().take(20).map(|name| format!("`{}`", one_line(name))).collect();
+        let more = if shape.opaque.len() > names.len() { " and more" } else { "" };
+        remarks.push((NoteKind::Opaque, format!("policy cannot see {}{more}", names.join(", "))));
+    }
+    if has_hidden(definition) {
+        remarks.push((NoteKind::Claims, String::from("its definition has characters that a reader does not see")));
+    }
+    remarks
+}
+
+fn has_hidden(value: &Value) -> bool {
+    let hidden =
+        |text: &str| text.chars().any(|character| is_hidden(character) && !matches!(character, '\n' | '\r' | '\t'));
+    match value {
+        Value::String(text) => hidden(text),
+        Value::Array(elements) => elements.iter().any(has_hidden),
+        Value::Object(members) => members.iter().any(|(name, member)| hidden(name) || has_hidden(member)),
+        _ => false,
+    }
+}
+
+/// A system's first file.
+pub(super) fn start(system: &SystemName, upstream: &Upstream, environment: Environment) -> String {
+    let mut toml = format!(
+        "title = {}\nenvironment = \"{environment}\"\nrisk = \"high\"    # low or high\n# domains = [\"hr\"]    # the data that it holds\n\
+         # minimum = [\"{system}:read\"]    # the least that its users need\n\n[upstream]\n",
+        string(system.as_str())
+    );
+    match upstream {
+        Upstream::Stdio { command, args, env, secret_env, shared } => {
+            let words: Vec<String> = std::iter::once(command).chain(args).map(|word| string(word)).collect();
+            let _ = writeln!(toml, "stdio = [{}]", words.join(", "));
+            let pairs = |pairs: Vec<(&String, &str)>| {
+                let pairs: Vec<String> =
+                    pairs.iter().map(|(name, value)| format!("{} = {}", key(name), string(value))).collect();
+                pairs.join(", ")
+            };
+            if !env.is_empty() {
+                let env = pairs(env.iter().map(|(name, value)| (name, value.as_str())).collect());
+                let _ = writeln!(toml, "env = {{ {env} }}");
+            }
+            if secret_env.is_empty() {
+                let _ = writeln!(toml, "# secret_env = {{ API_KEY = \"{system}/api-key\" }}    # from the vault");
+            } else {
+                let env = pairs(secret_env.iter().map(|(name, value)| (name, value.as_str())).collect());
+                let _ = writeln!(toml, "secret_env = {{ {env} }}");
+            }
+            if *shared {
+                toml.push_str("shared = true    # one child serves all principals\n");
+            }
+        }
+        Upstream::Http { url, credential } => {
+            let _ = writeln!(toml, "url = {}", string(url.as_str()));
+            match credential {
+                Some(credential) => {
+                    let (header, prefix) = (string(&credential.header), string(&credential.prefix));
+                    let secret = &credential.secret;
+                    let _ = writeln!(
+                        toml,
+                        "credential = {{ header = {header}, prefix = {prefix}, secret = \"{secret}\" }}"
+                    );
+                }
+                None => {
+                    let _ = writeln!(
+                        toml,
+                        "# credential = {{ header = \"authorization\", prefix = \"Bearer \", secret = \"{system}/token\" }}"
+                    );
+                }
+            }
+        }
+    }
+    toml
+}
+
+/// A TOML key, quoted only where it must be.
+fn key(name: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if !name.is_empty() && name.bytes().all(bare) { name.to_owned() } else { string(name) }
+}
+
+/// A TOML basic string.
+fn string(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            hidden if is_hidden(hidden) => {
+                let _ = write!(quoted, "\\U{:08X}", u32::from(hidden));
+            }
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Text for a comment: one line, short, every character visible.
+fn one_line(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut line = words.join(" ");
+    if let Some((end, _)) = line.char_indices().nth(COMMENT_CHARS_MAX) {
+        line.truncate(end);
+        line.push('…');
+    }
+    visible(&line)
+}
