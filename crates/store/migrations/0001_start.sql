@@ -91,7 +91,7 @@ CREATE TABLE safe_modes (
   scope    TEXT    NOT NULL PRIMARY KEY,
   reason   TEXT    NOT NULL,
   since_at INTEGER NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE quarantine (
   system     TEXT    NOT NULL,
@@ -106,19 +106,19 @@ CREATE TABLE quarantine (
 CREATE TABLE data_keys (
   subject TEXT NOT NULL PRIMARY KEY,
   wrapped BLOB NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE secrets (
   name       TEXT NOT NULL PRIMARY KEY,
   ciphertext BLOB NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE spent (
   scope     TEXT    NOT NULL,
   jti       BLOB    NOT NULL,
   forget_at INTEGER NOT NULL,
   PRIMARY KEY (scope, jti)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX spent_by_end ON spent (forget_at);
 
 CREATE TABLE budgets (
@@ -127,7 +127,7 @@ CREATE TABLE budgets (
   until_at       INTEGER NOT NULL,
   used           INTEGER NOT NULL,
   PRIMARY KEY (budget, window_start_s)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX budgets_by_end ON budgets (until_at);
 
 CREATE TABLE facts (
@@ -135,7 +135,7 @@ CREATE TABLE facts (
   fact       TEXT    NOT NULL,
   until_at   INTEGER NOT NULL,
   PRIMARY KEY (initiating, fact)
-) STRICT;
+) STRICT, WITHOUT ROWID;
 CREATE INDEX facts_by_end ON facts (until_at);
 
 -- The evidence: the chain of this database's one replica. Rows are never changed or removed.
@@ -169,7 +169,7 @@ CREATE TABLE open_intents (
   event_id TEXT    NOT NULL PRIMARY KEY,
   sequence INTEGER NOT NULL,
   boot     BLOB    NOT NULL
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 -- The Merkle log. One chain, so an entry's index is its sequence; `size` tells how far the tree has come.
 CREATE TABLE tree (

@@ -26,6 +26,7 @@ use bailiwick_ports::{
 use self::{
     checkpoint_note::CheckpointNote,
     open::{Identity, OpenError, Options},
+    presence::Presence,
     readers::Readers,
     stats::{Counters, Stats},
     writer::Writer,
@@ -39,6 +40,7 @@ mod evidence;
 mod failure;
 mod integrate;
 pub(crate) mod open;
+mod presence;
 mod readers;
 mod rows;
 mod safety;
@@ -56,6 +58,7 @@ pub struct SqliteStore {
     readers: Readers,
     writer: Arc<Writer>,
     note: Arc<CheckpointNote>,
+    presence: Option<Presence>,
     integrating: tokio::sync::Mutex<()>,
     counters: Arc<Counters>,
     replica: ReplicaId,
@@ -74,12 +77,21 @@ impl SqliteStore {
         let writer = Arc::new(writer);
         let readers = Readers::open(opened.path.as_deref(), options, &writer)?;
         let (note, integrating) = (Arc::new(opened.note), tokio::sync::Mutex::new(()));
-        Ok(Self { readers, writer, note, integrating, counters, replica })
+        let presence = opened.presence;
+        Ok(Self { readers, writer, note, presence, integrating, counters, replica })
     }
 
     /// Whose chain this database holds.
     pub const fn replica(&self) -> ReplicaId {
         self.replica
+    }
+
+    /// Refuses if the writer has stopped, and stops it if its file is gone.
+    fn standing(&self) -> Result<(), StoreError> {
+        if let Some(Err(reason)) = self.presence.as_ref().map(Presence::check) {
+            self.counters.failed(reason);
+        }
+        self.counters.standing()
     }
 
     /// What the store has done since it was opened.
@@ -95,7 +107,7 @@ impl Store for SqliteStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.counters.standing()?;
+        self.standing()?;
         self.readers.read(state::ping).await
     }
 
@@ -210,6 +222,7 @@ impl Store for SqliteStore {
     }
 
     async fn integrate(&self, signer: Arc<dyn CheckpointSigner>) -> Result<u64, StoreError> {
+        self.standing()?;
         let _alone = self.integrating.lock().await;
         integrate::integrate(&self.readers, &self.writer, &self.note, signer).await
     }

@@ -13,7 +13,10 @@ use std::{
 use bailiwick_audit_log::leaf::{BootNonce, ReplicaId};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{checkpoint_note::CheckpointNote, failure::Failure, statements, turn::Head};
+use super::{
+    checkpoint_note::CheckpointNote, evidence::sync_folder, failure::Failure, presence::Presence, statements,
+    turn::Head,
+};
 
 /// The first SQLite without the WAL-reset bug that corrupts databases (3.7.0 to 3.51.2).
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -134,6 +137,8 @@ pub(crate) struct Opened {
     /// Held as long as the database is used.
     pub(crate) lock: Option<File>,
     pub(crate) note: CheckpointNote,
+    /// `None` in memory.
+    pub(crate) presence: Option<Presence>,
 }
 
 pub(crate) fn open(path: &Path, identity: Identity, options: &Options) -> Result<Opened, OpenError> {
@@ -149,8 +154,9 @@ pub(crate) fn open(path: &Path, identity: Identity, options: &Options) -> Result
     let replica = replica(&connection, identity.replica)?;
     check_head(&connection, path)?;
     let note = if in_memory { CheckpointNote::none() } else { CheckpointNote::beside(path, &connection)? };
+    let presence = if in_memory { None } else { Some(Presence::of(path).map_err(failed(path))?) };
     let path = (!in_memory).then(|| path.to_owned());
-    Ok(Opened { connection, identity: Identity { replica, ..identity }, path, lock, note })
+    Ok(Opened { connection, identity: Identity { replica, ..identity }, path, lock, note, presence })
 }
 
 /// A connection with what all connections share.
@@ -165,11 +171,8 @@ pub(crate) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusq
 
 /// Makes the file if there is none, sees to its mode and place, and locks it against other processes.
 fn take(path: &Path) -> Result<File, OpenError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| OpenError::File { path, source }
-    };
     private_file(path).map_err(failed(path))?;
+    sync_folder(path).map_err(failed(path))?;
     refuse_network(path)?;
     // SQLite's own locks are on the database file; ours must not be on the same one.
     let mut lock_path = path.as_os_str().to_owned();
@@ -181,6 +184,12 @@ fn take(path: &Path) -> Result<File, OpenError> {
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
         Err(TryLockError::Error(source)) => Err(OpenError::File { path: lock_path, source }),
     }
+}
+
+/// The error of a file that cannot be used.
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::File { path, source }
 }
 
 /// Opens or makes a file that its owner alone may read and write.

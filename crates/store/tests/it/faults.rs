@@ -152,6 +152,24 @@ async fn child() {
     println!("\nacknowledged {acknowledged}");
 }
 
+/// Records in a file that nobody will find are no evidence.
+#[tokio::test]
+async fn a_database_that_was_removed_is_written_no_more() {
+    for replaced in [false, true] {
+        let database = Database::new();
+        let store = database.store(1, &patient());
+        store.append(entry(EventKind::Denial, "eval_1"), vec![]).await.unwrap();
+        std::fs::remove_file(database.path()).unwrap();
+        if replaced {
+            std::fs::write(database.path(), "another").unwrap();
+        }
+        assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
+        assert!(store.integrate(Arc::new(FixedSigner::new(1))).await.is_err());
+        let refused = store.append(entry(EventKind::Denial, "eval_2"), vec![]).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable(reason)) if reason.contains("hint: restart")));
+    }
+}
+
 /// A database that cannot be written at all does not pretend.
 #[tokio::test]
 async fn a_read_only_database_is_refused() {
