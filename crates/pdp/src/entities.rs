@@ -179,6 +179,12 @@ impl Store {
         self.entities.get(uid)
     }
 
+    /// All entities of the bundle.
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Entity>> {
+        self.entities.values()
+    }
+
     /// The uid of a fact, if the bundle declares it.
     pub(crate) fn fact(&self, fact: &Fact) -> Option<EntityUID> {
         let uid = uid(&self.types.fact, fact.as_str());
@@ -301,8 +307,11 @@ impl KnownEntities for Store {
     }
 
     fn contains(&self, entity_type: &str, id: &str) -> bool {
-        EntityType::from_normalized_str(entity_type)
-            .is_ok_and(|entity_type| self.entities.contains_key(&uid(&entity_type, id)))
+        EntityType::from_normalized_str(entity_type).is_ok_and(|entity_type| {
+            // Of an enumerated type Cedar's validator knows the members, and says so with the line.
+            let enumerated = [&self.types.fact, &self.types.organization].contains(&&entity_type);
+            enumerated || self.entities.contains_key(&uid(&entity_type, id))
+        })
     }
 
     fn ids(&self, entity_type: &str) -> BTreeSet<String> {

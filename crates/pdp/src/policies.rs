@@ -77,6 +77,15 @@ impl SourcePolicy {
     }
 }
 
+/// Reads policies from a text, without any file.
+#[cfg(test)]
+pub(crate) fn parse(text: &str) -> Vec<SourcePolicy> {
+    let (mut policies, mut findings) = (Vec::new(), Vec::new());
+    read_text("policies/organisation/test.cedar", text, Layer::Organisation, &mut policies, &mut findings);
+    assert_eq!(findings, []);
+    policies
+}
+
 /// Reads all `policies/**/*.cedar` and the built-in ones.
 pub(crate) fn read(files: &BundleFiles) -> (Vec<SourcePolicy>, Vec<Finding>) {
     let mut policies = Vec::new();
@@ -234,6 +243,3 @@ pub(crate) fn generated(id: PolicyId, cedar: &str, file: &Arc<str>, line: usize)
     })?;
     Ok(SourcePolicy { id, policy, layer: Layer::Generated, file: file.clone(), line, text: None })
 }
-
-#[cfg(test)]
-mod tests;

@@ -396,6 +396,3 @@ pub(crate) fn over_grants(roles: &Roles, catalogue: &Catalogue, actions: &Action
     }
     findings
 }
-
-#[cfg(test)]
-mod tests;

@@ -106,17 +106,19 @@ pub fn run_file(path: &str, bytes: &[u8]) -> Report {
         Ok(file) => file,
         Err(finding) => return unreadable(vec![finding]),
     };
-    let files = match inline::bundle(path, &file) {
-        Ok(files) => files,
-        Err(finding) => return unreadable(vec![finding]),
-    };
-    match (Snapshot::compile(&files), file.refused.is_empty()) {
+    let compiled = inline::bundle(path, &file).map_err(|finding| vec![finding]);
+    match (compiled.and_then(|files| Snapshot::compile(&files)), file.refused.is_empty()) {
         (Ok(snapshot), true) => cases(&snapshot, path, &file),
         (Err(findings), true) => unreadable(findings),
         (compiled, false) => {
             Report { cases: vec![check::refusal(path, &file, compiled.err())], unreadable: Vec::new() }
         }
     }
+}
+
+/// The bundle that a scenario file carries.
+pub fn bundle(path: &str, bytes: &[u8]) -> Result<BundleFiles, Finding> {
+    inline::bundle(path, &strict_toml::parse(path, bytes)?)
 }
 
 fn read(path: &str, bytes: &[u8]) -> Result<ScenarioFile, Finding> {

@@ -161,6 +161,20 @@ impl Snapshot {
         self.policies.get(usize::try_from(number).ok()?)
     }
 
+    /// Puts other policies in, which nobody validated.
+    #[cfg(test)]
+    pub(crate) fn replace_policies(&mut self, sources: &[crate::policies::SourcePolicy]) {
+        let compiled = |source| compile::compile_policy(source, &self.store, &Default::default());
+        self.policies = sources.iter().map(|source| compiled(source).map(|(policy, _)| policy).unwrap()).collect();
+        self.index = Index::new(self.policies.iter().map(|policy| policy.policy.as_ref()));
+    }
+
+    /// Every policy.
+    #[cfg(test)]
+    pub(crate) fn policies(&self) -> &[Compiled] {
+        &self.policies
+    }
+
     /// The policies that people can lift for one call.
     pub(crate) fn gates(&self) -> impl Iterator<Item = &PolicyId> {
         self.policies.iter().filter(|policy| policy.annotations.gate.is_some()).map(|policy| &policy.id)

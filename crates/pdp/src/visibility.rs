@@ -74,7 +74,9 @@ fn reason_to_hide(snapshot: &Snapshot, listing: &Listing<'_>, action: &ActionNam
         return Some(refused(ReasonCode::EvaluationError, "a list is asked for by somebody"));
     }
     let asked = asked(snapshot, action, entity);
-    if let Some(reason) = authority_of_listing(asked, listing.parties, listing.authority, listing.task).into_iter().next() {
+    if let Some(reason) =
+        authority_of_listing(asked, listing.parties, listing.authority, listing.task).into_iter().next()
+    {
         return Some(reason);
     }
     let acting = match principals(snapshot, listing.parties) {
@@ -202,7 +204,11 @@ impl Question<'_> {
                     let message = policy.annotations.reason.clone();
                     let message = message.unwrap_or_else(|| format!("policy `{}` forbids it", policy.id));
                     let reason = refused(ReasonCode::Forbidden, message);
-                    return Err(Reason { rule: Some(policy.id.clone()), help: policy.annotations.help.clone(), ..reason });
+                    return Err(Reason {
+                        rule: Some(policy.id.clone()),
+                        help: policy.annotations.help.clone(),
+                        ..reason
+                    });
                 }
                 Effect::Forbid => {}
             }

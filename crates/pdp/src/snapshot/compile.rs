@@ -158,7 +158,7 @@ fn validate(policies: &[SourcePolicy], schema: &Schema) -> Vec<Finding> {
 }
 
 /// One policy, and what somebody should look at; or what is wrong with it.
-fn compile_policy(
+pub(super) fn compile_policy(
     source: &SourcePolicy,
     store: &Store,
     field_classes: &BTreeSet<&str>,
