@@ -147,7 +147,7 @@ impl<'a> Envelope<'a> {
             Some(raw) => Some(Id::parse(raw).ok_or_else(|| nameless(Fault::Shape("an id is a string or an integer")))?),
         };
         let refuse = |fault| EnvelopeError { id: id.clone(), fault };
-        strict::check(text, JSON_DEPTH_MAX).map_err(|fault| refuse(fault))?;
+        strict::check(text, JSON_DEPTH_MAX).map_err(&refuse)?;
         outer.classify(id.clone()).map_err(|what| refuse(Fault::Shape(what)))
     }
 }

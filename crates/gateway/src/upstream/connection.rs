@@ -126,12 +126,17 @@ pub(crate) struct Live {
 
 impl Live {
     /// Introduces the broker, with what its client can be asked.
-    pub(crate) async fn greet(connection: Connection, era: Era, capabilities: &str) -> Result<Self, UpstreamError> {
+    pub(crate) async fn greet(
+        connection: Connection,
+        era: Era,
+        capabilities: &str,
+        wait: Duration,
+    ) -> Result<Self, UpstreamError> {
         let control = match era {
             Era::Handshake => Control::Initialize { capabilities: capabilities.to_owned() },
             Era::Stateless => Control::Discover,
         };
-        let raw = connection.control(&control, era, Some(OPEN_TIMEOUT)).await?;
+        let raw = connection.control(&control, era, Some(wait)).await?;
         let raw = raw.map_err(|error| refused(control.method(), &error))?;
         let greeting = object(&raw)?;
         let revision = match era {

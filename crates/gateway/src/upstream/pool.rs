@@ -317,7 +317,7 @@ impl Inner {
         let key = Key::of(system, caller, era);
         let slot = self.slot(&key)?;
         let capabilities = key.capabilities.clone();
-        slot.live(async { self.open(system, era, &capabilities).await }).await
+        slot.live(system, async { self.open(system, era, &capabilities).await }).await
     }
 
     /// The slot of a connection; the longest unused ones make room.

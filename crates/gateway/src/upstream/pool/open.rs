@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue};
 use super::{Inner, System};
 use crate::upstream::{
     UpstreamError,
-    connection::{Connection, Live, probe},
+    connection::{Connection, Live, OPEN_TIMEOUT, PROBE_TIMEOUT, probe},
     era::{Era, Offers},
     http::{Credential, Dial, HttpConnection},
     secrets::Redactor,
@@ -21,7 +21,7 @@ impl Inner {
     /// A principal's connection.
     pub(super) async fn open(&self, system: &System, era: Era, capabilities: &str) -> Result<Live, UpstreamError> {
         let connection = self.connect(system, era, self.limits.idle_timeout).await?;
-        Live::greet(connection, era, capabilities).await
+        Live::greet(connection, era, capabilities, OPEN_TIMEOUT).await
     }
 
     /// The control connection. Opening it finds out which eras the server speaks.
@@ -31,21 +31,34 @@ impl Inner {
         let open = async {
             let era = system.target.revision.map(|revision| revision.era());
             let probing = self.connect(system, era.unwrap_or(Era::Stateless), forever).await?;
-            let offers = match era {
+            let mut offers = match era {
                 Some(era) => Offers::only(era),
                 None => probe(&probing, &system.name).await?,
             };
+            if era.is_none() && !offers.handshake {
+                offers.handshake = self.takes_handshake(system).await;
+            }
             let era = offers.era_for(Era::Stateless);
             let connection = match probing {
                 Connection::Http(_) if era == Era::Handshake => self.connect(system, era, forever).await?,
                 same => same,
             };
-            let live = Live::greet(connection, era, "{}").await?;
+            let live = Live::greet(connection, era, "{}", OPEN_TIMEOUT).await?;
             *system.offers() = Some(offers);
             Ok(live)
         };
-        let (live, _) = system.control.live(open).await?;
+        let (live, _) = system.control.live(system, open).await?;
         Ok(live)
+    }
+
+    /// Modern servers name modern revisions only, though many take `initialize`
+    /// as well; clients that begin with it then need no translation.
+    async fn takes_handshake(&self, system: &System) -> bool {
+        let greet = async {
+            let connection = self.connect(system, Era::Handshake, PROBE_TIMEOUT).await?;
+            Live::greet(connection, Era::Handshake, "{}", PROBE_TIMEOUT).await
+        };
+        greet.await.is_ok()
     }
 
     async fn connect(

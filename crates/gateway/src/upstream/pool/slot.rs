@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bailiwick_pdp::catalogue::Upstream;
 use tokio::time::Instant;
 
 use super::System;
@@ -15,7 +16,9 @@ use crate::upstream::{CallerKey, UpstreamError, connection::Live, era::Era};
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// How long to wait after the second failure in a row; doubled with each further one.
 const BACKOFF: Duration = Duration::from_secs(1);
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// And at most: starting a process costs more than dialling, and one that failed twice seldom gets well by itself.
+const BACKOFF_MAX_PROCESS: Duration = Duration::from_secs(60);
+const BACKOFF_MAX_DIAL: Duration = Duration::from_secs(5);
 
 /// Whose connection, of which kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -63,11 +66,11 @@ struct Failures {
 }
 
 impl Failures {
-    fn add(&mut self) {
+    fn add(&mut self, backoff_max: Duration) {
         self.in_a_row = self.in_a_row.saturating_add(1);
         // The first failure may be chance, so that the next attempt is free.
         if let Some(doublings) = self.in_a_row.checked_sub(2) {
-            let wait = BACKOFF.saturating_mul(1 << doublings.min(10)).min(BACKOFF_MAX);
+            let wait = BACKOFF.saturating_mul(1 << doublings.min(10)).min(backoff_max);
             self.not_before = Some(Instant::now() + wait);
         }
     }
@@ -85,18 +88,23 @@ impl Slot {
     /// The open connection, or a new one by `open`; `true`: it is new.
     pub(super) async fn live(
         &self,
+        system: &System,
         open: impl Future<Output = Result<Live, UpstreamError>>,
     ) -> Result<(Arc<Live>, bool), UpstreamError> {
         if let Some(live) = self.usable() {
             return Ok((live, false));
         }
+        let backoff_max = match system.target.upstream {
+            Upstream::Stdio { .. } => BACKOFF_MAX_PROCESS,
+            Upstream::Http { .. } => BACKOFF_MAX_DIAL,
+        };
         let mut failures = self.opening.lock().await;
         if let Some(live) = self.usable() {
             return Ok((live, false));
         }
         let dead = self.current().take();
         match dead {
-            Some(dead) if dead.opened_at.elapsed() < STABLE_AFTER => failures.add(),
+            Some(dead) if dead.opened_at.elapsed() < STABLE_AFTER => failures.add(backoff_max),
             Some(_) => *failures = Failures::default(),
             None => {}
         }
@@ -110,7 +118,7 @@ impl Slot {
                 Ok((live, true))
             }
             Err(error) => {
-                failures.add();
+                failures.add(backoff_max);
                 Err(error)
             }
         }
@@ -119,18 +127,37 @@ impl Slot {
     /// Since when nobody uses it. One that is being opened is in use; one that was never opened, or died, is not.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let opening = self.opening.try_lock().ok()?;
-        let since = match &*self.current() {
+        let current = self.current();
+        match &*current {
             Some(live) if live.connection.is_live() => live.connection.idle_since(),
             Some(live) => Some(live.opened_at),
             None if self.made_at.elapsed() < KEPT_FOR => None,
             // Its failures are remembered until they no longer matter.
             None => Some(opening.not_before.unwrap_or(self.made_at)),
-        };
-        since
+        }
     }
 
     /// Lets the connection go.
     pub(super) fn close(&self) {
         drop(self.current().take());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_grows_and_ends() {
+        let mut failures = Failures::default();
+        let mut waits = Vec::new();
+        for _ in 0..40 {
+            failures.add(BACKOFF_MAX_PROCESS);
+            waits.push(
+                failures.not_before.map_or(0, |then| then.duration_since(Instant::now()).as_secs_f64().round() as u64),
+            );
+        }
+        assert_eq!(waits[..8], [0, 1, 2, 4, 8, 16, 32, 60]);
+        assert_eq!(waits[39], 60);
     }
 }

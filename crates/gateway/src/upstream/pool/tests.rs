@@ -15,9 +15,12 @@ use crate::upstream::{tests::*, *};
 #[tokio::test]
 async fn the_era_is_found_out() {
     let both = Offers { handshake: true, stateless: true };
-    for (era, expected) in
-        [("handshake", Offers::only(Era::Handshake)), ("stateless", Offers::only(Era::Stateless)), ("both", both)]
-    {
+    for (era, expected) in [
+        ("handshake", Offers::only(Era::Handshake)),
+        ("stateless", Offers::only(Era::Stateless)),
+        ("both", both),
+        ("shy", both),
+    ] {
         let pool = pool(scripted(&["--era", era]));
         assert_eq!(pool.offers(&system()).await, Ok(expected), "{era}");
         for revision in [Revision::V2025_11_25, Revision::V2026_07_28] {
@@ -83,8 +86,7 @@ async fn connections_are_bounded_and_the_longest_unused_makes_room() {
     let hanging = [hang("agent:x"), hang("agent:y")];
     eventually(|| async {
         let slots = pool.inner.slots();
-        slots.len() == 2
-            && slots.iter().all(|(key, slot)| key.holder > "agent:w".to_owned() && slot.idle_since().is_none())
+        slots.len() == 2 && slots.iter().all(|(key, slot)| *key.holder > *"agent:w" && slot.idle_since().is_none())
     })
     .await;
     eventually(|| async {

@@ -137,7 +137,7 @@ async fn nonsense_is_borne_for_a_while() {
     assert_eq!(result(&pool, tool("garbage", json!({ "times": 10 }))).await, done);
     assert_eq!(result(&pool, tool("wrong_id", json!({ "times": 3 }))).await, done);
     assert_eq!(result(&pool, tool("twice", json!({}))).await, done);
-    assert_eq!(result(&pool, tool("echo", json!({ "after": "twice" }))).await["structuredContent"].is_object(), true);
+    assert!(result(&pool, tool("echo", json!({ "after": "twice" }))).await["structuredContent"].is_object());
     assert_eq!(result(&pool, tool("garbage", json!({ "times": 10 }))).await, done, "an answer makes up for it");
 }
 
