@@ -152,8 +152,11 @@ fn validate(policies: &[SourcePolicy], schema: &Schema) -> Vec<Finding> {
         }
     };
     let errors = result.validation_errors().map(|error| finding("policy-invalid", error.policy_id(), error));
-    let warnings =
-        result.validation_warnings().map(|warning| finding("policy-suspicious", warning.policy_id(), warning));
+    // What is suspicious about an invalid policy is mostly that it is invalid.
+    let invalid: BTreeSet<&cedar_policy::PolicyId> =
+        result.validation_errors().map(|error| error.policy_id()).collect();
+    let warnings = result.validation_warnings().filter(|warning| !invalid.contains(warning.policy_id()));
+    let warnings = warnings.map(|warning| finding("policy-suspicious", warning.policy_id(), warning));
     errors.chain(warnings).collect()
 }
 
