@@ -311,6 +311,18 @@ pub enum Systems {
 pub struct AddSystem {
     /// Its name: lower-case letters, digits, `_`.
     pub name: String,
+    /// What people call it; its name unless given.
+    #[arg(long)]
+    pub title: Option<String>,
+    /// Where it runs: development, staging or production.
+    #[arg(long, default_value = "development")]
+    pub environment: String,
+    /// What harm it can do: low or high.
+    #[arg(long, default_value = "high")]
+    pub risk: String,
+    /// A domain of data that it holds, such as `hr`.
+    #[arg(long = "domain", value_name = "NAME")]
+    pub domains: Vec<String>,
     /// The command that starts it, as one string; it is split like a shell would, and no shell runs.
     #[arg(long, value_name = "COMMAND", conflicts_with = "url", required_unless_present = "url")]
     pub stdio: Option<String>,

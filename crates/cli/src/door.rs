@@ -137,6 +137,10 @@ pub fn refusal(answer: &Answer) -> Failure {
     let message =
         text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("the broker answered {}", answer.status));
     let mut failure = Failure::new(message);
+    for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
+        failure.message.push('\n');
+        failure.message.push_str(&crate::output::finding(error));
+    }
     if let Some(hint) = text("hint") {
         failure = failure.hint(hint);
     }

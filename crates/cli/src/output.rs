@@ -131,6 +131,28 @@ pub fn text(value: &serde_json::Value, pointer: &str) -> String {
     }
 }
 
+/// A finding, or a failed test, as one of the API's `errors`.
+pub fn finding(finding: &serde_json::Value) -> String {
+    if finding.get("difference").is_some() {
+        return format!(
+            "FAILED  {} ({})\n{}",
+            text(finding, "/name"),
+            text(finding, "/file"),
+            text(finding, "/difference")
+        );
+    }
+    let place = match finding.get("line").and_then(serde_json::Value::as_u64) {
+        Some(line) => format!("{}:{line}", text(finding, "/file")),
+        None => text(finding, "/file"),
+    };
+    let mut line =
+        format!("{}[{}] {place}: {}", text(finding, "/severity"), text(finding, "/code"), text(finding, "/message"));
+    if finding.get("help").is_some_and(serde_json::Value::is_string) {
+        line.push_str(&format!("\nhint: {}", text(finding, "/help")));
+    }
+    line
+}
+
 /// Text from elsewhere without what would steer a terminal.
 pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()

@@ -22,30 +22,41 @@ use crate::{
     refusal::Refusal,
 };
 
-/// Builds the broker from its store. Records that this replica started, and closes the intents of earlier boots that
-/// have no outcome as `outcome_unknown`: they are never run again.
-pub async fn start(ports: Ports, settings: Settings) -> Result<Arc<Broker>, Refusal> {
+/// Builds the broker from its store, without serving calls: enough for one command.
+pub async fn build(ports: Ports, settings: Settings) -> Result<Arc<Broker>, Refusal> {
     let state = ports.store.load().await?;
     let facts = Facts::default();
     facts.add(state.facts.clone());
     let live = live(ports.token_signer.as_ref(), state)?;
-    let broker = Arc::new(Broker::new(ports, settings, live, facts));
+    Ok(Arc::new(Broker::new(ports, settings, live, facts)))
+}
+
+/// Builds the broker and begins to serve. Records that this replica started, and closes the intents of earlier boots
+/// that have no outcome as `outcome_unknown`: they are never run again.
+pub async fn start(ports: Ports, settings: Settings) -> Result<Arc<Broker>, Refusal> {
+    let broker = build(ports, settings).await?;
+    begin(&broker).await?;
+    Ok(broker)
+}
+
+/// What [`start`] records.
+pub async fn begin(broker: &Arc<Broker>) -> Result<(), Refusal> {
     let open = broker.ports.store.open_intents().await?;
-    let entry = Draft::event(&broker, EventKind::Replica)
+    let entry = Draft::event(broker, EventKind::Replica)
         .field("change", "started")
         .field("version", env!("CARGO_PKG_VERSION"))
         .field("open_intents", i64::try_from(open.len()).unwrap_or(i64::MAX))
-        .public(&broker);
+        .public(broker);
     broker.ports.store.append(entry, Vec::new()).await?;
     for id in open {
-        let entry = Draft::event(&broker, EventKind::Outcome)
+        let entry = Draft::event(broker, EventKind::Outcome)
             .concludes(id)
             .field("status", "outcome_unknown")
             .field("detail", "the broker stopped between forward and answer; the call is not run again")
-            .public(&broker);
+            .public(broker);
         broker.ports.store.conclude(Conclusion { entry, facts: Vec::new() }).await?;
     }
-    Ok(broker)
+    Ok(())
 }
 
 /// Records an orderly end.

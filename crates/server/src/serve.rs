@@ -98,6 +98,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     let tls = config.tls.as_ref().map(listen::tls).transpose()?;
     let config = Config { address, ..config.clone() };
     let wired = Arc::new(wiring::wire_keys_and_store(&config, None).await?);
+    start::begin(&wired.broker).await.map_err(WiringError::from)?;
     // The socket comes after the store's lock: whoever holds the store owns the socket's place.
     let socket = socket::open(&config.socket).await?;
     let proxies = DeclaredProxies { networks: config.trusted_proxies.clone(), ..DeclaredProxies::default() };
@@ -159,18 +160,9 @@ fn administration(config: &Config, wired: &Arc<Wired>, pool: &Pool, listeners: V
         configuration: config.folder.join("bailiwick.toml").display().to_string(),
         keys: Vec::new(),
     };
-    let trying = pool.clone();
-    let try_out = move |system: bailiwick_pdp::catalogue::System| -> BoxFuture<'static, Result<Discovered, DiscoverError>> {
-        let pool = trying.clone();
-        Box::pin(async move {
-            let target = bailiwick_gateway::upstream::Target::from(&system);
-            let refuse = |error: UpstreamError| DiscoverError { system: system.name.clone(), reason: error.to_string() };
-            pool.try_out(&system.name, target).await.map_err(refuse)
-        })
-    };
     bailiwick_api::admin::router(Administration {
         broker: Arc::clone(&wired.broker),
-        try_out: Arc::new(try_out),
+        try_out: upstreams::try_out(pool),
         upstreams: Arc::new(pool.clone()) as Arc<dyn Upstreams>,
         checkpoint_signer: Arc::clone(&wired.checkpoint) as Arc<dyn CheckpointSigner>,
         facts,

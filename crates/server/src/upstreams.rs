@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use async_trait::async_trait;
+use bailiwick_api::admin::TryOut;
 use bailiwick_engine::{broker::Broker, definitions, secrets};
 use bailiwick_gateway::upstream::{
     HttpClientError, Pool, PoolLimits, SecretUnavailable, Secrets, Target,
@@ -14,6 +15,8 @@ use bailiwick_model::{
     principal::{DelegationChain, Principal},
     secret::Secret,
 };
+use bailiwick_pdp::catalogue::System;
+use bailiwick_ports::upstreams::DiscoverError;
 use tokio_util::sync::CancellationToken;
 
 struct VaultSecrets(Arc<Broker>);
@@ -35,6 +38,18 @@ pub fn pool(broker: &Arc<Broker>) -> Result<Pool, HttpClientError> {
     let pool = Pool::new(Arc::new(VaultSecrets(Arc::clone(broker))), PoolLimits::default())?;
     configure(broker, &pool);
     Ok(pool)
+}
+
+/// Reaches systems that are not published yet, for proposals.
+pub fn try_out(pool: &Pool) -> Arc<TryOut> {
+    let pool = pool.clone();
+    Arc::new(move |system: System| {
+        let pool = pool.clone();
+        Box::pin(async move {
+            let tried = pool.try_out(&system.name, Target::from(&system)).await;
+            tried.map_err(|error| DiscoverError { system: system.name, reason: error.to_string() })
+        })
+    })
 }
 
 fn configure(broker: &Broker, pool: &Pool) {

@@ -119,7 +119,7 @@ pub async fn wire_keys_and_store(config: &Config, issuer: Option<String>) -> Res
         token_signer: Arc::clone(&token_keys) as Arc<dyn TokenSigner>,
         vault: Arc::new(vault),
     };
-    let broker = start::start(ports, settings).await?;
+    let broker = start::build(ports, settings).await?;
     Ok(Wired { broker, checkpoint, token_keys, key_encryption, store })
 }
 

@@ -10,15 +10,14 @@ use bailiwick_pdp::{
 };
 use bailiwick_server::init::read_bundle;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::Method;
 use serde_json::{Value, json};
 
 use super::{agents::minute, config, door};
 use crate::{
     arguments::{Arguments, Policy},
-    door::{Door, refusal},
+    door::Door,
     exit::{Exit, Failure},
-    output::{Output, table, text},
+    output::{Output, finding, table, text},
 };
 
 /// Runs one of them.
@@ -42,7 +41,7 @@ pub async fn run(arguments: &Arguments, ask: &Policy, output: &Output) -> Result
                 )
             });
             for warning in answer.get("warnings").and_then(Value::as_array).into_iter().flatten() {
-                output.note(&finding_line(warning));
+                output.note(&finding(warning));
             }
             Ok(Exit::Done)
         }
@@ -116,18 +115,7 @@ pub async fn publish_folder(door: &Door, folder: &Path, boundary_changed: bool) 
     let files = read_bundle(folder).map_err(|error| Failure::new(error.to_string()))?;
     let files: BTreeMap<&str, String> = files.iter().map(|(path, bytes)| (path, STANDARD.encode(bytes))).collect();
     let body = json!({"files": files, "boundary_change_meant": boundary_changed});
-    let answer = door.send(Method::POST, "/api/v1/policy/publish", Some(&body)).await?;
-    if answer.status.is_success() {
-        return answer.json();
-    }
-    let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let errors = problem.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut failure = refusal(&answer);
-    for error in &errors {
-        failure.message.push('\n');
-        failure.message.push_str(&finding_line(error));
-    }
-    Err(failure)
+    door.change("/api/v1/policy/publish", &body).await
 }
 
 fn invalid(findings: &[Finding], output: &Output) -> Failure {
@@ -135,28 +123,6 @@ fn invalid(findings: &[Finding], output: &Output) -> Failure {
         output.note(&finding.to_string());
     }
     Failure::new("the bundle is not valid").exit(Exit::PolicyInvalid)
-}
-
-/// A finding, or a failed test, as one of the API's `errors`.
-fn finding_line(finding: &Value) -> String {
-    if finding.get("difference").is_some() {
-        return format!(
-            "FAILED  {} ({})\n{}",
-            text(finding, "/name"),
-            text(finding, "/file"),
-            text(finding, "/difference")
-        );
-    }
-    let place = match finding.get("line").and_then(Value::as_u64) {
-        Some(line) => format!("{}:{line}", text(finding, "/file")),
-        None => text(finding, "/file"),
-    };
-    let mut line =
-        format!("{}[{}] {place}: {}", text(finding, "/severity"), text(finding, "/code"), text(finding, "/message"));
-    if finding.get("help").is_some_and(Value::is_string) {
-        line.push_str(&format!("\nhint: {}", text(finding, "/help")));
-    }
-    line
 }
 
 async fn revisions(door: &Door, output: &Output) -> Result<Exit, Failure> {

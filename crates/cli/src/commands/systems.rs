@@ -91,6 +91,12 @@ fn upstream(ask: &AddSystem) -> Result<String, Failure> {
         table.insert("credential".to_owned(), toml::Value::Table(entry));
     }
     let mut root = toml::Table::new();
+    root.insert("title".to_owned(), toml::Value::from(ask.title.as_deref().unwrap_or(&ask.name)));
+    root.insert("environment".to_owned(), toml::Value::from(ask.environment.as_str()));
+    root.insert("risk".to_owned(), toml::Value::from(ask.risk.as_str()));
+    if !ask.domains.is_empty() {
+        root.insert("domains".to_owned(), toml::Value::from(ask.domains.clone()));
+    }
     root.insert("upstream".to_owned(), toml::Value::Table(table));
     toml::to_string(&root).map_err(|error| Failure::new(error.to_string()))
 }
@@ -155,8 +161,11 @@ fn report(proposal: &Value, output: &Output) {
             }),
         )
     });
-    for note in proposal.get("notes").and_then(Value::as_array).into_iter().flatten() {
-        output.note(&crate::output::clean(note.as_str().unwrap_or_default()));
+    // Why each class was proposed, and what tools claim of themselves, stands in the file; here only what to look at.
+    for note in proposal.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        if !note.contains(": added: ") && !note.contains(": claims: ") {
+            output.note(&crate::output::clean(note));
+        }
     }
 }
 
