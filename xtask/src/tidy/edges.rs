@@ -82,6 +82,11 @@ const ROOMS: &[Room] = &[
     room("cli", &["server", "keys", "ports", "pdp", "audit-log", "oauth", "model"], &[CEDAR]),
     room("testkit", &["model", "ports", "pdp", "audit-log"], &[CEDAR]),
     room(
+        "testkit-engine",
+        &["model", "pdp", "audit-log", "oauth", "ports", "engine", "keys", "store"],
+        &[SERVERS, CEDAR],
+    ),
+    room(
         "testkit-broker",
         &["testkit", "model", "ports", "pdp", "audit-log", "oauth", "keys", "engine", "web"],
         &[CEDAR],

@@ -1,0 +1,229 @@
+//! The broker and everything that tests need to speak to it.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use bailiwick_audit_log::{
+    event::AuditEvent,
+    leaf::{self, BootNonce, ReplicaId},
+};
+use bailiwick_engine::{
+    agents::{self, Registration},
+    broker::{Broker, FACT_WINDOW, Ports, Settings},
+    bundles, definitions, start,
+    tokens::{self, Audience, TokenAsk},
+};
+use bailiwick_keys::{
+    agent_key::{AgentKey, ProofSubject},
+    chance::SystemEntropy,
+    checkpoint_key::CheckpointKey,
+    file_vault::FileVault,
+    key_encryption::KeyEncryptionKey,
+    token_keys::TokenKeys,
+};
+use bailiwick_model::{
+    agent::Environment,
+    jwk::SigningAlgorithm,
+    name::{AgentName, SystemName},
+    principal::Principal,
+};
+use bailiwick_oauth::dpop_nonce::NonceSecret;
+use bailiwick_ports::{
+    chance::{Clock as _, random},
+    signer::TokenSigner as _,
+    store::{EntryFilter, Store},
+    upstreams::{DiscoverError, Discovered, Upstreams},
+};
+use bailiwick_store::{Identity, Options, SqliteStore};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
+
+use crate::{bundle, clock::TestClock};
+
+/// The issuer.
+pub const ISSUER: &str = "https://broker.test";
+
+/// A broker without wires.
+pub struct World {
+    /// The use cases.
+    pub broker: Arc<Broker>,
+    /// Its clock.
+    pub clock: Arc<TestClock>,
+    /// The issuer's keys.
+    pub token_keys: Arc<TokenKeys>,
+    /// Signs checkpoints.
+    pub checkpoint: Arc<CheckpointKey>,
+    keys: BTreeMap<&'static str, AgentKey>,
+    nonces: NonceSecret,
+    numbers: AtomicU64,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// A broker with the bundle published and three agents registered.
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(TestClock::default());
+        let entropy = Arc::new(SystemEntropy);
+        let identity = Identity {
+            replica: ReplicaId::from_bytes(random(entropy.as_ref())),
+            boot: BootNonce::from_bytes(random(entropy.as_ref())),
+        };
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(Path::new(":memory:"), identity, &Options::default()).unwrap());
+        let token_keys = Arc::new(TokenKeys::create(&folder.path().join("tokens"), clock.now()).unwrap());
+        let checkpoint = CheckpointKey::create(&folder.path().join("checkpoint"), "broker.test/log".to_owned());
+        let encryption = KeyEncryptionKey::create(&folder.path().join("encryption"), entropy.as_ref()).unwrap();
+        let encryption = Arc::new(encryption);
+        let nonces = encryption.nonce_secret();
+        let vault = FileVault::new(encryption, Arc::clone(&store), entropy.clone());
+        let settings = Settings {
+            issuer: ISSUER.to_owned(),
+            environment: Some(Environment::Production),
+            zone_of: Arc::new(|_| "unknown".to_owned()),
+            fact_window: FACT_WINDOW,
+        };
+        let ports =
+            Ports { store, clock: clock.clone(), entropy, token_signer: token_keys.clone(), vault: Arc::new(vault) };
+        let broker = start::start(ports, settings).await.unwrap();
+        let mut world = Self {
+            broker,
+            clock,
+            token_keys,
+            checkpoint: Arc::new(checkpoint.unwrap()),
+            keys: BTreeMap::new(),
+            nonces,
+            numbers: AtomicU64::new(0),
+            _folder: folder,
+        };
+        if let Err(refusal) = bundles::publish(&world.broker, &operator(), bundle::files(), true).await {
+            panic!("{refusal:?}");
+        }
+        world.verify_definitions().await;
+        for (name, bearer) in [("reader", false), ("scripted", true), ("gate", false)] {
+            world.register(name, bearer).await;
+        }
+        world
+    }
+
+    /// Compares the definitions again, as the control connection does.
+    pub async fn verify_definitions(&self) {
+        definitions::observe(&self.broker, &bundle::system(), &bundle::discovered()).await.unwrap();
+    }
+
+    async fn register(&mut self, name: &'static str, bearer: bool) {
+        let key = AgentKey::generate(SigningAlgorithm::ES256).unwrap();
+        let scopes = if name == "gate" { vec![tokens::ACCESS_EVALUATE.parse().unwrap()] } else { Vec::new() };
+        let ask = Registration {
+            name: name.parse().unwrap(),
+            owner: "team@broker.test".to_owned(),
+            purpose: "tests".to_owned(),
+            environment: Environment::Production,
+            role: "reader".parse().unwrap(),
+            keys: vec![key.public().clone()],
+            systems: Vec::new(),
+            scopes,
+            bearer_tokens_allowed: bearer,
+            task_required: false,
+            token_ttl_s: None,
+            lifetime_days: None,
+        };
+        agents::register(&self.broker, &operator(), ask).await.unwrap();
+        self.keys.insert(name, key);
+    }
+
+    /// An agent's private key.
+    pub fn key(&self, agent: &str) -> &AgentKey {
+        self.keys.get(agent).unwrap()
+    }
+
+    /// The secret that nonces are made from.
+    pub fn nonces(&self) -> NonceSecret {
+        self.nonces.clone()
+    }
+
+    /// The nonce that is good now.
+    pub fn nonce(&self) -> String {
+        self.nonces.nonce(self.clock.now())
+    }
+
+    /// A fresh identifier.
+    pub fn jti(&self) -> String {
+        format!("jti-{}", self.numbers.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// An access token, bound to the agent's key or plain.
+    pub async fn token(&self, agent: &str, audience: Audience, bound: bool) -> String {
+        let thumbprint = self.key(agent).public().thumbprint;
+        let ask = TokenAsk {
+            agent: agent.parse().unwrap(),
+            credential: thumbprint,
+            audience,
+            scopes: None,
+            task: None,
+            confirmation: bound.then_some(thumbprint),
+            spent: Vec::new(),
+        };
+        tokens::issue(&self.broker, ask).await.unwrap().token.expose().clone()
+    }
+
+    /// A proof by an agent's key for one message and its token.
+    pub fn proof(&self, agent: &str, method: &str, url: &str, token: Option<&str>) -> String {
+        let nonce = self.nonce();
+        let subject = ProofSubject { method, uri: url, nonce: Some(&nonce), access_token: token };
+        self.key(agent).sign_dpop(&subject, self.clock.now(), &self.jti()).unwrap()
+    }
+
+    /// An assertion by an agent's key.
+    pub fn assertion(&self, agent: &str) -> String {
+        let name: AgentName = agent.parse().unwrap();
+        self.key(agent).sign_client_assertion(ISSUER, &name, self.clock.now(), &self.jti()).unwrap()
+    }
+
+    /// A token with any header and claims, signed with the issuer's own key: what only a mistake of ours could make.
+    pub fn sign_as_issuer(&self, header: &Value, claims: &Value) -> String {
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let input = format!("{}.{}", part(header), part(claims));
+        let signature = self.token_keys.sign(input.as_bytes()).unwrap();
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// All evidence of one kind, oldest first.
+    pub async fn events(&self, kind: &str) -> Vec<AuditEvent> {
+        let filter = EntryFilter { kind: Some(kind.to_owned()), limit: 1_000, ..EntryFilter::default() };
+        let entries = self.broker.store().entries(filter).await.unwrap();
+        entries.iter().map(|entry| leaf::decode(&entry.leaf).unwrap().event).collect()
+    }
+}
+
+/// Who administrates in these tests.
+pub fn operator() -> Principal {
+    Principal::Operator("tester".parse().unwrap())
+}
+
+/// The part of a token: 0 header, 1 claims.
+pub fn part(token: &str, index: usize) -> Value {
+    let part = token.split('.').nth(index).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+}
+
+/// Control connections that always find what the bundle pins.
+pub struct TestUpstreams;
+
+#[async_trait]
+impl Upstreams for TestUpstreams {
+    async fn discover(&self, system: &SystemName) -> Result<Discovered, DiscoverError> {
+        if *system == bundle::system() {
+            Ok(bundle::discovered())
+        } else {
+            Err(DiscoverError { system: system.clone(), reason: "it is not configured".to_owned() })
+        }
+    }
+}
