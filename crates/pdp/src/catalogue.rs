@@ -52,7 +52,7 @@ pub struct System {
     pub title: String,
     /// The Cedar namespace of its records: the UpperCamel form of its name.
     pub namespace: String,
-    /// Where it runs.
+    /// Where it runs; production if nobody says.
     pub environment: Environment,
     /// How much harm it can do.
     pub risk: Risk,

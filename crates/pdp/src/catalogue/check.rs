@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_model::{
+    agent::Environment,
     bundle::BundleFiles,
     limits::TEXT_BYTES_MAX,
     name::{SystemName, ToolName},
@@ -145,8 +146,8 @@ impl Reader<'_> {
             title: title.unwrap_or_else(|| self.name.to_string()),
             namespace: namespace(&self.name),
             name: self.name.clone(),
-            environment,
             // What nobody judged is judged as the worst.
+            environment: environment.unwrap_or(Environment::Production),
             risk: risk.unwrap_or(Risk::High),
             domains: domains.into_iter().collect(),
             minimum,

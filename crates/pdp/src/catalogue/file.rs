@@ -24,7 +24,7 @@ use crate::normalise::Normaliser;
 #[serde(deny_unknown_fields)]
 pub(super) struct SystemFile {
     pub(super) title: Option<String>,
-    pub(super) environment: Environment,
+    pub(super) environment: Option<Environment>,
     pub(super) risk: Option<Risk>,
     #[serde(default)]
     pub(super) domains: Vec<DataDomain>,

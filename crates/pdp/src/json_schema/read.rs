@@ -19,7 +19,7 @@ const ATTRIBUTE_BYTES_MAX: usize = 256;
 pub struct Shape {
     /// The arguments.
     pub input: RecordType,
-    /// Dotted paths of what policy cannot see; `*` stands for members that nobody declared.
+    /// Dotted paths of what policy cannot see; `*` stands for members that nobody declared, where they are let through.
     pub opaque: Vec<String>,
     /// Paths that were declared `decimal` and are no numbers.
     pub not_numbers: Vec<ArgumentPath>,
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
         if declared.is_empty() && !closed && !self.place.is_empty() {
             return None;
         }
-        if parts.iter().any(|part| lets_more_in(part)) && !closed {
+        if !closed {
             self.note_opaque("*");
         }
         let required: BTreeSet<&str> = parts
@@ -267,19 +267,6 @@ fn is_null(schema: &Value) -> bool {
 fn is_closed(part: &Map<String, Value>) -> bool {
     let no = |keyword: &str| part.get(keyword) == Some(&Value::Bool(false));
     (no("additionalProperties") || no("unevaluatedProperties")) && !part.contains_key("patternProperties")
-}
-
-/// Whether a part says outright that there can be members which it does not declare.
-fn lets_more_in(part: &Map<String, Value>) -> bool {
-    let says = |keyword: &str| part.get(keyword).is_some_and(|schema| *schema != Value::Bool(false));
-    let branches = |keyword: &str| {
-        let branches = part.get(keyword).and_then(Value::as_array);
-        branches.is_some_and(|branches| {
-            branches.iter().any(|branch| branch.get("properties").is_some() || branch.get("$ref").is_some())
-        })
-    };
-    ["additionalProperties", "unevaluatedProperties", "patternProperties", "dependentSchemas"].into_iter().any(says)
-        || ["anyOf", "oneOf"].into_iter().any(branches)
 }
 
 /// Names that a policy could not write plainly, or that Cedar's JSON form gives a meaning, stay opaque.

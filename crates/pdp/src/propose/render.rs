@@ -126,7 +126,11 @@ pub(super) fn remarks(definition: &Value, decimals: &BTreeSet<ArgumentPath>) -> 
     }
     let shape = json_schema::read(definition.get("inputSchema").unwrap_or(&Value::Null), decimals);
     if !shape.opaque.is_empty() {
-        let names: Vec<String> = shape.opaque.iter().take(20).map(|name| format!("`{}`", one_line(name))).collect();
+        let name = |name: &String| match name.as_str() {
+            "*" => String::from("undeclared arguments, which are let through"),
+            name => format!("`{}`", one_line(name)),
+        };
+        let names: Vec<String> = shape.opaque.iter().take(20).map(name).collect();
         let more = if shape.opaque.len() > names.len() { " and more" } else { "" };
         remarks.push((NoteKind::Opaque, format!("policy cannot see {}{more}", names.join(", "))));
     }
