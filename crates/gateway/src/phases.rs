@@ -151,7 +151,11 @@ async fn act(passage: Passage, permit: Permitted, pieces: mpsc::Sender<Piece>) {
             tokio::select! {
                 biased;
                 () = pieces.closed() => Ending::cancelled("the caller went away"),
-                () = cancelled.cancelled() => Ending::cancelled("the caller cancelled"),
+                () = cancelled.cancelled() => match permit.recheck(&broker) {
+                    Ok(()) => Ending::cancelled("the caller cancelled"),
+                    // Whoever may not act any more loses the session too: it was not the caller that cancelled.
+                    Err(refusal) => failure::taken_back(&refusal, &permit, &passage),
+                },
                 refusal = watch::taken_back(&broker, &permit, epochs) => failure::taken_back(&refusal, &permit, &passage),
                 ending = forward(&passage, terms, &permit, &pieces) => ending,
             }

@@ -3,19 +3,20 @@
 
 use std::time::Duration;
 
-use axum::{body::Body, response::Response};
+use axum::body::Body;
 use bailiwick_model::limits::BODY_BYTES_MAX;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header};
 
-use crate::mcp::{answer, message::Fault};
+use crate::mcp::message::Fault;
 
 /// A body that takes longer to arrive is not waited for: it holds memory and a connection.
 pub(crate) const BODY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Checks content type and what the client takes as an answer.
 pub(crate) fn check_post(headers: &HeaderMap) -> Result<(), Fault> {
-    if !bailiwick_web::json::is_json(headers) {
+    let types = headers.get_all(header::CONTENT_TYPE).iter().count();
+    if types != 1 || !bailiwick_web::json::is_json(headers) {
         return Err(Fault::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             -32_600,
@@ -50,8 +51,8 @@ pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
 }
 
 /// Reads the whole body, in time.
-pub(crate) async fn read(body: Body) -> Result<Bytes, Response> {
-    let refuse = |status, message: String| Err(answer::fault(None, None, &Fault::new(status, -32_600, message)));
+pub(crate) async fn read(body: Body) -> Result<Bytes, Fault> {
+    let refuse = |status, message: String| Err(Fault::new(status, -32_600, message));
     match tokio::time::timeout(BODY_TIME_MAX, axum::body::to_bytes(body, BODY_BYTES_MAX)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(_)) => refuse(StatusCode::PAYLOAD_TOO_LARGE, format!("a message has at most {BODY_BYTES_MAX} bytes")),

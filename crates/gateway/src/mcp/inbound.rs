@@ -55,7 +55,7 @@ async fn enter(gateway: Arc<Gateway>, place: Place, message: Request) -> Respons
         }
         return match door::read(body).await {
             Ok(body) => post(Visit { body: body.clone(), ..visit }, &body).await,
-            Err(refusal) => refusal,
+            Err(fault) => answer::fault(None, None, &fault),
         };
     }
     // Streams and sessions belong to the handshake revisions alone.

@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use bailiwick_model::decision::{Reason, ReasonCode};
+use bailiwick_model::{
+    decision::{Reason, ReasonCode},
+    name::ToolName,
+};
 use bailiwick_pdp::visibility::Visibility;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
@@ -31,12 +34,20 @@ pub(crate) enum PageError {
     TooLong,
 }
 
+/// How many items are left out for one reason.
+#[derive(Debug, PartialEq)]
+struct Cause {
+    count: usize,
+    message: String,
+    help: Option<String>,
+}
+
 /// What was left out, by reason.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Hidden {
     count: usize,
     shown: usize,
-    reasons: BTreeMap<(ReasonCode, Option<String>), (usize, String, Option<String>)>,
+    reasons: BTreeMap<(ReasonCode, Option<String>), Cause>,
     quarantined: Vec<String>,
 }
 
@@ -50,10 +61,11 @@ impl Hidden {
     pub(crate) fn add(&mut self, name: &str, reason: &Reason) {
         self.count += 1;
         let key = (reason.code, reason.rule.as_ref().map(ToString::to_string));
-        let entry = self.reasons.entry(key).or_insert_with(|| (0, reason.message.clone(), reason.help.clone()));
-        entry.0 += 1;
-        if reason.code == ReasonCode::DefinitionChanged {
-            self.quarantined.push(name.chars().take(128).collect());
+        let cause = || Cause { count: 0, message: reason.message.clone(), help: reason.help.clone() };
+        self.reasons.entry(key).or_insert_with(cause).count += 1;
+        // A name that is no tool's name is the server's prose: nobody approved it.
+        if reason.code == ReasonCode::DefinitionChanged && name.parse::<ToolName>().is_ok() {
+            self.quarantined.push(name.to_owned());
         }
     }
 
@@ -62,8 +74,9 @@ impl Hidden {
         self.count += other.count;
         self.shown += other.shown;
         self.quarantined.extend(other.quarantined);
-        for (key, (count, message, help)) in other.reasons {
-            self.reasons.entry(key).or_insert((0, message, help)).0 += count;
+        for (key, cause) in other.reasons {
+            let Cause { count, message, help } = cause;
+            self.reasons.entry(key).or_insert(Cause { count: 0, message, help }).count += count;
         }
     }
 
@@ -75,7 +88,7 @@ impl Hidden {
         let reasons: Vec<Value> = self
             .reasons
             .iter()
-            .map(|((code, rule), (count, message, help))| {
+            .map(|((code, rule), Cause { count, message, help })| {
                 json!({ "code": code.as_str(), "rule": rule, "count": count, "message": message, "help": help })
             })
             .collect();
@@ -94,7 +107,7 @@ impl Hidden {
         let reasons: Vec<String> = self
             .reasons
             .values()
-            .map(|(count, message, help)| match help {
+            .map(|Cause { count, message, help }| match help {
                 Some(help) => format!("{count} because {message} (what would help: {help})"),
                 None => format!("{count} because {message}"),
             })
