@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use crate::{
     checkpoint::{Checkpoint, NoteError, UnverifiedNote, VerifierKey, parse_hash},
     leaf::{self, DecodeError, Leaf},
-    merkle::{Hash, ProofError, verify_inclusion},
+    merkle::{Hash, ProofError, inclusion_proof, verify_inclusion},
 };
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
@@ -58,6 +58,12 @@ pub enum EntryProofError {
 }
 
 impl EntryProof {
+    /// The proof of leaf `index` under a checkpoint over exactly the leaves with these hashes. `None` if it is not there.
+    pub fn of(hashes: &[Hash], index: u64, leaf: Vec<u8>, checkpoint: String) -> Option<Self> {
+        let path = inclusion_proof(hashes, index)?;
+        Some(Self { leaf, index, path, checkpoint })
+    }
+
     /// Checks everything with the log's public keys alone.
     pub fn verify(&self, keys: &[VerifierKey]) -> Result<Proven, EntryProofError> {
         let checkpoint = self.checkpoint.parse::<UnverifiedNote>()?.verify(keys)?;

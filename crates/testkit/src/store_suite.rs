@@ -49,7 +49,8 @@ macro_rules! store_suite {
             an_outcome_concludes_an_open_intent_once,
             open_intents_are_those_of_earlier_runs,
             a_token_notes_the_last_use_of_its_credential,
-            what_expired_is_forgotten
+            what_expired_is_forgotten,
+            a_clock_that_jumped_forgets_no_longer_than_it_is_wrong
         );
         $crate::store_suite!($bench; evidence:
             the_chain_has_no_gaps,

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     event::AuditEvent,
     leaf::{BootNonce, CHAIN_START, Position},
-    merkle::{TreeHead, inclusion_proof, root},
+    merkle::{TreeHead, root},
     proof::EntryProof,
 };
 
@@ -66,8 +66,7 @@ impl Log {
 
     pub(crate) fn proof(&self, index: u64) -> EntryProof {
         let leaf = self.leaves[usize::try_from(index).unwrap()].clone();
-        let path = inclusion_proof(&self.hashes(), index).unwrap();
-        EntryProof { leaf, index, path, checkpoint: self.notes.last().unwrap().clone() }
+        EntryProof::of(&self.hashes(), index, leaf, self.notes.last().unwrap().clone()).unwrap()
     }
 
     /// Puts the chain in order again from entry `from` on, as a forger without the signing key would.

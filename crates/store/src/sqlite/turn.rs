@@ -25,7 +25,8 @@ pub(crate) struct Head {
     pub(crate) next: u64,
     /// The hash of the entry before it.
     pub(crate) previous: Hash,
-    /// The latest time that any entry of this run gave, in microseconds: what may be forgotten is measured by it.
+    /// The latest time that an entry of this batch gave, in microseconds: what may be forgotten is measured by it.
+    /// Of this batch only, so that a clock that was wrong once does not empty the memory of replays for good.
     pub(crate) latest: i64,
 }
 
@@ -34,10 +35,10 @@ impl Head {
     pub(crate) fn read(connection: &Connection) -> Step<Self> {
         let newest = connection
             .query_row(statements::NEWEST_ENTRY, [], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Hash>(2)?, row.get::<_, Vec<u8>>(3)?))
+                Ok((row.get::<_, i64>(0)?, row.get::<_, Hash>(2)?, row.get::<_, Vec<u8>>(3)?))
             })
             .optional()?;
-        let Some((sequence, at, hash, bytes)) = newest else {
+        let Some((sequence, hash, bytes)) = newest else {
             return Ok(Self { next: 0, previous: CHAIN_START, latest: i64::MIN });
         };
         let inconsistent = |column| StoreError::Inconsistent { table: "entries", column, key: sequence.to_string() };
@@ -45,7 +46,7 @@ impl Head {
             return Err(inconsistent("hash").into());
         }
         let last = u64::try_from(sequence).map_err(|_| inconsistent("sequence"))?;
-        Ok(Self { next: last + 1, previous: hash, latest: at })
+        Ok(Self { next: last + 1, previous: hash, latest: i64::MIN })
     }
 }
 

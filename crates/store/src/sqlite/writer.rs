@@ -278,6 +278,7 @@ impl Worker {
             return Ok(tally);
         }
         self.execute(statements::BEGIN)?;
+        self.head.latest = i64::MIN;
         for job in batch.iter_mut().filter(|job| job.writes()) {
             let before = self.head.clone();
             self.execute(statements::SAVEPOINT)?;
@@ -323,7 +324,7 @@ impl Worker {
         match head {
             Ok(head) if severity(error) != Severity::Writer => {
                 tracing::warn!(error = %reason, "a batch of records was refused");
-                self.head = Head { latest: self.head.latest.max(head.latest), ..head };
+                self.head = head;
             }
             read => {
                 if let Err(again) = read {

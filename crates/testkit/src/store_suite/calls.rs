@@ -258,3 +258,13 @@ pub async fn what_expired_is_forgotten(bench: &dyn Bench) {
     assert_eq!(store.load().await.unwrap().facts, [fact("bot", "read:hr", 7_200)]);
     assert_eq!(store.budget_used("agent:bot/writes", START_S).await.unwrap(), 0);
 }
+
+/// A clock that was wrong once must not switch the memory of replays off.
+pub async fn a_clock_that_jumped_forgets_no_longer_than_it_is_wrong(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    store.append(entry_at(EventKind::Alert, "evt_1", at(1_000_000)), vec![]).await.unwrap();
+    store.append(entry(EventKind::Alert, "evt_2"), vec![spent("a", 60)]).await.unwrap();
+    store.append(entry(EventKind::Alert, "evt_3"), vec![]).await.unwrap();
+    let replayed = store.append(entry(EventKind::Alert, "evt_4"), vec![spent("a", 60)]).await;
+    assert!(matches!(replayed, Err(StoreError::Replayed)));
+}
