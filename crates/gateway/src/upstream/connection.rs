@@ -140,7 +140,12 @@ impl Live {
         let raw = raw.map_err(|error| refused(control.method(), &error))?;
         let greeting = object(&raw)?;
         let revision = match era {
-            Era::Stateless => Revision::V2026_07_28,
+            Era::Stateless => {
+                if let Connection::Stdio(stdio) = &connection {
+                    stdio.set_stateless();
+                }
+                Revision::V2026_07_28
+            }
             Era::Handshake => {
                 let version = greeting.get("protocolVersion").and_then(serde_json::Value::as_str).unwrap_or_default();
                 let revision = version.parse().ok().filter(|revision: &Revision| revision.era() == Era::Handshake);

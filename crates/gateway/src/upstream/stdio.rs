@@ -125,6 +125,11 @@ impl StdioConnection {
         Listener::new(self.shared.routes().listen(holder))
     }
 
+    /// The server has turned out to be stateless: it may not ask anything.
+    pub(crate) fn set_stateless(&self) {
+        self.shared.routes().set_stateless();
+    }
+
     /// Whether the server has said since the last time that its tools changed.
     pub(crate) fn take_changed(&self) -> bool {
         self.shared.routes().take_changed()

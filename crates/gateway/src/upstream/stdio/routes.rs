@@ -56,6 +56,7 @@ struct Listening {
 /// The routes of one child.
 pub(super) struct Routes {
     shared: bool,
+    stateless: bool,
     last_number: u64,
     calls: BTreeMap<u64, Pending>,
     listeners: Vec<Listening>,
@@ -71,6 +72,7 @@ impl Routes {
     pub(super) fn new(shared: bool) -> Self {
         Self {
             shared,
+            stateless: false,
             last_number: 0,
             calls: BTreeMap::new(),
             listeners: Vec::new(),
@@ -90,6 +92,11 @@ impl Routes {
     /// Whether the server has said since the last time that its tools changed.
     pub(super) fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.tools_changed)
+    }
+
+    /// From now on the server may not ask anything (stdio, 2026-07-28).
+    pub(super) fn set_stateless(&mut self) {
+        self.stateless = true;
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -309,6 +316,10 @@ impl Routes {
         params: Option<Bytes>,
         asks: &Asks,
     ) -> Result<Option<Bytes>, UpstreamError> {
+        if self.stateless {
+            self.malformed("messages that only servers with a handshake send")?;
+            return Ok(None);
+        }
         if method == "ping" {
             self.unrouted()?;
             return Ok(Some(Notice::Pong { id: id.raw() }.message()));

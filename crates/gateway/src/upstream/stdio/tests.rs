@@ -108,6 +108,14 @@ async fn nobody_is_asked_who_cannot_answer() {
     let shared = pool(shared(scripted(&[])));
     let seen = result(&shared, tool("ask", json!({}))).await;
     assert_eq!(seen["structuredContent"]["answered"]["error"]["code"], json!(-32601), "whose ask is it?");
+    let mut target = scripted(&["--era", "stateless"]);
+    target.call_timeout = Duration::from_millis(500);
+    let stateless = pool(target);
+    let call = Forward { revision: Revision::V2026_07_28, ..tool("ask", json!({})) };
+    assert!(
+        matches!(failure(&stateless, call).await, UpstreamError::TimedOut(_)),
+        "it may not ask, and gets no answer"
+    );
     let own = pool(scripted(&[]));
     let seen = result(&own, tool("ping", json!({}))).await;
     assert_eq!(seen["structuredContent"]["answered"]["result"], json!({}), "pings are ours to answer");
