@@ -1,4 +1,4 @@
 //! The agent's side: its key, its tokens, its MCP connection. Used by `bridge`, `token` and the demo's agent.
 
-pub mod connection;
-pub mod tokens;
+pub(crate) mod connection;
+pub(crate) mod tokens;

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// Runs the command that the line asks for.
-pub async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
     match &arguments.command {
         Command::Demo(ask) => demo::run(arguments, ask, output).await,
         Command::Init(ask) => init::run(ask, output).await,

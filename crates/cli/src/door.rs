@@ -19,7 +19,7 @@ use crate::exit::{Exit, Failure};
 const ANSWER_BYTES_MAX: usize = 256 * 1_024 * 1_024;
 
 /// A way to the API.
-pub enum Door {
+pub(crate) enum Door {
     /// A broker runs and answers here.
     Socket(PathBuf),
     /// None runs: the API in this process.
@@ -27,19 +27,19 @@ pub enum Door {
 }
 
 /// A body that arrives in pieces.
-pub type Streamed = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type Streamed = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 /// An answer of the API.
-pub struct Answer {
+pub(crate) struct Answer {
     /// Its status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Its body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 impl Answer {
     /// The body as JSON.
-    pub fn json(&self) -> Result<Value, Failure> {
+    pub(crate) fn json(&self) -> Result<Value, Failure> {
         serde_json::from_slice(&self.body)
             .map_err(|error| Failure::new(format!("the broker's answer is not JSON: {error}")))
     }
@@ -47,7 +47,7 @@ impl Answer {
 
 impl Door {
     /// Opens the door of the installation that `config` is of.
-    pub async fn open(config: &Config) -> Result<Self, Failure> {
+    pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
         if UnixStream::connect(&config.socket).await.is_ok() {
             return Ok(Self::Socket(config.socket.clone()));
         }
@@ -57,13 +57,8 @@ impl Door {
         Ok(Self::Here(Box::new(router)))
     }
 
-    /// Whether a broker runs.
-    pub fn is_running(&self) -> bool {
-        matches!(self, Self::Socket(_))
-    }
-
     /// Asks and returns the answer's JSON; a refusal becomes a failure with its reason and next step.
-    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let answer = self.send(method, path, body).await?;
         if answer.status.is_success() {
             return if answer.body.is_empty() { Ok(Value::Null) } else { answer.json() };
@@ -72,17 +67,17 @@ impl Door {
     }
 
     /// `GET`.
-    pub async fn read(&self, path: &str) -> Result<Value, Failure> {
+    pub(crate) async fn read(&self, path: &str) -> Result<Value, Failure> {
         self.ask(Method::GET, path, None).await
     }
 
     /// `POST`.
-    pub async fn change(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+    pub(crate) async fn change(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.ask(Method::POST, path, Some(body)).await
     }
 
     /// Asks and returns whatever comes, whole.
-    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+    pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
         let answer = self.stream(method, path, body).await?;
         let status = answer.status();
         let body = http_body_util::Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
@@ -93,7 +88,7 @@ impl Door {
     }
 
     /// Asks and returns whatever comes, as it comes.
-    pub async fn stream(
+    pub(crate) async fn stream(
         &self,
         method: Method,
         path: &str,
@@ -131,7 +126,7 @@ async fn over_socket(path: &Path, message: Request<Full<Bytes>>) -> Result<Respo
 }
 
 /// A problem document (RFC 9457) as a failure.
-pub fn refusal(answer: &Answer) -> Failure {
+pub(crate) fn refusal(answer: &Answer) -> Failure {
     let problem: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     let text = |name: &str| problem.get(name).and_then(Value::as_str).map(crate::output::clean);
     let message =

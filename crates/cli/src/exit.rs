@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Done; for `check`: allowed.
     Done,
     /// Failed.
@@ -43,37 +43,37 @@ impl From<Exit> for ExitCode {
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// A lower-case fragment for people.
-    pub message: String,
+    pub(crate) message: String,
     /// The next step.
-    pub hint: Option<String>,
+    pub(crate) hint: Option<String>,
     /// How the process ends.
-    pub exit: Exit,
+    pub(crate) exit: Exit,
 }
 
 impl Failure {
     /// A failure of the general kind.
-    pub fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, exit: Exit::Failed }
     }
 
     /// With the next step.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// With another exit code.
     #[must_use]
-    pub fn exit(mut self, exit: Exit) -> Self {
+    pub(crate) fn exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self
     }
 
     /// About one file.
-    pub fn file(path: &std::path::Path, error: &dyn std::fmt::Display) -> Self {
+    pub(crate) fn file(path: &std::path::Path, error: &dyn std::fmt::Display) -> Self {
         Self::new(format!("`{}`: {error}", path.display()))
     }
 }

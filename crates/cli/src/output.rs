@@ -7,7 +7,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 /// How data is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people.
     Table,
     /// For programs: one pretty document.
@@ -16,7 +16,7 @@ pub enum Format {
 
 /// The two streams and how to write to them. Colour goes only to terminals and obeys `NO_COLOR`.
 #[derive(Debug, Clone, Copy)]
-pub struct Output {
+pub(crate) struct Output {
     format: Format,
     quiet: bool,
 }
@@ -27,23 +27,23 @@ const CYAN: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::C
 
 impl Output {
     /// Chooses format and silence.
-    pub fn new(format: Format, quiet: bool) -> Self {
+    pub(crate) fn new(format: Format, quiet: bool) -> Self {
         Self { format, quiet }
     }
 
     /// Whether a program reads stdout.
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.format == Format::Json
     }
 
     /// One line of data, or several.
-    pub fn data(&self, text: &str) {
+    pub(crate) fn data(&self, text: &str) {
         // A reader that went away is no error of ours.
         let _ = writeln!(anstream::stdout().lock(), "{text}");
     }
 
     /// A document: JSON as it is, or what `table` makes of it.
-    pub fn document(&self, value: &serde_json::Value, table: impl FnOnce(&serde_json::Value) -> String) {
+    pub(crate) fn document(&self, value: &serde_json::Value, table: impl FnOnce(&serde_json::Value) -> String) {
         let text = match self.format {
             Format::Json => serde_json::to_string_pretty(value).unwrap_or_default(),
             Format::Table => table(value),
@@ -52,21 +52,21 @@ impl Output {
     }
 
     /// A message beside the data.
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(anstream::stderr().lock(), "{text}");
         }
     }
 
     /// The next step.
-    pub fn hint(&self, text: &str) {
+    pub(crate) fn hint(&self, text: &str) {
         if !self.quiet {
             let _ = writeln!(anstream::stderr().lock(), "{CYAN}hint:{CYAN:#} {text}");
         }
     }
 
     /// A failure.
-    pub fn error(&self, message: &str, hint: Option<&str>) {
+    pub(crate) fn error(&self, message: &str, hint: Option<&str>) {
         let mut stderr = anstream::stderr().lock();
         let _ = writeln!(stderr, "{RED}error:{RED:#} {message}");
         if let Some(hint) = hint {
@@ -75,7 +75,7 @@ impl Output {
     }
 
     /// A progress bar on stderr; invisible where nobody watches.
-    pub fn progress(&self, length: u64, what: &str) -> indicatif::ProgressBar {
+    pub(crate) fn progress(&self, length: u64, what: &str) -> indicatif::ProgressBar {
         if self.quiet || !std::io::stderr().is_terminal() {
             return indicatif::ProgressBar::hidden();
         }
@@ -89,7 +89,7 @@ impl Output {
 }
 
 /// A plain table.
-pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head.map(str::to_uppercase));
@@ -110,13 +110,13 @@ pub fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Item = [St
 }
 
 /// `name  value` lines, aligned.
-pub fn fields(rows: &[(&str, String)]) -> String {
+pub(crate) fn fields(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     rows.iter().map(|(name, value)| format!("{BOLD}{name:width$}{BOLD:#}  {value}")).collect::<Vec<_>>().join("\n")
 }
 
 /// A string member of a JSON object, or `-`.
-pub fn text(value: &serde_json::Value, pointer: &str) -> String {
+pub(crate) fn text(value: &serde_json::Value, pointer: &str) -> String {
     match value.pointer(pointer) {
         None | Some(serde_json::Value::Null) => "-".to_owned(),
         Some(serde_json::Value::String(text)) if text.is_empty() => "-".to_owned(),
@@ -132,7 +132,7 @@ pub fn text(value: &serde_json::Value, pointer: &str) -> String {
 }
 
 /// A finding, or a failed test, as one of the API's `errors`.
-pub fn finding(finding: &serde_json::Value) -> String {
+pub(crate) fn finding(finding: &serde_json::Value) -> String {
     if finding.get("difference").is_some() {
         return format!(
             "FAILED  {} ({})\n{}",
@@ -154,6 +154,6 @@ pub fn finding(finding: &serde_json::Value) -> String {
 }
 
 /// Text from elsewhere without what would steer a terminal.
-pub fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

@@ -16,7 +16,7 @@ use crate::exit::{Exit, Failure};
 const REVISION: &str = "2025-11-25";
 
 /// Serves until standard input ends.
-pub fn serve(database: &Path) -> Result<Exit, Failure> {
+pub(crate) fn serve(database: &Path) -> Result<Exit, Failure> {
     let connection = data::open(database).map_err(|error| Failure::file(database, &error))?;
     let mut stdout = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {

@@ -143,17 +143,7 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
         signer.sign_as(&key.kid, input.as_bytes()).map_err(|error| TokenRefusal::Unavailable(error.to_string()))?;
     let token = input.assemble(&signature);
 
-    let entry = Draft::event(broker, EventKind::TokenIssued)
-        .field("agent", agent.name.as_str())
-        .field("token", id.to_string())
-        .field("audience", claims.audience.as_str())
-        .field("scope", scopes.iter().map(ToString::to_string).collect::<Vec<_>>())
-        .field("grant", "client_credentials")
-        .field("credential", ask.credential.to_string())
-        .field_if("confirmation", ask.confirmation.map(|key| key.to_string()))
-        .field_if("task", ask.task.map(|task| task.to_string()))
-        .field("expires_at", expires_at.to_string())
-        .public(broker);
+    let entry = evidence(broker, &ask, &claims);
     let row = IssuedToken {
         id,
         client: agent.name.clone(),
@@ -173,6 +163,21 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
     let expires_in_s = u64::try_from(expires_at.as_second().saturating_sub(now.as_second())).unwrap_or(0);
     let token_type = if ask.confirmation.is_some() { "DPoP" } else { "Bearer" };
     Ok(Issued { token: bailiwick_model::secret::Secret::new(token), expires_in_s, scopes, token_type })
+}
+
+/// What the evidence says of an issued token: everything but the token.
+fn evidence(broker: &Broker, ask: &TokenAsk, claims: &AccessTokenClaims) -> bailiwick_ports::entry::Entry {
+    Draft::event(broker, EventKind::TokenIssued)
+        .field("agent", claims.client.as_str())
+        .field("token", claims.id.to_string())
+        .field("audience", claims.audience.as_str())
+        .field("scope", claims.scopes.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field("grant", "client_credentials")
+        .field("credential", ask.credential.to_string())
+        .field_if("confirmation", ask.confirmation.map(|key| key.to_string()))
+        .field_if("task", ask.task.map(|task| task.to_string()))
+        .field("expires_at", claims.expires_at.to_string())
+        .public(broker)
 }
 
 /// Records a refused token request. `why` is one of our own constant phrases.

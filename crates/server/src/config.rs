@@ -145,10 +145,7 @@ impl Config {
             environment: parsed.environment,
             address: listen.or(parsed.listen.address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], PORT))),
             socket: within(parsed.listen.socket.unwrap_or_else(|| PathBuf::from("run/bailiwick.sock"))),
-            tls: parsed
-                .listen
-                .tls
-                .map(|tls| TlsFiles { certificate: within(tls.certificate), key: within(tls.key) }),
+            tls: parsed.listen.tls.map(|tls| TlsFiles { certificate: within(tls.certificate), key: within(tls.key) }),
             trusted_proxies: parsed.listen.trusted_proxies,
             store: within(parsed.store.path.unwrap_or_else(|| PathBuf::from("data/bailiwick.db"))),
             keys: within(parsed.keys.directory.unwrap_or_else(|| PathBuf::from("keys"))),

@@ -1,10 +1,6 @@
 //! Runs a broker: from configuration to listeners to an orderly end.
 
-use std::{
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::Router;
 use bailiwick_api::{Administration, Facts};
@@ -102,8 +98,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     // The socket comes after the store's lock: whoever holds the store owns the socket's place.
     let socket = socket::open(&config.socket).await?;
     let proxies = DeclaredProxies { networks: config.trusted_proxies.clone(), ..DeclaredProxies::default() };
-    let entrance =
-        Arc::new(Entrance::new(Arc::clone(&wired.broker), wired.key_encryption.nonce_secret(), proxies)?);
+    let entrance = Arc::new(Entrance::new(Arc::clone(&wired.broker), wired.key_encryption.nonce_secret(), proxies)?);
     let pool = upstreams::pool(&wired.broker)?;
     let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone());
     let agents = router::network(&entrance, gateway);

@@ -6,9 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use async_trait::async_trait;
 use bailiwick_api::admin::TryOut;
 use bailiwick_engine::{broker::Broker, definitions, secrets};
-use bailiwick_gateway::upstream::{
-    HttpClientError, Pool, PoolLimits, SecretUnavailable, Secrets, Target,
-};
+use bailiwick_gateway::upstream::{HttpClientError, Pool, PoolLimits, SecretUnavailable, Secrets, Target};
 use bailiwick_model::{
     bundle::BundleRevision,
     name::{AgentName, SecretName},

@@ -21,7 +21,7 @@ const ATTEMPTS_MAX: u32 = 3;
 const META_VERSION: &str = "/params/_meta/io.modelcontextprotocol~1protocolVersion";
 
 /// A connection to one MCP endpoint of the broker.
-pub struct Connection {
+pub(crate) struct Connection {
     http: reqwest::Client,
     url: String,
     tokens: Arc<Tokens>,
@@ -41,12 +41,12 @@ struct Session {
 
 impl Connection {
     /// A connection whose received messages go to `answers`.
-    pub fn new(http: reqwest::Client, url: String, tokens: Arc<Tokens>, answers: mpsc::Sender<Bytes>) -> Self {
+    pub(crate) fn new(http: reqwest::Client, url: String, tokens: Arc<Tokens>, answers: mpsc::Sender<Bytes>) -> Self {
         Self { http, url, tokens, session: Mutex::default(), answers }
     }
 
     /// Sends one message and passes on all that is answered to it.
-    pub async fn send(&self, message: Bytes) -> Result<(), Failure> {
+    pub(crate) async fn send(&self, message: Bytes) -> Result<(), Failure> {
         let parsed: Value = serde_json::from_slice(&message)
             .map_err(|error| Failure::new(format!("the client's message is not JSON: {error}")))?;
         let answer = self.post(&parsed, message).await?;
@@ -76,13 +76,13 @@ impl Connection {
     }
 
     /// Listens for messages that the server starts (2025-11-25); returns when it ends or is not offered.
-    pub async fn listen(&self) -> Result<(), Failure> {
+    pub(crate) async fn listen(&self) -> Result<(), Failure> {
         let answer = self.attempt(|| self.http.get(&self.url).header("accept", "text/event-stream"), "GET").await?;
         if answer.status().is_success() { self.pass_events(answer).await } else { Ok(()) }
     }
 
     /// Ends the session, if there is one.
-    pub async fn close(&self) {
+    pub(crate) async fn close(&self) {
         if self.session.lock().await.id.is_some() {
             let _ = self.attempt(|| self.http.delete(&self.url), "DELETE").await;
         }

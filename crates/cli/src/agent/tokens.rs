@@ -23,37 +23,37 @@ const NONCE_ROUNDS_MAX: u32 = 2;
 
 /// What tokens are asked for.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub(crate) struct Target {
     /// The broker, as it calls itself.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// The resource.
-    pub resource: String,
+    pub(crate) resource: String,
     /// The agent.
-    pub agent: AgentName,
+    pub(crate) agent: AgentName,
     /// Its task.
-    pub task: Option<String>,
+    pub(crate) task: Option<String>,
     /// Scopes to ask for.
-    pub scope: Option<String>,
+    pub(crate) scope: Option<String>,
     /// Whether to ask for a plain bearer token.
-    pub bearer: bool,
+    pub(crate) bearer: bool,
 }
 
 /// A token as the broker gave it.
 #[derive(Debug, Clone)]
-pub struct Token {
+pub(crate) struct Token {
     /// The compact JWT.
-    pub value: Secret<String>,
+    pub(crate) value: Secret<String>,
     /// `DPoP` or `Bearer`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// Its scopes.
-    pub scope: String,
+    pub(crate) scope: String,
     /// Seconds that it lives.
-    pub expires_in_s: i64,
+    pub(crate) expires_in_s: i64,
     renew_at_s: i64,
 }
 
 /// An agent's key and the tokens that it gets.
-pub struct Tokens {
+pub(crate) struct Tokens {
     http: reqwest::Client,
     key: Arc<AgentKey>,
     target: Target,
@@ -62,7 +62,7 @@ pub struct Tokens {
 }
 
 /// The HTTP client of an agent: no redirects, so that a proof goes only where it was made for.
-pub fn http_client() -> Result<reqwest::Client, Failure> {
+pub(crate) fn http_client() -> Result<reqwest::Client, Failure> {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
@@ -72,14 +72,14 @@ pub fn http_client() -> Result<reqwest::Client, Failure> {
 }
 
 /// Reads an agent's private key.
-pub fn read_key(path: &Path) -> Result<Arc<AgentKey>, Failure> {
+pub(crate) fn read_key(path: &Path) -> Result<Arc<AgentKey>, Failure> {
     AgentKey::load(path).map(Arc::new).map_err(|error| {
         Failure::file(path, &error).hint("make one with `bailiwick agents register --generate-key FILE`")
     })
 }
 
 /// The broker that serves a resource: its scheme, host and port.
-pub fn issuer_of(resource: &str) -> Result<String, Failure> {
+pub(crate) fn issuer_of(resource: &str) -> Result<String, Failure> {
     let url = Url::parse(resource).map_err(|error| Failure::new(format!("`{resource}` is not a URL: {error}")))?;
     let origin = url.origin();
     if !origin.is_tuple() || !matches!(url.scheme(), "http" | "https") {
@@ -100,17 +100,12 @@ fn fresh_id() -> String {
 
 impl Tokens {
     /// Tokens for one target.
-    pub fn new(http: reqwest::Client, key: Arc<AgentKey>, target: Target) -> Self {
+    pub(crate) fn new(http: reqwest::Client, key: Arc<AgentKey>, target: Target) -> Self {
         Self { http, key, target, current: Mutex::new(None), nonce: Mutex::new(None) }
     }
 
-    /// The target.
-    pub fn target(&self) -> &Target {
-        &self.target
-    }
-
     /// A token that still lives a while.
-    pub async fn current(&self) -> Result<Token, Failure> {
+    pub(crate) async fn current(&self) -> Result<Token, Failure> {
         let mut slot = self.current.lock().await;
         if let Some(token) = slot.as_ref().filter(|token| now().as_second() < token.renew_at_s) {
             return Ok(token.clone());
@@ -121,19 +116,19 @@ impl Tokens {
     }
 
     /// Forgets the token: the broker refused it.
-    pub async fn forget(&self) {
+    pub(crate) async fn forget(&self) {
         *self.current.lock().await = None;
     }
 
     /// Notes the nonce that the broker wants in the next proof (RFC 9449 §8).
-    pub async fn note_nonce(&self, headers: &reqwest::header::HeaderMap) {
+    pub(crate) async fn note_nonce(&self, headers: &reqwest::header::HeaderMap) {
         if let Some(nonce) = headers.get("dpop-nonce").and_then(|value| value.to_str().ok()) {
             *self.nonce.lock().await = Some(nonce.to_owned());
         }
     }
 
     /// The two headers of one call: `Authorization`, and `DPoP` unless the token is a bearer token.
-    pub async fn headers(&self, method: &str, url: &str) -> Result<(String, Option<String>), Failure> {
+    pub(crate) async fn headers(&self, method: &str, url: &str) -> Result<(String, Option<String>), Failure> {
         let token = self.current().await?;
         let authorization = format!("{} {}", token.kind, token.value.expose());
         if token.kind != "DPoP" {
@@ -209,7 +204,7 @@ fn token(body: &Value) -> Result<Token, Failure> {
 }
 
 /// A broker that does not answer.
-pub fn unreachable(issuer: &str, error: &dyn std::fmt::Display) -> Failure {
+pub(crate) fn unreachable(issuer: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(format!("the broker at `{issuer}` does not answer: {error}"))
         .hint("is `bailiwick serve` running there?")
         .exit(Exit::Unreachable)

@@ -19,7 +19,7 @@ use crate::{
 const EXPIRY_ALERT_DAYS: i64 = 7;
 
 /// Runs one of them.
-pub async fn run(arguments: &Arguments, ask: &Agents, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, ask: &Agents, output: &Output) -> Result<Exit, Failure> {
     let door = door(arguments).await?;
     match ask {
         Agents::Register(register) => self::register(&door, register, output).await?,
@@ -46,12 +46,12 @@ pub async fn run(arguments: &Arguments, ask: &Agents, output: &Output) -> Result
 }
 
 /// Checks a name before it becomes part of a path.
-pub fn agent_name(name: &str) -> Result<AgentName, Failure> {
+pub(crate) fn agent_name(name: &str) -> Result<AgentName, Failure> {
     name.parse().map_err(|error| Failure::new(format!("{error}")).exit(Exit::Usage))
 }
 
 /// A text as one segment of a path.
-pub fn percent(text: &str) -> String {
+pub(crate) fn percent(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
@@ -156,7 +156,7 @@ fn expiry(agent: &Value) -> String {
 }
 
 /// A time to the minute.
-pub fn minute(at: &str) -> String {
+pub(crate) fn minute(at: &str) -> String {
     at.chars().take(16).collect::<String>().replace('T', " ")
 }
 

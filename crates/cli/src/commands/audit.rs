@@ -29,7 +29,7 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 const PAGE: usize = 1_000;
 
 /// Runs one of them.
-pub async fn run(arguments: &Arguments, ask: &Audit, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, ask: &Audit, output: &Output) -> Result<Exit, Failure> {
     match ask {
         Audit::Tail { lines, agent, system, kind, follow } => {
             let door = door(arguments).await?;
@@ -82,7 +82,10 @@ async fn tail(door: &Door, lines: usize, filter: &str, follow: bool, output: &Ou
     entries.reverse();
     let mut last = entries.last().and_then(|entry| entry.get("sequence")).and_then(Value::as_u64);
     print(&entries, output);
-    while follow {
+    if !follow {
+        return Ok(Exit::Done);
+    }
+    loop {
         tokio::time::sleep(FOLLOW_EVERY).await;
         let after = last.map(|last| format!("&after={last}")).unwrap_or_default();
         let page = door.read(&format!("/api/v1/audit/entries?limit={PAGE}{after}{filter}")).await?;
@@ -92,7 +95,6 @@ async fn tail(door: &Door, lines: usize, filter: &str, follow: bool, output: &Ou
             print(&entries, output);
         }
     }
-    Ok(Exit::Done)
 }
 
 /// One line an entry, for people and programs alike, so that it can be followed.
@@ -152,7 +154,7 @@ fn one(entry: &Value) -> String {
 }
 
 /// Writes the whole log to a new file, under a fresh checkpoint.
-pub async fn export_to(door: &Door, file: &Path) -> Result<u64, Failure> {
+pub(crate) async fn export_to(door: &Door, file: &Path) -> Result<u64, Failure> {
     door.change("/api/v1/audit/checkpoint", &json!({})).await?;
     let mut writer = std::io::BufWriter::new(std::fs::File::create(file).map_err(|error| Failure::file(file, &error))?);
     let written = stream(door, &mut writer).await?;
@@ -254,23 +256,23 @@ fn keys(arguments: &Arguments, file: Option<&Path>) -> Result<Vec<VerifierKey>, 
 }
 
 /// What a verification found.
-pub struct Verified {
+pub(crate) struct Verified {
     /// What is wrong; empty means nothing is.
-    pub findings: Vec<Finding>,
+    pub(crate) findings: Vec<Finding>,
     /// Further findings that were only counted.
-    pub omitted: u64,
+    pub(crate) omitted: u64,
     /// Entries.
-    pub entries: u64,
+    pub(crate) entries: u64,
     /// Of them under a checkpoint.
-    pub signed: u64,
+    pub(crate) signed: u64,
     /// Checkpoints.
-    pub checkpoints: u64,
+    pub(crate) checkpoints: u64,
     /// Permitted calls.
-    pub intents: u64,
+    pub(crate) intents: u64,
     /// Denied calls.
-    pub denials: u64,
+    pub(crate) denials: u64,
     /// Intents without an outcome yet.
-    pub open_intents: usize,
+    pub(crate) open_intents: usize,
 }
 
 fn verify_file(file: &Path, keys: Vec<VerifierKey>, output: &Output) -> Result<Verified, Failure> {
@@ -302,7 +304,7 @@ fn verify_file(file: &Path, keys: Vec<VerifierKey>, output: &Output) -> Result<V
 }
 
 /// Verifies an export with the key in the file `key`.
-pub fn verify_export(file: &Path, key: &Path) -> Result<Verified, Failure> {
+pub(crate) fn verify_export(file: &Path, key: &Path) -> Result<Verified, Failure> {
     let text = std::fs::read_to_string(key).map_err(|error| Failure::file(key, &error))?;
     let key: VerifierKey = text.trim().parse().map_err(|error| Failure::new(format!("{error}")))?;
     verify_file(file, vec![key], &Output::new(crate::output::Format::Json, true))

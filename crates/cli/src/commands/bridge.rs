@@ -29,7 +29,7 @@ const UNDER_WAY_MAX: usize = 64;
 const LINE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
 /// Runs until the client closes its end.
-pub async fn run(ask: &Bridge, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(ask: &Bridge, output: &Output) -> Result<Exit, Failure> {
     let issuer = issuer_of(&ask.url)?;
     let resource = match &ask.system {
         Some(system) => {

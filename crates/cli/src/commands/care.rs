@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Writes a consistent copy. Keys are not in it: keep them elsewhere.
-pub async fn backup(arguments: &Arguments, file: &Path, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn backup(arguments: &Arguments, file: &Path, output: &Output) -> Result<Exit, Failure> {
     if file.exists() {
         return Err(Failure::new(format!("`{}` exists already", file.display())).hint("name a new file"));
     }
@@ -25,7 +25,7 @@ pub async fn backup(arguments: &Arguments, file: &Path, output: &Output) -> Resu
 }
 
 /// Puts a backup in the place of the database, and keeps what was there.
-pub async fn restore(arguments: &Arguments, file: &Path, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn restore(arguments: &Arguments, file: &Path, output: &Output) -> Result<Exit, Failure> {
     let config = config(arguments)?;
     if UnixStream::connect(&config.socket).await.is_ok() {
         return Err(Failure::new("the broker is running").hint("stop it first"));

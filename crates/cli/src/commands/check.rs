@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What would be decided. Exit code 0 allow, 3 denied, 4 approval needed.
-pub async fn check(arguments: &Arguments, ask: &Check, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn check(arguments: &Arguments, ask: &Check, output: &Output) -> Result<Exit, Failure> {
     let usage = |text: String| Failure::new(text).exit(Exit::Usage);
     let action: ActionName = ask.action.parse().map_err(|error| usage(format!("{error}")))?;
     let call: Value = serde_json::from_str(&ask.arguments)
@@ -37,7 +37,7 @@ pub async fn check(arguments: &Arguments, ask: &Check, output: &Output) -> Resul
 }
 
 /// A recorded decision, and the same question asked again under its bundle.
-pub async fn explain(arguments: &Arguments, evaluation: &str, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn explain(arguments: &Arguments, evaluation: &str, output: &Output) -> Result<Exit, Failure> {
     let answer = door(arguments).await?.change(&format!("/api/v1/explain/{}", percent(evaluation)), &json!({})).await?;
     output.document(&answer, |answer| {
         let mut page = decision(answer.get("evaluated").unwrap_or(&Value::Null));

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Sets the stage, plays every scene, clears up.
-pub async fn run(arguments: &Arguments, ask: &Demo, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, ask: &Demo, output: &Output) -> Result<Exit, Failure> {
     let story = story::Story::new(output, arguments.no_input);
     story.opening();
     let stage = stage::Stage::set(ask.keep.as_deref()).await?;

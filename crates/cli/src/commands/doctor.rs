@@ -51,7 +51,7 @@ impl Findings {
 }
 
 /// Runs every check. Exit code 8 when one fails.
-pub async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
     let mut findings = Findings::default();
     match Config::read(&arguments.config, None) {
         Err(error) => findings.fail(error.to_string(), error.hint.unwrap_or_else(|| "correct the file".to_owned())),
@@ -219,6 +219,11 @@ fn facts(config: &Config, status: &Value, findings: &mut Findings) {
             }
         }
     }
+    systems(status, findings);
+    attention(status, findings);
+}
+
+fn systems(status: &Value, findings: &mut Findings) {
     for system in status.get("systems").and_then(Value::as_array).into_iter().flatten() {
         let name = text(system, "/name");
         if system.get("fresh").and_then(Value::as_bool) == Some(true) {
@@ -243,6 +248,10 @@ fn facts(config: &Config, status: &Value, findings: &mut Findings) {
             );
         }
     }
+}
+
+/// What somebody should look at soon.
+fn attention(status: &Value, findings: &mut Findings) {
     for key in status.get("keys_expiring").and_then(Value::as_array).into_iter().flatten() {
         findings.warn(
             format!(

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Makes it and says what to type next.
-pub async fn run(ask: &Init, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(ask: &Init, output: &Output) -> Result<Exit, Failure> {
     let made = init(&ask.dir).await.map_err(|error| {
         let hint = match &error {
             InitError::Exists(_) => Some("use it as it is, or choose another folder with `--dir`"),

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Runs one of them.
-pub async fn run(arguments: &Arguments, ask: &Policy, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, ask: &Policy, output: &Output) -> Result<Exit, Failure> {
     match ask {
         Policy::Validate => validate(&bundle(arguments)?, output),
         Policy::Test => test(&bundle(arguments)?, output),
@@ -111,7 +111,7 @@ fn test(files: &BundleFiles, output: &Output) -> Result<Exit, Failure> {
 }
 
 /// Publishes the bundle of a folder.
-pub async fn publish_folder(door: &Door, folder: &Path, boundary_changed: bool) -> Result<Value, Failure> {
+pub(crate) async fn publish_folder(door: &Door, folder: &Path, boundary_changed: bool) -> Result<Value, Failure> {
     let files = read_bundle(folder).map_err(|error| Failure::new(error.to_string()))?;
     let files: BTreeMap<&str, String> = files.iter().map(|(path, bytes)| (path, STANDARD.encode(bytes))).collect();
     let body = json!({"files": files, "boundary_change_meant": boundary_changed});

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Runs one of them.
-pub async fn run(arguments: &Arguments, ask: &SafeMode, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, ask: &SafeMode, output: &Output) -> Result<Exit, Failure> {
     let door = door(arguments).await?;
     match ask {
         SafeMode::Enter(scoped) => {

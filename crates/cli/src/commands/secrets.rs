@@ -17,7 +17,7 @@ use crate::{
 const SECRET_BYTES_MAX: u64 = 64 * 1_024;
 
 /// Runs one of them.
-pub async fn run(arguments: &Arguments, ask: &Secrets, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, ask: &Secrets, output: &Output) -> Result<Exit, Failure> {
     let door = door(arguments).await?;
     match ask {
         Secrets::Put { name, from_file } => {

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Runs until it is told to stop.
-pub async fn run(arguments: &Arguments, ask: &Serve, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, ask: &Serve, output: &Output) -> Result<Exit, Failure> {
     observe::logs(ask.log_json);
     let config = Config::read(&arguments.config, ask.listen).map_err(|error| {
         let hint =

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Runs one of them.
-pub async fn run(arguments: &Arguments, ask: &Systems, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, ask: &Systems, output: &Output) -> Result<Exit, Failure> {
     let door = door(arguments).await?;
     match ask {
         Systems::Add(add) => self::add(arguments, &door, add, output).await?,
@@ -198,7 +198,7 @@ fn write(folder: &Path, name: &SystemName, proposal: &Value, dry_run: bool, outp
 }
 
 /// Pins what a system offers now, for a file that exists already. The demo uses it.
-pub async fn pin(door: &Door, folder: &Path, name: &str) -> Result<(), Failure> {
+pub(crate) async fn pin(door: &Door, folder: &Path, name: &str) -> Result<(), Failure> {
     let name = system_name(name)?;
     let proposal = propose(door, folder, &name, None, &[]).await?;
     write(folder, &name, &proposal, false, &Output::new(crate::output::Format::Json, true))

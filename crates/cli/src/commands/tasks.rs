@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Runs one of them.
-pub async fn run(arguments: &Arguments, ask: &Tasks, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, ask: &Tasks, output: &Output) -> Result<Exit, Failure> {
     let door = door(arguments).await?;
     match ask {
         Tasks::Create(create) => {

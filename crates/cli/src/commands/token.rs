@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Prints a bearer token, or with `--proof-for` the two headers of one call with a token bound to the agent's key.
-pub async fn run(ask: &Token, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(ask: &Token, output: &Output) -> Result<Exit, Failure> {
     let target = Target {
         issuer: issuer_of(&ask.resource)?,
         resource: ask.resource.clone(),

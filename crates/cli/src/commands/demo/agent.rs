@@ -18,7 +18,7 @@ use crate::{
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// An agent with a session.
-pub struct Agent {
+pub(crate) struct Agent {
     connection: Arc<Connection>,
     answers: mpsc::Receiver<Bytes>,
     next_id: u64,
@@ -26,7 +26,7 @@ pub struct Agent {
 
 impl Agent {
     /// Gets a token for the help desk, within a task if there is one, and shakes hands.
-    pub async fn connect(stage: &Stage, task: Option<String>) -> Result<Self, Failure> {
+    pub(crate) async fn connect(stage: &Stage, task: Option<String>) -> Result<Self, Failure> {
         let resource = format!("{}/mcp/helpdesk", stage.issuer);
         let target = Target {
             issuer: stage.issuer.clone(),
@@ -55,14 +55,14 @@ impl Agent {
     }
 
     /// The tools that it is shown.
-    pub async fn tools(&mut self) -> Result<Vec<String>, Failure> {
+    pub(crate) async fn tools(&mut self) -> Result<Vec<String>, Failure> {
         let answer = self.ask("tools/list", &json!({})).await?;
         let tools = answer.pointer("/result/tools").and_then(Value::as_array).cloned().unwrap_or_default();
         Ok(tools.iter().filter_map(|tool| tool.get("name")?.as_str().map(str::to_owned)).collect())
     }
 
     /// Calls a tool; the answer's `result`.
-    pub async fn call(&mut self, tool: &str, arguments: Value) -> Result<Value, Failure> {
+    pub(crate) async fn call(&mut self, tool: &str, arguments: Value) -> Result<Value, Failure> {
         let answer = self.ask("tools/call", &json!({"name": tool, "arguments": arguments})).await?;
         answer.get("result").cloned().ok_or_else(|| Failure::new(format!("unexpected answer: {answer}")))
     }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Plays all scenes in order.
-pub async fn play(stage: &Stage, story: &Story<'_>) -> Result<(), Failure> {
+pub(crate) async fn play(stage: &Stage, story: &Story<'_>) -> Result<(), Failure> {
     let mut agent = Agent::connect(stage, None).await?;
     reads(&mut agent, story).await?;
     lists(&mut agent, story).await?;

@@ -16,20 +16,20 @@ use crate::{
 };
 
 /// The agent of the story.
-pub const AGENT: &str = "support-bot";
+pub(crate) const AGENT: &str = "support-bot";
 
 /// A running broker with everything around it.
-pub struct Stage {
+pub(crate) struct Stage {
     /// The operators' door.
-    pub door: Door,
+    pub(crate) door: Door,
     /// What clients call the broker.
-    pub issuer: String,
+    pub(crate) issuer: String,
     /// The agent's private key.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
     /// The help desk's database.
-    pub database: PathBuf,
+    pub(crate) database: PathBuf,
     /// The installation's folder.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     stop: CancellationToken,
     running: JoinHandle<Result<(), serve::ServeError>>,
     /// Removed with the stage, unless it is kept.
@@ -38,7 +38,7 @@ pub struct Stage {
 
 impl Stage {
     /// Sets everything up, through the same doors that a person uses.
-    pub async fn set(keep: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) async fn set(keep: Option<&Path>) -> Result<Self, Failure> {
         let scratch = match keep {
             Some(_) => None,
             None => Some(tempfile::tempdir().map_err(|error| Failure::new(format!("no scratch folder: {error}")))?),
@@ -78,7 +78,7 @@ impl Stage {
     }
 
     /// Stops the broker in order.
-    pub async fn clear(self) {
+    pub(crate) async fn clear(self) {
         self.stop.cancel();
         let _ = self.running.await;
     }

@@ -13,14 +13,14 @@ const RED: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiCo
 const YELLOW: Style = Style::new().bold().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
 
 /// The narrator.
-pub struct Story<'a> {
+pub(crate) struct Story<'a> {
     output: &'a Output,
     waits: bool,
 }
 
 /// How something ended, as a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// Allowed.
     Allowed,
     /// Denied.
@@ -31,13 +31,13 @@ pub enum Mark {
 
 impl<'a> Story<'a> {
     /// Waits between scenes only where somebody sits at a terminal.
-    pub fn new(output: &'a Output, no_input: bool) -> Self {
+    pub(crate) fn new(output: &'a Output, no_input: bool) -> Self {
         let waits = !no_input && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
         Self { output, waits }
     }
 
     /// The first words.
-    pub fn opening(&self) {
+    pub(crate) fn opening(&self) {
         self.output.data(&format!(
             "{BOLD}Bailiwick{BOLD:#} stands between AI agents and the systems they touch.\n\
              This demo runs a real broker on this machine, in a scratch folder: a help desk with 243 tickets in SQLite\n\
@@ -46,7 +46,7 @@ impl<'a> Story<'a> {
     }
 
     /// A scene's title and what it is about.
-    pub fn scene(&self, number: usize, title: &str, about: &str) {
+    pub(crate) fn scene(&self, number: usize, title: &str, about: &str) {
         if self.waits && number > 1 {
             self.output.note(&format!("{DIM}press Enter for the next scene{DIM:#}"));
             let mut line = String::new();
@@ -56,12 +56,12 @@ impl<'a> Story<'a> {
     }
 
     /// What the agent tries.
-    pub fn tries(&self, what: &str) {
+    pub(crate) fn tries(&self, what: &str) {
         self.output.data(&format!("   {DIM}support-bot:{DIM:#} {what}"));
     }
 
     /// How it ended.
-    pub fn ends(&self, mark: Mark, text: &str) {
+    pub(crate) fn ends(&self, mark: Mark, text: &str) {
         let (style, word) = match mark {
             Mark::Allowed => (GREEN, "allowed"),
             Mark::Denied => (RED, "denied "),
@@ -71,14 +71,14 @@ impl<'a> Story<'a> {
     }
 
     /// A line that explains.
-    pub fn says(&self, text: &str) {
+    pub(crate) fn says(&self, text: &str) {
         for line in text.lines() {
             self.output.data(&format!("            {line}"));
         }
     }
 
     /// The last words.
-    pub fn closing(&self, kept: Option<&Path>) {
+    pub(crate) fn closing(&self, kept: Option<&Path>) {
         let kept = kept.map(|path| format!("\nThe scratch folder is kept in {}.", path.display())).unwrap_or_default();
         self.output.data(&format!(
             "{kept}\n{BOLD}Next{BOLD:#}, with your own system and agent:\n\n  \

@@ -1,0 +1,334 @@
+//! What operators type: agents, systems, tasks, policy, safe mode, secrets, evidence.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `agents`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agents {
+    /// Register an agent. It starts read-only, until it is promoted.
+    Register(Register),
+    /// List agents: state, role, owner, expiry, last use.
+    List {
+        /// Also callers that nobody registered.
+        #[arg(long)]
+        unregistered: bool,
+    },
+    /// Show one agent.
+    Show {
+        /// Its name.
+        name: String,
+    },
+    /// End its read-only start.
+    Promote(Named),
+    /// Stop it until it is resumed; the very next call is refused.
+    Suspend(Named),
+    /// Let it act again.
+    Resume(Named),
+    /// End it for good; its name is never given again.
+    Retire(Named),
+    /// Add a key; both work until one is removed.
+    AddKey {
+        /// The agent.
+        name: String,
+        /// The public key: JWK, JWKS or PEM.
+        #[arg(long, value_name = "FILE")]
+        public_key: PathBuf,
+    },
+    /// Remove a key.
+    RemoveKey {
+        /// The agent.
+        name: String,
+        /// The key's id.
+        kid: String,
+    },
+}
+
+/// `agents register`.
+#[derive(Debug, Args)]
+pub(crate) struct Register {
+    /// Its name: also its client id and subject, for good.
+    pub(crate) name: String,
+    /// Who answers for it.
+    #[arg(long)]
+    pub(crate) owner: String,
+    /// What it is for, in one sentence.
+    #[arg(long)]
+    pub(crate) purpose: String,
+    /// Where it runs: development, staging or production.
+    #[arg(long, default_value = "development")]
+    pub(crate) environment: String,
+    /// Its job: a file of `roles/`.
+    #[arg(long)]
+    pub(crate) role: String,
+    /// Its public key: JWK, JWKS or PEM.
+    #[arg(long, value_name = "FILE", conflicts_with = "generate_key", required_unless_present = "generate_key")]
+    pub(crate) public_key: Option<PathBuf>,
+    /// Make a key pair and keep the private key in this new file, 0600.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) generate_key: Option<PathBuf>,
+    /// Only these systems.
+    #[arg(long = "system", value_name = "NAME")]
+    pub(crate) systems: Vec<String>,
+    /// Scopes beyond systems, such as `access:evaluate`.
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub(crate) scopes: Vec<String>,
+    /// Let it use plain bearer tokens, which work for whoever holds them.
+    #[arg(long)]
+    pub(crate) danger_allow_bearer_tokens: bool,
+    /// Let it act only within an explicit task.
+    #[arg(long)]
+    pub(crate) task_required: bool,
+    /// Seconds its tokens live, 3600 at most.
+    #[arg(long)]
+    pub(crate) token_ttl_s: Option<u64>,
+    /// Days until registration and keys expire.
+    #[arg(long)]
+    pub(crate) lifetime_days: Option<u32>,
+}
+
+/// An agent and why.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The agent.
+    pub(crate) name: String,
+    /// Why, for whoever looks back.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+}
+
+/// `systems`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Systems {
+    /// Add a system: writes `systems/<name>.toml` with a proposed classification for you to read.
+    Add(AddSystem),
+    /// Ask a system what it offers; update its pinned definitions and propose classes for new tools.
+    Discover {
+        /// The system.
+        name: String,
+        /// Approve changed definitions of these tools (`all` for every one).
+        #[arg(long = "approve", value_name = "TOOL")]
+        approve: Vec<String>,
+        /// Only show what would be written.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List the systems of the active bundle.
+    List,
+    /// Show a system: its tools, classes, and definitions that differ from the approved ones.
+    Show {
+        /// The system.
+        name: String,
+    },
+}
+
+/// `systems add`.
+#[derive(Debug, Args)]
+pub(crate) struct AddSystem {
+    /// Its name: lower-case letters, digits, `_`.
+    pub(crate) name: String,
+    /// What people call it; its name unless given.
+    #[arg(long)]
+    pub(crate) title: Option<String>,
+    /// Where it runs: development, staging or production.
+    #[arg(long, default_value = "development")]
+    pub(crate) environment: String,
+    /// What harm it can do: low or high.
+    #[arg(long, default_value = "high")]
+    pub(crate) risk: String,
+    /// A domain of data that it holds, such as `hr`.
+    #[arg(long = "domain", value_name = "NAME")]
+    pub(crate) domains: Vec<String>,
+    /// The command that starts it, as one string; it is split like a shell would, and no shell runs.
+    #[arg(long, value_name = "COMMAND", conflicts_with = "url", required_unless_present = "url")]
+    pub(crate) stdio: Option<String>,
+    /// Its MCP endpoint.
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// A line `NAME=VALUE` of its environment; everything else is cleared.
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    pub(crate) env: Vec<String>,
+    /// A vault secret for its environment: `NAME=<system>/<secret>`.
+    #[arg(long = "secret-env", value_name = "NAME=SECRET")]
+    pub(crate) secret_env: Vec<String>,
+    /// A vault secret for a header: `HEADER=<system>/<secret>`; `authorization` gets the prefix `Bearer `.
+    #[arg(long, value_name = "HEADER=SECRET")]
+    pub(crate) credential: Option<String>,
+    /// Only show what would be written.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// `tasks`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tasks {
+    /// Make a task. A tool's pins follow it: `--tool 'files.read_text_file' --pin 'files.read_text_file:path=under:/srv/docs'`.
+    Create(CreateTask),
+    /// List open tasks.
+    List,
+    /// Show a task.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// End a task; its grants, pins and tokens end with it.
+    End {
+        /// Its id.
+        id: String,
+        /// Why.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
+/// `tasks create`.
+#[derive(Debug, Args)]
+pub(crate) struct CreateTask {
+    /// Who will work in it.
+    #[arg(long)]
+    pub(crate) agent: String,
+    /// What it is for; enters the evidence in the clear, so no personal data.
+    #[arg(long)]
+    pub(crate) purpose: String,
+    /// A file with the user's prompt; `-` is standard input. Sealed, never in the clear.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prompt: Option<PathBuf>,
+    /// A tool that it may call: `<system>.<tool>`.
+    #[arg(long = "tool", value_name = "ACTION", required = true)]
+    pub(crate) tools: Vec<String>,
+    /// What an argument must be: `<action>:<argument>=<value>` (JSON or plain text, repeat for several), or
+    /// `=under:<folder>`, or `=at-most:<number>`.
+    #[arg(long = "pin", value_name = "PIN")]
+    pub(crate) pins: Vec<String>,
+    /// Minutes until it ends by itself.
+    #[arg(long)]
+    pub(crate) minutes: Option<u64>,
+}
+
+/// `policy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Compile the bundle of this installation's folder; says everything that is wrong with it.
+    Validate,
+    /// Run the tests beside the policies.
+    Test,
+    /// Validate, test, sign, and make it the active bundle, whole or not at all.
+    Publish {
+        /// The boundary policies changed, and that is meant.
+        #[arg(long)]
+        boundary_changed: bool,
+        /// Validate and test only.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make an earlier bundle the active one again.
+    Rollback {
+        /// Its revision, or enough of it to be unique.
+        revision: String,
+    },
+    /// List published bundles.
+    Revisions,
+    /// Print the generated Cedar schema.
+    Schema,
+}
+
+/// `safe-mode`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SafeMode {
+    /// Turn it on for `everything`, `agent:<name>` or `system:<name>`.
+    Enter(Scoped),
+    /// Lift it.
+    Lift(Scoped),
+    /// What is in safe mode.
+    List,
+}
+
+/// A safe-mode scope and why.
+#[derive(Debug, Args)]
+pub(crate) struct Scoped {
+    /// `everything`, `agent:<name>` or `system:<name>`.
+    pub(crate) scope: String,
+    /// Why; recorded.
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+/// `secrets`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// Keep a secret, read from standard input or a file; never from the command line, which others can see.
+    Put {
+        /// `<system>/<name>`.
+        name: String,
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        from_file: Option<PathBuf>,
+    },
+    /// List names, never values.
+    List,
+    /// Remove a secret.
+    Remove {
+        /// `<system>/<name>`.
+        name: String,
+    },
+}
+
+/// `audit`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// The newest entries.
+    Tail {
+        /// How many.
+        #[arg(long, short = 'n', default_value_t = 20)]
+        lines: usize,
+        /// Only of this agent.
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only of this system.
+        #[arg(long)]
+        system: Option<String>,
+        /// Only of this kind: `intent`, `outcome`, `denial` …
+        #[arg(long)]
+        kind: Option<String>,
+        /// Go on printing new ones.
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// The whole chain of one call. `--open` shows sealed values, and that is recorded.
+    Show {
+        /// `eval_…` or `evt_…`.
+        id: String,
+        /// Open sealed values.
+        #[arg(long)]
+        open: bool,
+    },
+    /// Verify an export, or this installation's own log, with public keys alone.
+    Verify {
+        /// An export made with `audit export`; without one, the installation's own database.
+        file: Option<PathBuf>,
+        /// The log's public key line, from whoever you trust; else the export's own (which proves less).
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+    },
+    /// Export the evidence as JSON lines, with all checkpoints.
+    Export {
+        /// The new file; `-` is standard output.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        to: PathBuf,
+        /// Only of this agent (such an extract cannot be verified as a whole).
+        #[arg(long)]
+        agent: Option<String>,
+        /// Only of this system.
+        #[arg(long)]
+        system: Option<String>,
+        /// Not before this time (RFC 3339).
+        #[arg(long)]
+        since: Option<String>,
+        /// Before this time (RFC 3339).
+        #[arg(long)]
+        until: Option<String>,
+    },
+    /// Print the newest signed checkpoint: keep a copy where this machine's administrator cannot change it.
+    Checkpoint,
+}
