@@ -19,3 +19,6 @@ pub use self::{
     door::closed_over_network,
     operator::Operator,
 };
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,9 @@ mod tests {
             return;
         }
         let kept = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(kept == now, "docs/openapi.json is out of date: run `cargo xtask codegen`");
+        assert!(
+            kept == now,
+            "docs/openapi.json is out of date: set `BAILIWICK_WRITE_OPENAPI=1` and run this test again"
+        );
     }
 }
