@@ -71,8 +71,8 @@ pub(crate) fn fault(system: &SystemName, error: &UpstreamError) -> Fault {
     let (status, code) = match error {
         // The system does not have this list: the client asked for what was not offered.
         UpstreamError::Refused { code: -32_601, .. } => (StatusCode::NOT_FOUND, -32_601),
-        UpstreamError::Refused { code: -32_602, .. } => (StatusCode::BAD_REQUEST, -32_602),
-        _ => (StatusCode::BAD_GATEWAY, UPSTREAM_FAILED_CODE),
+        UpstreamError::Refused { code: -32_602, .. } => (StatusCode::OK, -32_602),
+        _ => (StatusCode::OK, UPSTREAM_FAILED_CODE),
     };
     let mut fault = Fault::new(status, code, format!("system `{system}` brought no answer: {error}"));
     fault.data = Some(json!({ (FAILURE_META): {

@@ -38,13 +38,10 @@ pub(crate) fn result(id: &Id, result: &Value) -> Response {
     json(StatusCode::OK, envelope::result(id.raw(), &result.to_string()))
 }
 
-/// A refusal. The stateless revision tells it by HTTP status too; before, whatever has an id is answered with 200,
-/// and only what is no message at all is not.
+/// A refusal. Only the stateless revision tells an unknown method by HTTP status: before, 404 is a lost session.
 pub(crate) fn fault(era: Option<Era>, id: Option<&Id>, fault: &Fault) -> Response {
-    let status = match (era, id) {
-        (Some(Era::Handshake), Some(_)) if fault.code != -32_022 => StatusCode::OK,
-        _ => fault.status,
-    };
+    let unknown_method = fault.code == -32_601 && era == Some(Era::Handshake) && id.is_some();
+    let status = if unknown_method { StatusCode::OK } else { fault.status };
     let id = id.map_or("null", Id::raw);
     json(status, envelope::error(id, &fault.object().to_string()))
 }

@@ -66,6 +66,19 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Fault> {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_arrive_is_not_waited_for() {
+        let slow = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(BODY_TIME_MAX / 4).await;
+            Some((Ok::<_, std::convert::Infallible>(Bytes::from_static(b" ")), ()))
+        });
+        let refused = read(Body::from_stream(slow)).await.unwrap_err();
+        assert_eq!(refused.status, StatusCode::REQUEST_TIMEOUT);
+        let large = Body::from(vec![b' '; BODY_BYTES_MAX + 1]);
+        assert_eq!(read(large).await.unwrap_err().status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(read(Body::from("{}")).await.unwrap(), Bytes::from_static(b"{}"));
+    }
+
     #[test]
     fn accept_is_read_as_http_defines_it() {
         let check = |accept: &[&str], expected: bool| {

@@ -59,7 +59,7 @@ pub(crate) fn era(headers: &HeaderMap, params: Option<&str>) -> Result<Era, Faul
         None => None,
         Some(raw) => {
             let text: String = serde_json::from_str(raw)
-                .map_err(|_| Fault::params(format!("`_meta[\"{META_VERSION}\"]` is a string")))?;
+                .map_err(|_| Fault::meta(format!("`_meta[\"{META_VERSION}\"]` is a string")))?;
             Some(text)
         }
     };
@@ -110,13 +110,13 @@ pub(crate) fn check(headers: &HeaderMap, call: &Incoming<'_>) -> Result<(), Faul
 /// `_meta` must tell revision and client capabilities with every call.
 fn check_meta(call: &Incoming<'_>) -> Result<(), Fault> {
     let meta = call.declared().filter(|raw| raw.starts_with('{'));
-    let meta = meta.ok_or_else(|| Fault::params("`params._meta` is an object"))?;
+    let meta = meta.ok_or_else(|| Fault::meta("`params._meta` is an object"))?;
     if envelope::member(meta, META_VERSION).is_none() {
-        return Err(Fault::params(format!("`_meta[\"{META_VERSION}\"]` is missing")));
+        return Err(Fault::meta(format!("`_meta[\"{META_VERSION}\"]` is missing")));
     }
     match envelope::member(meta, META_CAPABILITIES) {
         Some(raw) if raw.starts_with('{') => Ok(()),
-        _ => Err(Fault::params(format!("`_meta[\"{META_CAPABILITIES}\"]` is an object"))),
+        _ => Err(Fault::meta(format!("`_meta[\"{META_CAPABILITIES}\"]` is an object"))),
     }
 }
 

@@ -82,7 +82,7 @@ async fn add(visit: &Visit, admitted: &Admitted, system: &SystemName, whole: &mu
             return Ok(());
         }
     }
-    Err(Fault::new(StatusCode::BAD_GATEWAY, failure::UPSTREAM_FAILED_CODE, "its list has too many pages"))
+    Err(Fault::new(StatusCode::OK, failure::UPSTREAM_FAILED_CODE, "its list has too many pages"))
 }
 
 /// An item under its aggregate name; no other byte changes.
@@ -140,7 +140,7 @@ async fn page(
 
 fn malformed(system: &SystemName) -> Fault {
     let message = format!("the list of system `{system}` cannot be understood");
-    Fault::new(StatusCode::BAD_GATEWAY, failure::UPSTREAM_FAILED_CODE, message)
+    Fault::new(StatusCode::OK, failure::UPSTREAM_FAILED_CODE, message)
 }
 
 /// Says of each item whether this caller is shown it.

@@ -14,7 +14,7 @@ use crate::{
 /// A refusal before any decision: nothing was understood that could be decided on.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Fault {
-    /// The HTTP status in the stateless era; the handshake era keeps 200 for what has an id.
+    /// The HTTP status. An error that tells of the call's outcome is told with 200, one of the message itself is not.
     pub(crate) status: StatusCode,
     /// The JSON-RPC code.
     pub(crate) code: i64,
@@ -31,6 +31,11 @@ impl Fault {
 
     /// A parameter that is missing or of the wrong kind.
     pub(crate) fn params(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::OK, -32_602, message)
+    }
+
+    /// Metadata that the stateless revision wants with every message, missing or of the wrong kind.
+    pub(crate) fn meta(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, -32_602, message)
     }
 

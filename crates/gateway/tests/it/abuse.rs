@@ -95,7 +95,8 @@ async fn methods_that_nobody_listed_are_refused() {
     }
     worker.open_session(json!({})).await;
     for method in ["tasks/get", "server/discover", "subscriptions/listen", "elicitation/create"] {
-        assert_eq!(worker.in_session(9, method, json!({})).await.code(), -32_601, "{method}");
+        let answer = worker.in_session(9, method, json!({})).await;
+        assert_eq!((answer.status, answer.code()), (200, -32_601), "{method}");
     }
     assert_eq!(bench.seen.acts(), 0);
 }
