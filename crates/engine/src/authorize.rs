@@ -30,12 +30,14 @@ use crate::{
 };
 
 /// How often a lost race is decided again before it is a denial.
-const DECISIONS_PER_CALL_MAX: u32 = 3;
+const DECISIONS_PER_CALL_MAX: u32 = 5;
+/// How long a fact of another call may take from its commit into memory; waited for once, twice, thrice …
+const SETTLE: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// Decides a call; when allowed, its intent is durable before this returns.
 pub async fn authorize(broker: &Broker, caller: &Caller, call: RawCall<'_>) -> Result<Permitted, Box<Denied>> {
     let id = new_id!(EvaluationId, broker.now(), broker.entropy());
-    for _ in 0..DECISIONS_PER_CALL_MAX {
+    for attempt in 1..=DECISIONS_PER_CALL_MAX {
         let decided = decide(broker, caller, &call, id);
         let Decision::Allow { obligations } = &decided.evaluated.decision else {
             return Err(record_denial(broker, caller, &call, decided).await);
@@ -64,8 +66,11 @@ pub async fn authorize(broker: &Broker, caller: &Caller, call: RawCall<'_>) -> R
                 let chain = caller.chain.clone();
                 return Ok(Permitted { system, chain, evaluation, evaluated, obligations, receipt });
             }
-            // Somebody's change overtook this decision: let it take effect and decide on the new state.
-            Err(StoreError::Conflict(_)) => broker.settled().await,
+            // Somebody's change or fact overtook this decision: let it take effect and decide on the new state.
+            Err(StoreError::Conflict(_)) => {
+                broker.settled().await;
+                tokio::time::sleep(SETTLE * attempt).await;
+            }
             Err(error) => return Err(refused_by_store(broker, caller, &call, decided, &error).await),
         }
     }
