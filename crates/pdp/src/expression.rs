@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use cedar_policy::pst::{Clause, EntityUID, Expr, Literal, Var};
 
+/// Expressions within expressions of one clause: `a && b && c` nests twice.
+pub(crate) const DEPTH_MAX: usize = 128;
+
 /// An expression of a kind that this crate has never seen: nothing can be said about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct UnknownKind;
@@ -32,6 +35,12 @@ pub(crate) fn walk<'a>(expr: &'a Expr, visit: &mut dyn FnMut(&'a Expr)) -> Resul
         walk(child, visit)?;
     }
     Ok(())
+}
+
+/// How deeply an expression nests.
+pub(crate) fn depth(expr: &Expr) -> usize {
+    let inner = children(expr).unwrap_or_default();
+    1 + inner.into_iter().map(|child| depth(child)).max().unwrap_or_default()
 }
 
 /// The expression of a clause.

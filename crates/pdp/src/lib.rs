@@ -4,7 +4,7 @@
 //! A bundle of files is compiled into a [`Snapshot`], whole or not at all; what
 //! is wrong with it comes back as [`Finding`]s. A snapshot answers evaluations:
 //! two stages, policy and authority, both of which must allow, and every doubt
-//! denies. `docs/decisions.md` tells the rules, `scenarios/*.toml` shows them.
+//! denies. `scenarios/*.toml` shows the rules at work.
 
 mod actions;
 mod annotations;

@@ -1,12 +1,15 @@
 //! Reads the Cedar policies of a bundle: every policy with its id, its file and
 //! its line. Checks form and place; what a policy means is checked elsewhere.
 
+mod scan;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use bailiwick_model::{bundle::BundleFiles, name::PolicyId};
 use cedar_policy::{Effect, Policy, PolicySet};
 use miette::Diagnostic;
 
+use self::scan::{NESTING_MAX, OPERATORS_MAX, POLICY_BYTES_MAX, TooMuch};
 use crate::finding::{Finding, line_of};
 
 /// Bytes of one policy file.
@@ -146,6 +149,10 @@ fn layer_of(path: &str, findings: &mut Vec<Finding>) -> Option<Layer> {
 }
 
 fn read_text(path: &str, text: &str, layer: Layer, policies: &mut Vec<SourcePolicy>, findings: &mut Vec<Finding>) {
+    if let Some(finding) = too_much(path, text) {
+        findings.push(finding);
+        return;
+    }
     let set: PolicySet = match text.parse() {
         Ok(set) => set,
         Err(errors) => return findings.extend(parse_findings(path, text, &errors)),
@@ -188,6 +195,21 @@ fn read_text(path: &str, text: &str, layer: Layer, policies: &mut Vec<SourcePoli
     }
     read.sort_by_key(|policy| policy.line);
     policies.extend(read);
+}
+
+fn too_much(path: &str, text: &str) -> Option<Finding> {
+    let (offset, message, help) = match scan::too_much(text)? {
+        TooMuch::Bytes(offset) => (
+            offset,
+            format!("a policy has at most {POLICY_BYTES_MAX} bytes"),
+            "split it, or put what it lists into a group or a data domain",
+        ),
+        TooMuch::Operators(offset) => {
+            (offset, format!("a policy has at most {OPERATORS_MAX} operators"), "split the policy")
+        }
+        TooMuch::Nesting(offset) => (offset, format!("brackets nest at most {NESTING_MAX} deep"), "split the policy"),
+    };
+    Some(Finding::error("policy-too-large", path, message).at(line_of(text, offset)).with_help(help))
 }
 
 fn parse_findings(path: &str, text: &str, errors: &cedar_policy::ParseErrors) -> Vec<Finding> {

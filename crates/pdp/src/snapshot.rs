@@ -32,6 +32,12 @@ use crate::{
     visibility::{self, Listing, Reads, Visibility},
 };
 
+/// Bytes of stack that a decision finds, or is given: what policies nest is
+/// bounded, and Cedar errs rather than overflow, which denies.
+const STACK_BYTES_MIN: usize = 1024 * 1024;
+/// Bytes of stack that a decision is given.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
+
 /// A compiled bundle.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -104,12 +110,12 @@ impl Snapshot {
 
     /// Decides. Total: whatever cannot be decided is denied.
     pub fn evaluate(&self, evaluation: &Evaluation) -> Evaluated {
-        evaluate::evaluate(self, evaluation)
+        stacker::maybe_grow(STACK_BYTES_MIN, STACK_BYTES, || evaluate::evaluate(self, evaluation))
     }
 
     /// Whether an action is shown in a list to this caller.
     pub fn visibility(&self, listing: &Listing<'_>, action: &ActionName) -> Visibility {
-        visibility::of(self, listing, action)
+        stacker::maybe_grow(STACK_BYTES_MIN, STACK_BYTES, || visibility::of(self, listing, action))
     }
 
     /// The scopes that a token needs for these operations, each once.

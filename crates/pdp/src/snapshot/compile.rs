@@ -19,6 +19,7 @@ use crate::{
     calendar::Calendar,
     catalogue::Catalogue,
     entities::Store,
+    expression::{DEPTH_MAX, body, depth},
     finding::{Finding, Severity},
     index::Index,
     literals,
@@ -28,8 +29,16 @@ use crate::{
     visibility::reads,
 };
 
+/// Bytes of stack to compile on: Cedar's parser and typechecker recurse, and
+/// what they are given is bounded so that this is several times enough.
+const STACK_BYTES: usize = 64 * 1024 * 1024;
+
 /// Compiles a bundle.
 pub(super) fn compile(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
+    stacker::grow(STACK_BYTES, || compile_files(files))
+}
+
+fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
     let (catalogue, mut findings) = Catalogue::read(files);
     let (calendar, more) = Calendar::read(files);
     findings.extend(more);
@@ -60,6 +69,10 @@ pub(super) fn compile(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
         Ok(store) => store,
         Err(finding) => return Err(refuse(findings, [finding])),
     };
+    findings.extend(policies.iter().filter_map(too_deep));
+    if has_errors(&findings) {
+        return Err(refuse(findings, []));
+    }
     findings.extend(validate(&policies, &schema));
     findings.extend(roles::over_grants(&roles, &catalogue, &actions));
     let field_classes: BTreeSet<&str> = field_classes(&catalogue);
@@ -129,6 +142,17 @@ fn parse_schema(text: &str) -> Result<Schema, Finding> {
         Some(warning) => Err(refused(&warning)),
         None => Ok(schema),
     }
+}
+
+/// Asked before anything else walks the policy: whatever walks it recurses.
+fn too_deep(source: &SourcePolicy) -> Option<Finding> {
+    let tree = source.policy.to_pst().ok()?;
+    if tree.body().clauses().iter().all(|clause| depth(body(clause)) <= DEPTH_MAX) {
+        return None;
+    }
+    let message = format!("`{}` nests expressions more than {DEPTH_MAX} deep", source.id);
+    let finding = source.error("policy-too-large", message);
+    Some(finding.with_help("write `[…].contains(…)` instead of a chain of `||`, or split it"))
 }
 
 /// Validates all policies strictly. A warning refuses as an error does: a

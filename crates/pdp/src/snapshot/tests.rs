@@ -298,3 +298,33 @@ fn files_that_nothing_reads_are_a_warning() {
     assert!(snapshot.warnings().iter().all(|finding| finding.code == "file-ignored"));
     assert_eq!(snapshot.warnings().len(), 3);
 }
+
+/// A bundle with one permit that has this condition.
+fn with_condition(condition: &str) -> Result<Snapshot, Vec<Finding>> {
+    let scope = "principal is Bailiwick::Agent, action == Bailiwick::Action::\"crm.search\", resource";
+    with_policy("organisation", &format!("@id(\"a\")\npermit ({scope}) when {{ {condition} }};\n"))
+}
+
+#[test]
+fn text_that_nests_does_not_end_the_process() {
+    let brackets = |count: usize| format!("{}context.effect.reversible{}", "(".repeat(count), ")".repeat(count));
+    let chain = |count: usize| vec!["context.effect.reversible"; count].join(" && ");
+    let branches = |count: usize| format!("{}true", "if context.effect.reversible then true else ".repeat(count));
+    let sum = |count: usize| format!("{} > 0", vec!["context.effect.records"; count].join(" + "));
+    for accepted in [brackets(30), chain(100), branches(100), sum(100)] {
+        assert!(with_condition(&accepted).is_ok(), "{accepted:.60}");
+    }
+    for refused in [
+        brackets(33),
+        brackets(8_000),
+        chain(150),
+        branches(150),
+        sum(400),
+        format!("principal{}", ".a".repeat(8_000)),
+        format!("principal{}", ".a".repeat(1_020)),
+        format!("{}1 > 0", "1+".repeat(1_020)),
+    ] {
+        let findings = with_condition(&refused).expect_err("it must be refused");
+        assert!(findings.iter().any(|finding| finding.code.starts_with("policy-")), "{refused:.60} {findings:#?}");
+    }
+}
