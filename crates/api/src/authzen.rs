@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    middleware::from_fn_with_state,
     routing::{get, post},
 };
 use bailiwick_engine::{
@@ -18,7 +19,7 @@ use bailiwick_web::{
     limits::Limits,
     problem::Problem,
     refused::{ProtectedResource, Refused},
-    verify::verify,
+    verify::{verify, with_nonce},
 };
 use http::{StatusCode, request::Parts};
 
@@ -53,11 +54,13 @@ impl Authzen {
 
     /// Its routes: `/access/v1/…` and the metadata document.
     pub fn router(self) -> Router {
+        let entrance = Arc::clone(&self.entrance);
         let routes = Router::new()
             .route("/access/v1/evaluation", post(evaluation::evaluation))
             .route("/access/v1/evaluations", post(evaluations::evaluations))
             .route("/.well-known/authzen-configuration", get(configuration::configuration))
-            .with_state(Arc::new(self));
+            .with_state(Arc::new(self))
+            .layer(from_fn_with_state(entrance, with_nonce));
         Limits { body_bytes_max: AUTHZEN_BODY_BYTES_MAX, ..Limits::default() }.around(routes)
     }
 

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`entrance`] | the broker, its public URL, nonces, declared proxies |
 //! | [`verify`], [`refused`] | token and proof verification, and its refusals with challenges |
-//! | [`problem`] | RFC 9457 problem documents |
+//! | [`problem`], [`reasons`] | RFC 9457 problem documents, and the page that explains them |
 //! | [`address`], [`origin`] | where a call comes from, and whether a browser was tricked into making it |
 //! | [`listener`], [`headers`], [`limits`], [`throttle`], [`json`] | headers, bounds and strict bodies |
 
@@ -21,6 +21,7 @@ pub mod limits;
 pub mod listener;
 pub mod origin;
 pub mod problem;
+pub mod reasons;
 pub mod refused;
 pub mod throttle;
 pub mod verify;

@@ -153,7 +153,7 @@ pub(super) async fn answer(
 ) -> Result<Answer, Problem> {
     let by = caller.chain.current();
     let record = asked.resource.clone();
-    let evaluated = match question(broker, asked, caller).and_then(|question| same_record(broker, &record, question)) {
+    let evaluated = match question(broker, asked).and_then(|question| same_record(broker, &record, question)) {
         Ok(question) => check::check(broker, by, question, spent).await,
         Err(why) => check::unanswerable(broker, by, why, spent).await,
     };
@@ -161,7 +161,7 @@ pub(super) async fn answer(
 }
 
 /// Finds the call that is meant, or says in one constant phrase why there is none.
-fn question(broker: &Broker, asked: Complete, caller: &Caller) -> Result<Question, &'static str> {
+fn question(broker: &Broker, asked: Complete) -> Result<Question, &'static str> {
     let Complete { subject, action, resource, context } = asked;
     if !subject.kind.eq_ignore_ascii_case("agent") {
         return Err("the subject's type is not `agent`");
@@ -179,8 +179,8 @@ fn question(broker: &Broker, asked: Complete, caller: &Caller) -> Result<Questio
         Some(_) => return Err("`context.task` is not a task's id"),
     };
     let Call { system, method, name } = call;
-    // The address is the enforcement point's own: where the subject calls from is nothing that we know.
-    Ok(Question { agent, system, method, name, arguments, task, scopes: None, address: caller.address })
+    // We see the enforcement point's address only. Where the subject calls from nobody proved, so its zone is unknown.
+    Ok(Question { agent, system, method, name, arguments, task, scopes: None, address: None })
 }
 
 struct Call {

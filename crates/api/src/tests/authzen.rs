@@ -42,6 +42,8 @@ async fn decisions_come_with_reasons_and_are_recorded() {
     let allowed = scene.asking("gate", EVALUATION, reads()).await;
     decided(&allowed, true, None);
     assert_eq!(allowed.headers["x-request-id"], "the-callers-own");
+    assert_eq!(allowed.headers["dpop-nonce"], scene.world.nonce().as_str());
+    assert_eq!(allowed.headers["cache-control"], "no-store");
     let denied = scene.asking("gate", EVALUATION, writes()).await;
     decided(&denied, false, Some("forbidden"));
     let events = scene.world.events("evaluated").await;
@@ -177,6 +179,8 @@ async fn the_metadata_names_the_endpoints() {
     let scene = Scene::new().await;
     let message = Request::get("/.well-known/authzen-configuration").header("host", "broker.test");
     let json = send(&scene.network, message, None).await.json();
+    let reasons = send(&scene.network, Request::get("/reasons").header("host", "broker.test"), None).await;
+    assert!(reasons.text.contains("no_permit"), "what problems refer to is there");
     assert_eq!(json["policy_decision_point"], "https://broker.test");
     assert_eq!(json["access_evaluation_endpoint"], "https://broker.test/access/v1/evaluation");
 }
