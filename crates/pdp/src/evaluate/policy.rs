@@ -174,17 +174,10 @@ fn decide_request(
     let entities = entities::slice(all).map_err(|missing| denial::missing(&missing, acting.named.clone()))?;
 
     let evaluator = Evaluator::new(request, &entities, extensions);
-    let slots = SlotEnv::new();
     let mut permitted = false;
     let mut barred = false;
     for policy in candidates {
-        let satisfied = match evaluator.interpret(&policy.condition, &slots) {
-            Ok(value) => match value.value_kind() {
-                ValueKind::Lit(Literal::Bool(satisfied)) => Ok(*satisfied),
-                _ => Err("its condition is neither true nor false"),
-            },
-            Err(error) => Err(kind_of(&error)),
-        };
+        let satisfied = satisfied(&evaluator, policy);
         match satisfied {
             Ok(false) => continue,
             Ok(true) => {}
@@ -217,6 +210,17 @@ fn decide_request(
         verdict.denials.push(denial::not_permitted(acting.party, &attempt.operation.action, acting.named.clone()));
     }
     Ok(())
+}
+
+/// Whether a policy holds; or why nobody can say.
+fn satisfied(evaluator: &Evaluator<'_>, policy: &Compiled) -> Result<bool, &'static str> {
+    match evaluator.interpret(&policy.condition, &SlotEnv::new()) {
+        Ok(value) => match value.value_kind() {
+            ValueKind::Lit(Literal::Bool(satisfied)) => Ok(*satisfied),
+            _ => Err("its condition is neither true nor false"),
+        },
+        Err(error) => Err(kind_of(&error)),
+    }
 }
 
 /// What went wrong, without the values that it went wrong with.

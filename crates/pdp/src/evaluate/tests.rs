@@ -190,6 +190,19 @@ fn questions_that_are_none_are_denied() {
 }
 
 #[test]
+fn workloads_are_decided_on_like_agents() {
+    let snapshot = snapshot(BANK);
+    let operations = call(&snapshot, "bank.pay", serde_json::json!({"account": "7", "amount": 1}));
+    let mut workload = party("bot", "clerk");
+    workload.principal = Principal::Workload("nightly".parse().unwrap());
+    let allowed = snapshot.evaluate(&evaluation(&snapshot, workload.clone(), operations.clone()));
+    assert_eq!(allowed.decision, Decision::Allow { obligations: vec![] });
+    workload.role = None;
+    let denied = snapshot.evaluate(&evaluation(&snapshot, workload, operations));
+    assert_eq!(codes(&denied.decision), [ReasonCode::NoPermit]);
+}
+
+#[test]
 fn an_array_of_many_elements_fails_for_one_reason() {
     let snapshot = snapshot(BANK);
     let operations = call(&snapshot, "bank.pay", serde_json::json!({"account": "7", "amount": 1}));

@@ -75,20 +75,7 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
     }
     findings.extend(validate(&policies, &schema));
     findings.extend(roles::over_grants(&roles, &catalogue, &actions));
-    let field_classes: BTreeSet<&str> = field_classes(&catalogue);
-    let compiled: Vec<Compiled> = policies
-        .iter()
-        .filter_map(|policy| match compile_policy(policy, &store, &field_classes) {
-            Ok((compiled, warnings)) => {
-                findings.extend(warnings);
-                Some(compiled)
-            }
-            Err(errors) => {
-                findings.extend(errors);
-                None
-            }
-        })
-        .collect();
+    let compiled = compile_policies(&policies, &store, &field_classes(&catalogue), &mut findings);
     if has_errors(&findings) {
         return Err(refuse(findings, []));
     }
@@ -107,6 +94,25 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
         policies: compiled,
         index,
     })
+}
+
+fn compile_policies(
+    policies: &[SourcePolicy],
+    store: &Store,
+    field_classes: &BTreeSet<&str>,
+    findings: &mut Vec<Finding>,
+) -> Vec<Compiled> {
+    let mut compiled = Vec::with_capacity(policies.len());
+    for policy in policies {
+        match compile_policy(policy, store, field_classes) {
+            Ok((policy, warnings)) => {
+                findings.extend(warnings);
+                compiled.push(policy);
+            }
+            Err(errors) => findings.extend(errors),
+        }
+    }
+    compiled
 }
 
 fn has_errors(findings: &[Finding]) -> bool {
