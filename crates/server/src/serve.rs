@@ -7,7 +7,7 @@ use bailiwick_api::{Administration, Facts};
 use bailiwick_engine::start;
 use bailiwick_gateway::{
     mcp,
-    upstream::{HttpClientError, Pool},
+    upstream::{HttpClientError, Pool, observer},
 };
 use bailiwick_ports::{signer::CheckpointSigner, upstreams::Upstreams};
 use bailiwick_web::{
@@ -109,7 +109,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     tracker.spawn(socket::serve(socket, operators, stop.clone()));
     tracker.spawn(background::rotate(Arc::clone(&wired), stop.clone()));
     tracker.spawn(upstreams::follow(Arc::clone(&wired.broker), pool.clone(), stop.clone()));
-    upstreams::watch(&wired.broker, &pool);
+    pool.watch(observer(Arc::clone(&wired.broker)));
     ready(&Ready {
         public_url: wired.broker.settings().issuer.clone(),
         address,

@@ -3,37 +3,21 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use async_trait::async_trait;
 use bailiwick_api::admin::TryOut;
-use bailiwick_engine::{broker::Broker, definitions, secrets};
-use bailiwick_gateway::upstream::{HttpClientError, Pool, PoolLimits, SecretUnavailable, Secrets, Target};
+use bailiwick_engine::broker::Broker;
+use bailiwick_gateway::upstream::{HttpClientError, Pool, PoolLimits, Secrets, Target};
 use bailiwick_model::{
     bundle::BundleRevision,
-    name::{AgentName, SecretName},
+    name::AgentName,
     principal::{DelegationChain, Principal},
-    secret::Secret,
 };
 use bailiwick_pdp::catalogue::System;
 use bailiwick_ports::upstreams::DiscoverError;
 use tokio_util::sync::CancellationToken;
 
-struct VaultSecrets(Arc<Broker>);
-
-#[async_trait]
-impl Secrets for VaultSecrets {
-    async fn reveal(&self, name: &SecretName) -> Result<Secret<String>, SecretUnavailable> {
-        let bytes = secrets::open_for_upstream(&self.0, name)
-            .await
-            .map_err(|error| SecretUnavailable(format!("secret `{name}`: {error}")))?;
-        let text = String::from_utf8(bytes.expose().clone())
-            .map_err(|_| SecretUnavailable(format!("secret `{name}` is not text")))?;
-        Ok(Secret::new(text))
-    }
-}
-
 /// A pool that knows the systems of the active bundle.
 pub fn pool(broker: &Arc<Broker>) -> Result<Pool, HttpClientError> {
-    let pool = Pool::new(Arc::new(VaultSecrets(Arc::clone(broker))), PoolLimits::default())?;
+    let pool = Pool::new(Arc::clone(broker) as Arc<dyn Secrets>, PoolLimits::default())?;
     configure(broker, &pool);
     Ok(pool)
 }
@@ -54,21 +38,6 @@ fn configure(broker: &Broker, pool: &Pool) {
     let live = broker.live();
     let systems = live.policy.iter().flat_map(|policy| policy.catalogue().systems());
     pool.configure(systems.map(|system| (system.name.clone(), Target::from(system))));
-}
-
-/// Compares definitions with the approved ones, each time that somebody looked.
-pub fn watch(broker: &Arc<Broker>, pool: &Pool) {
-    let broker = Arc::clone(broker);
-    pool.watch(Arc::new(move |system, discovered| {
-        let broker = Arc::clone(&broker);
-        Box::pin(async move {
-            match definitions::observe(&broker, &system, &discovered).await {
-                Ok(rows) if rows.is_empty() => {}
-                Ok(rows) => tracing::warn!(system.name = %system, tools = rows.len(), "tools in quarantine"),
-                Err(error) => tracing::error!(system.name = %system, %error, "definitions not compared"),
-            }
-        })
-    }));
 }
 
 /// Follows the broker's changes: a new bundle brings other systems, an agent that may not act any more loses its
