@@ -76,8 +76,13 @@ pub(super) fn forbidden(policy: &Compiled, principal: Option<Principal>) -> Deni
     }
 }
 
-/// No policy permits it.
-pub(super) fn not_permitted(party: &Party, action: &ActionName, principal: Option<Principal>) -> Denial {
+/// No policy permits it. `near` is a permit whose scope fits and whose conditions do not hold.
+pub(super) fn not_permitted(
+    party: &Party,
+    action: &ActionName,
+    near: Option<&Compiled>,
+    principal: Option<Principal>,
+) -> Denial {
     let who = &party.principal;
     let help = match (who, &party.role) {
         (Principal::Agent(_), Some(role)) => {
@@ -90,6 +95,13 @@ pub(super) fn not_permitted(party: &Party, action: &ActionName, principal: Optio
         (Principal::Workload(_) | Principal::Operator(_), _) => {
             format!("a permit for `{action}` belongs in `policies/organisation`")
         }
+    };
+    let help = match near {
+        Some(Compiled { id, annotations, .. }) => {
+            let hint = annotations.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+            format!("policy `{id}` would permit it, but its conditions do not hold{hint}; else {help}")
+        }
+        None => help,
     };
     let message = format!("no policy permits `{action}` for {} `{}`", who.kind().to_ascii_lowercase(), who.id());
     Denial::Final(Reason { principal, help: Some(help), ..refused(ReasonCode::NoPermit, message) })

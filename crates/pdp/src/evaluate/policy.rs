@@ -16,6 +16,7 @@ use bailiwick_model::{
 };
 use cedar_policy_core::{
     ast::{Context, Entity, Literal, Request, SlotEnv, ValueKind},
+    entities::Entities,
     evaluator::{EvaluationError, Evaluator},
     extensions::Extensions,
     validator::ValidatorSchema,
@@ -167,19 +168,19 @@ fn decide_request(
     )
     .map_err(|error| denial::missing(&Missing::Misfit(error.to_string()), acting.named.clone()))?;
 
-    let numbers = snapshot.index().candidates(&acting.side, attempt.action, Some(&attempt.side));
-    let candidates: Vec<&Compiled> = numbers.into_iter().filter_map(|number| snapshot.policy(number)).collect();
-    let literals = candidates.iter().flat_map(|policy| policy.literals.iter().cloned());
-    let all = [&acting.entity, attempt.action, &attempt.resource].into_iter().cloned().chain(literals);
-    let entities = entities::slice(all).map_err(|missing| denial::missing(&missing, acting.named.clone()))?;
-
+    let candidates = candidates(snapshot, acting, attempt);
+    let entities = slice(&candidates, acting, attempt)?;
     let evaluator = Evaluator::new(request, &entities, extensions);
     let mut permitted = false;
     let mut barred = false;
+    let mut near = None;
     for policy in candidates {
         let satisfied = satisfied(&evaluator, policy);
         match satisfied {
-            Ok(false) => continue,
+            Ok(false) => {
+                near = near.or((policy.effect == Effect::Permit).then_some(policy));
+                continue;
+            }
             Ok(true) => {}
             Err(why) => {
                 verdict.errors.insert(policy.id.clone(), why.to_owned());
@@ -207,9 +208,23 @@ fn decide_request(
         }
     }
     if !permitted && !barred {
-        verdict.denials.push(denial::not_permitted(acting.party, &attempt.operation.action, acting.named.clone()));
+        let action = &attempt.operation.action;
+        verdict.denials.push(denial::not_permitted(acting.party, action, near, acting.named.clone()));
     }
     Ok(())
+}
+
+/// The policies that can match, in a fixed order.
+fn candidates<'a>(snapshot: &'a Snapshot, acting: &Acting<'_>, attempt: &Attempt<'_>) -> Vec<&'a Compiled> {
+    let numbers = snapshot.index().candidates(&acting.side, attempt.action, Some(&attempt.side));
+    numbers.into_iter().filter_map(|number| snapshot.policy(number)).collect()
+}
+
+/// All entities that these policies can look into: those of the attempt, and those they name.
+fn slice(candidates: &[&Compiled], acting: &Acting<'_>, attempt: &Attempt<'_>) -> Result<Entities, Reason> {
+    let literals = candidates.iter().flat_map(|policy| policy.literals.iter().cloned());
+    let all = [&acting.entity, attempt.action, &attempt.resource].into_iter().cloned().chain(literals);
+    entities::slice(all).map_err(|missing| denial::missing(&missing, acting.named.clone()))
 }
 
 /// Whether a policy holds; or why nobody can say.
