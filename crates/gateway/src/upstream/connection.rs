@@ -170,8 +170,9 @@ impl Live {
             *definitions = None;
         }
         let known = match definitions.take() {
-            Some(known) => known,
-            None => super::discover::tool_digests(self).await?,
+            Some(known) if known.get(tool) == Some(&pinned) => known,
+            // Not asked yet; or the server changed silently, and what is pinned now is what it offers since.
+            _ => super::discover::tool_digests(self).await?,
         };
         let seen = definitions.insert(known).get(tool).copied();
         if seen == Some(pinned) { Ok(()) } else { Err(UpstreamError::DefinitionChanged(tool.to_owned())) }
