@@ -76,6 +76,26 @@ impl Broker {
         self.serve_by(command);
     }
 
+    /// The same, and waits until it has compared the definitions of every system with the pinned ones.
+    pub fn serve_verified(&mut self) {
+        self.serve();
+        self.wait_until_verified();
+    }
+
+    /// Waits until the definitions of every system of the active bundle were compared with the pinned ones.
+    pub fn wait_until_verified(&self) {
+        let start = Instant::now();
+        loop {
+            let told = self.run(&["systems", "list", "--output", "json"]).succeeded().json();
+            let systems = told.get("systems").and_then(Value::as_array).cloned().unwrap_or_default();
+            if systems.iter().all(|system| system.get("verified_at").is_some_and(Value::is_string)) {
+                return;
+            }
+            assert!(start.elapsed() < READY_WITHIN, "systems are not verified: {told}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Starts the server so that no file of it, nor of its children, can grow beyond `kib` kilobytes: a full disk.
     pub fn serve_with_files_of_at_most(&mut self, kib: u32) {
         // Without the trap, the system would end the server instead of refusing the write.
@@ -257,9 +277,9 @@ impl Broker {
         Agent { name: name.to_owned(), key_file, key }
     }
 
-    /// Everything that happened, as `audit export` tells it.
+    /// Everything that happened so far, oldest first.
     pub fn evidence(&self) -> Vec<Value> {
-        let answer = self.run(&["audit", "export"]).succeeded();
+        let answer = self.run(&["audit", "tail", "--lines", "100000", "--output", "json"]).succeeded();
         answer.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 }

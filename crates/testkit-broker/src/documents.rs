@@ -36,9 +36,13 @@ pub fn script(page: &str, port: u16) -> String {
         script.push_str(line);
         script.push('\n');
         if line.contains("bailiwick serve") && line.ends_with('&') {
-            let open = format!("(exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null");
-            let wait = format!("for _ in $(seq 100); do {open} && break; sleep 0.1; done\n");
-            script.push_str(&wait);
+            // It listens, then its other door answers, then it has compared its systems with the pinned definitions.
+            // Not the doors alone: a command that comes before the server would take the database from it.
+            let listens = format!("(exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null");
+            let verified = "bailiwick systems list --output json 2>/dev/null | grep -q '\"verified_at\": \"'";
+            for condition in [listens.as_str(), verified] {
+                script.push_str(&format!("for _ in $(seq 100); do {condition} && break; sleep 0.1; done\n"));
+            }
         }
     }
     script

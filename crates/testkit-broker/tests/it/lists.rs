@@ -46,6 +46,8 @@ async fn an_agent_that_was_not_promoted_sees_no_writes() {
     let seen = client.tools().await;
     assert!(seen.contains(&"lookup".to_owned()) && !seen.contains(&"write_note".to_owned()), "{seen:?}");
     depot.broker.run(&["agents", "promote", "clerk-1"]).succeeded();
+    // Its token has the scopes of before; a new one has those of now.
+    let mut client = StdioClient::bridge(&depot.broker, &clerk, "depot", &[]).await;
     assert!(client.tools().await.contains(&"write_note".to_owned()));
 }
 

@@ -61,7 +61,7 @@ async fn suspended_resumed_and_retired_from_the_next_call_on() {
 
     // It survives a crash.
     depot.broker.kill();
-    depot.broker.serve();
+    depot.broker.serve_verified();
     check_inactive(&depot, &mut client).await;
 
     depot.broker.run(&["agents", "resume", "clerk-1", "--reason", "explained"]).succeeded();
@@ -90,13 +90,17 @@ async fn safe_mode_lets_reads_through_and_nothing_else() {
         assert_eq!(depot.ledger.acts(), before, "{scope}");
         succeeded(&client.call("lookup", read()).await);
         depot.broker.kill();
-        depot.broker.serve();
+        depot.broker.serve_verified();
         assert_eq!(codes(&client.call("write_note", note()).await), ["safe_mode"], "{scope}, after a restart");
         depot.broker.run(&["safe-mode", "lift", scope, "--reason", "the drill is over"]).succeeded();
     }
     succeeded(&client.call("write_note", note()).await);
-    let recorded = depot.broker.run(&["audit", "tail", "--kind", "safe_mode_changed", "--output", "json"]).succeeded();
-    assert!(recorded.stdout.contains("a drill") && recorded.stdout.contains("the drill is over"));
+    let evidence = depot.broker.evidence();
+    let changes: Vec<_> = evidence.iter().filter(|line| line["entry"]["kind"] == "safe_mode_changed").collect();
+    assert_eq!(changes.len(), 6);
+    let id = changes[5]["entry"]["id"].as_str().unwrap();
+    let opened = depot.broker.run(&["audit", "show", id, "--open"]).succeeded();
+    assert!(opened.stdout.contains("the drill is over"), "{}", opened.stdout);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn world(tools: &Tools) -> Broker {
                   action in Bailiwick::Action::\"everything:read\", resource);\n";
     broker.write("policies/roles/everything.cedar", permit);
     broker.publish();
-    broker.serve();
+    broker.serve_verified();
     broker
 }
 

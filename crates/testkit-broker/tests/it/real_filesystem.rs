@@ -67,7 +67,7 @@ impl Files {
         );
         broker.write("policies/organisation/files.cedar", &rule);
         broker.publish();
-        broker.serve();
+        broker.serve_verified();
         Self { broker, data }
     }
 

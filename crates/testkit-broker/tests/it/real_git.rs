@@ -78,7 +78,7 @@ async fn commits_go_to_the_right_repository_and_nothing_is_reset() {
     );
     broker.write("policies/organisation/git.cedar", &rule);
     broker.publish();
-    broker.serve();
+    broker.serve_verified();
     let agent = broker.register("developer-1", "developer", &[]);
     let mut client = StdioClient::bridge(&broker, &agent, "git", &[]).await;
 

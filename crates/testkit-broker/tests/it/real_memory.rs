@@ -37,7 +37,7 @@ async fn deleting_much_is_a_gate_and_deleting_little_is_not() {
     broker.classify("memory", CLASSES);
     broker.write("roles/keeper.toml", KEEPER);
     broker.publish();
-    broker.serve();
+    broker.serve_verified();
     let agent = broker.register("keeper-1", "keeper", &[]);
     let mut client = StdioClient::bridge(&broker, &agent, "memory", &[]).await;
 

@@ -40,7 +40,7 @@ async fn reading_is_allowed_and_a_write_of_unknown_size_wants_a_person() {
     broker.classify("data", CLASSES);
     broker.write("roles/analyst.toml", ANALYST);
     broker.publish();
-    broker.serve();
+    broker.serve_verified();
     let agent = broker.register("analyst-1", "analyst", &[]);
     let mut client = StdioClient::bridge(&broker, &agent, "data", &[]).await;
 

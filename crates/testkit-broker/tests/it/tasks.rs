@@ -45,7 +45,7 @@ async fn pins_hold_for_every_argument_and_every_element() {
     let allowed: [(&str, Value); 4] = [
         ("lookup", json!({ "path": "/public/orders/4711" })),
         ("lookup_many", json!({ "paths": ["/public/orders/4711", "/public/orders/./4712"] })),
-        ("send_mail", json!({ "to": "Jane@Example.com", "body": "x" })),
+        ("send_mail", json!({ "to": "jane@example.com", "body": "x" })),
         ("send_mail", json!({ "to": "jane@example.com", "subject": "free", "body": "x" })),
     ];
     for (tool, arguments) in allowed {
@@ -120,8 +120,9 @@ async fn the_prompt_is_sealed() {
     let clerk = depot.broker.register("clerk-1", "clerk", &[]);
     create(&depot.broker, &clerk);
     let evidence = depot.broker.evidence();
-    assert!(evidence.iter().any(|event| event.to_string().contains("answer order 4711")), "the purpose is public");
-    assert!(!evidence.iter().any(|event| event.to_string().contains("jane@example.com")), "the prompt is not");
+    let tasks = evidence.iter().filter(|line| line.pointer("/entry/kind") == Some(&json!("task_changed")));
+    assert_eq!(tasks.count(), 1);
+    assert!(!evidence.iter().any(|line| line.to_string().contains("jane@example.com")), "a prompt is sealed");
     depot.broker.kill();
     for file in ["data/bailiwick.db", "data/bailiwick.db-wal"] {
         let bytes = std::fs::read(depot.broker.home().join(file)).unwrap_or_default();

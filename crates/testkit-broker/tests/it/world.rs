@@ -123,7 +123,7 @@ impl Depot {
         self.broker.write("roles/clerk.toml", CLERK);
         self.broker.write("policies/organisation/depot.cedar", RULES);
         self.broker.publish();
-        self.broker.serve();
+        self.broker.serve_verified();
         self
     }
 }
