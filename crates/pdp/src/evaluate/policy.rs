@@ -156,21 +156,10 @@ fn decide_request(
     schema: Option<&ValidatorSchema>,
     verdict: &mut Verdict,
 ) -> Result<(), Reason> {
-    let extensions = Extensions::all_available();
-    let uid = |entity: &Entity| (entity.uid().clone(), None);
-    let request = Request::new(
-        uid(&acting.entity),
-        uid(attempt.action),
-        uid(&attempt.resource),
-        attempt.context.clone(),
-        schema,
-        extensions,
-    )
-    .map_err(|error| denial::missing(&Missing::Misfit(error.to_string()), acting.named.clone()))?;
-
+    let request = cedar_request(acting, attempt, schema)?;
     let candidates = candidates(snapshot, acting, attempt);
     let entities = slice(&candidates, acting, attempt)?;
-    let evaluator = Evaluator::new(request, &entities, extensions);
+    let evaluator = Evaluator::new(request, &entities, Extensions::all_available());
     let mut permitted = false;
     let mut barred = false;
     let mut near = None;
@@ -212,6 +201,19 @@ fn decide_request(
         verdict.denials.push(denial::not_permitted(acting.party, action, near, acting.named.clone()));
     }
     Ok(())
+}
+
+/// The request as Cedar takes it, checked against the schema if there is one.
+fn cedar_request(
+    acting: &Acting<'_>,
+    attempt: &Attempt<'_>,
+    schema: Option<&ValidatorSchema>,
+) -> Result<Request, Reason> {
+    let uid = |entity: &Entity| (entity.uid().clone(), None);
+    let (principal, action, resource) = (uid(&acting.entity), uid(attempt.action), uid(&attempt.resource));
+    let context = attempt.context.clone();
+    Request::new(principal, action, resource, context, schema, Extensions::all_available())
+        .map_err(|error| denial::missing(&Missing::Misfit(error.to_string()), acting.named.clone()))
 }
 
 /// The policies that can match, in a fixed order.
