@@ -1,6 +1,9 @@
 //! Evidence: complete, verifiable without us, and never late.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use bailiwick_testkit_broker::{
     http_client::{HttpClient, Revision},
@@ -11,9 +14,25 @@ use serde_json::{Value, json};
 
 use crate::world::Depot;
 
+/// How long the record of an outcome may take after its answer.
+const RECORDED_WITHIN: Duration = Duration::from_secs(10);
+
 /// How many entries of one kind the evidence has.
 fn of_kind(evidence: &[Value], kind: &str) -> usize {
     evidence.iter().filter(|line| line.pointer("/entry/kind").is_some_and(|found| found == kind)).count()
+}
+
+/// The evidence, as soon as it has so many entries of one kind.
+async fn evidence_with(depot: &Depot, kind: &str, times: usize) -> Vec<Value> {
+    let start = Instant::now();
+    loop {
+        let evidence = depot.broker.evidence();
+        if of_kind(&evidence, kind) >= times {
+            return evidence;
+        }
+        assert!(start.elapsed() < RECORDED_WITHIN, "{kind}: {evidence:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// In how many lines of the evidence `needle` stands.
@@ -33,8 +52,9 @@ async fn every_call_leaves_its_records_and_no_secret() {
     let id = denied["evaluation_id"].as_str().unwrap().to_owned();
     drop(client.call("misbehave", json!({ "how": "" })).await);
 
-    let evidence = depot.broker.evidence();
-    for (kind, times) in [("intent", 2), ("outcome", 2), ("denial", 1), ("token_issued", 1)] {
+    // The answer does not wait for the record of its outcome.
+    let evidence = evidence_with(&depot, "outcome", 2).await;
+    for (kind, times) in [("intent", 2), ("denial", 1), ("token_issued", 1)] {
         assert_eq!(of_kind(&evidence, kind), times, "{kind}: {evidence:#?}");
     }
     assert_eq!(depot.ledger.acts(), 2);
@@ -47,8 +67,9 @@ async fn every_call_leaves_its_records_and_no_secret() {
     let explained = depot.broker.run(&["explain", &id]).succeeded();
     assert!(explained.stdout.contains("only-public-items"), "{}", explained.stdout);
     // Looking is recorded too.
+    let before = of_kind(&depot.broker.evidence(), "sealed_opened");
     depot.broker.run(&["audit", "show", &id, "--open"]).succeeded();
-    assert!(of_kind(&depot.broker.evidence(), "sealed_opened") == 1);
+    assert_eq!(of_kind(&depot.broker.evidence(), "sealed_opened"), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
