@@ -5,7 +5,10 @@
 use std::fmt::Write as _;
 
 use bailiwick_engine::refusal::Denied;
-use bailiwick_model::decision::{Decision, Gate, Reason, ReasonCode};
+use bailiwick_model::{
+    decision::{Decision, Gate, Reason, ReasonCode},
+    name::Scope,
+};
 use serde_json::{Map, Value, json};
 
 /// JSON-RPC error code of a denial of anything but a tool call; outside the range that JSON-RPC and MCP reserve.
@@ -43,7 +46,8 @@ pub(crate) fn render(denied: &Denied, method: &str, structured: bool) -> Rendere
     if has(ReasonCode::Replayed) {
         return Rendered::Proof(error(DENIED_CODE));
     }
-    if has(ReasonCode::InsufficientScope) && !denied.scopes_needed.is_empty() {
+    // A new token helps only where a scope is all that is missing.
+    if lacks_scope_alone(denied) && !denied.scopes_needed.is_empty() {
         let scopes = denied.scopes_needed.iter().map(ToString::to_string).collect();
         return Rendered::Scope { scopes, error: error(DENIED_CODE) };
     }
@@ -82,6 +86,11 @@ pub(crate) fn withheld(evaluation: &str, withheld: crate::result::Withheld) -> (
     (text, object)
 }
 
+fn lacks_scope_alone(denied: &Denied) -> bool {
+    let reasons = denied.reasons();
+    !reasons.is_empty() && reasons.iter().all(|reason| reason.code == ReasonCode::InsufficientScope)
+}
+
 /// Whether the same call can succeed later without anybody changing anything.
 fn retryable(denied: &Denied) -> bool {
     let reasons = denied.reasons();
@@ -99,6 +108,7 @@ pub(crate) fn object(denied: &Denied) -> Value {
         Decision::RequestableDenial { gates, .. } => gates,
         Decision::Allow { .. } | Decision::Deny { .. } => &[],
     };
+    let scopes: &[Scope] = if lacks_scope_alone(denied) { &denied.scopes_needed } else { &[] };
     json!({
         "decision": if gates.is_empty() { "deny" } else { "approval_required" },
         "evaluation_id": denied.id().to_string(),
@@ -107,7 +117,7 @@ pub(crate) fn object(denied: &Denied) -> Value {
         "retryable": retryable(denied),
         "retry_after_s": retry_after_s(denied),
         "gates": gates.iter().map(gate_object).collect::<Vec<_>>(),
-        "scopes_needed": denied.scopes_needed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "scopes_needed": scopes.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

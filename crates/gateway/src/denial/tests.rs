@@ -68,6 +68,11 @@ fn other_denials_take_the_form_that_their_caller_understands() {
     };
     assert_eq!(scopes, ["crm:delete", "crm:read"]);
     assert_eq!(error["data"][DENIAL_META]["reasons"][0]["code"], "insufficient_scope");
+    // With another reason beside it, a new token would be asked for in vain.
+    let both = vec![reason(ReasonCode::InsufficientScope, None, None), reason(ReasonCode::SafeMode, None, None)];
+    let both = denied(Decision::Deny { reasons: both }, &["crm:delete"]);
+    assert!(matches!(render(&both, "tools/call", true), Rendered::ToolResult(_)));
+    assert_eq!(object(&both)["scopes_needed"], json!([]));
 }
 
 #[test]
