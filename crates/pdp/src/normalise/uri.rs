@@ -27,7 +27,7 @@ pub fn url(text: &str) -> Result<String, Refused> {
         return Err(Refused("carries a fragment, which the other side never sees"));
     }
     if let Some(host) = url.host_str().and_then(|host| host.strip_suffix('.')).map(str::to_owned)
-        && (host.ends_with('.') || url.set_host(Some(&host)).is_err())
+        && (host.is_empty() || host.ends_with('.') || url.set_host(Some(&host)).is_err())
     {
         return Err(Refused("names no plain host"));
     }
