@@ -38,7 +38,7 @@ const SETTLE: std::time::Duration = std::time::Duration::from_millis(1);
 pub async fn authorize(broker: &Broker, caller: &Caller, call: RawCall<'_>) -> Result<Permitted, Box<Denied>> {
     let id = new_id!(EvaluationId, broker.now(), broker.entropy());
     for attempt in 1..=DECISIONS_PER_CALL_MAX {
-        let decided = decide(broker, caller, &call, id);
+        let decided = decide(broker, caller, &call, id, Purpose::Call);
         let Decision::Allow { obligations } = &decided.evaluated.decision else {
             return Err(record_denial(broker, caller, &call, decided).await);
         };
@@ -79,6 +79,15 @@ pub async fn authorize(broker: &Broker, caller: &Caller, call: RawCall<'_>) -> R
     Err(record_denial(broker, caller, &call, decided).await)
 }
 
+/// What a decision is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A call that goes upstream when it is allowed.
+    Call,
+    /// An answer alone: whether the system is up and was verified lately does not matter yet.
+    Question,
+}
+
 /// What was decided and on what.
 pub(crate) struct Decided {
     pub(crate) evaluation: Option<Evaluation>,
@@ -106,13 +115,19 @@ impl Decided {
 }
 
 /// Decides without recording anything: also for questions that forward nothing.
-pub(crate) fn decide(broker: &Broker, caller: &Caller, call: &RawCall<'_>, id: EvaluationId) -> Decided {
+pub(crate) fn decide(
+    broker: &Broker,
+    caller: &Caller,
+    call: &RawCall<'_>,
+    id: EvaluationId,
+    purpose: Purpose,
+) -> Decided {
     let live = broker.live();
     let policy = live.policy.as_deref();
     let Some(snapshot) = policy else {
         return Decided::denied(id, None, no_bundle());
     };
-    match question(broker, &live, snapshot, caller, call, id) {
+    match question(broker, &live, snapshot, caller, call, (id, purpose)) {
         Ok((evaluation, relied_on)) => {
             let scopes_needed = snapshot.required_scopes(&evaluation.operations);
             let evaluated = snapshot.evaluate(&evaluation);
@@ -128,11 +143,14 @@ fn question(
     snapshot: &Snapshot,
     caller: &Caller,
     call: &RawCall<'_>,
-    id: EvaluationId,
+    (id, purpose): (EvaluationId, Purpose),
 ) -> Result<(Evaluation, ReliedOn), Box<Reason>> {
     let now = broker.now();
     let parties = parties(live, caller, now)?;
-    crate::definitions::fit_to_call(live, snapshot, call, now)?;
+    match purpose {
+        Purpose::Call => crate::definitions::fit_to_call(live, snapshot, call, now)?,
+        Purpose::Question => crate::definitions::fit_to_question(live, snapshot, call)?,
+    }
     let operations = snapshot
         .map(&Call { system: call.system, method: call.method, name: call.name, arguments: call.arguments })
         .map_err(Box::new)?;

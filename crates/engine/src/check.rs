@@ -20,7 +20,7 @@ use bailiwick_ports::{
 };
 
 use crate::{
-    authorize::{Decided, decide, reason, unrecorded},
+    authorize::{Decided, Purpose, decide, reason, unrecorded},
     broker::Broker,
     caller::{Caller, RawCall},
     evidence::Draft,
@@ -74,7 +74,7 @@ pub async fn check(
         arguments: &question.arguments,
         declared: None,
     };
-    let decided = decide(broker, &caller, &call, id);
+    let decided = decide(broker, &caller, &call, id, Purpose::Question);
     let arguments = serde_json::Value::Object(question.arguments.clone()).to_string();
     let policies: BTreeSet<String> = decided.evaluated.determining.iter().map(|one| one.policy.to_string()).collect();
     let mut draft = Draft::with_id(EventKind::Evaluated, id.to_string())

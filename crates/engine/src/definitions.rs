@@ -94,7 +94,39 @@ fn compare(system: &System, discovered: &Discovered, now: Timestamp) -> BTreeMap
     for name in system.tools.keys().filter(|name| !seen.contains_key(*name)) {
         rows.insert(name.clone(), row(system, name, None, now));
     }
+    compare_prompts(system, discovered, now, &mut rows);
     rows
+}
+
+/// How a prompt stands among the rows of its system: `prompt/<name>`.
+fn prompt_row(name: &str) -> Option<ToolName> {
+    format!("prompt/{name}").parse().ok()
+}
+
+/// A prompt is text that a model will follow: a changed one is quarantined like a tool.
+fn compare_prompts(
+    system: &System,
+    discovered: &Discovered,
+    now: Timestamp,
+    rows: &mut BTreeMap<ToolName, Quarantine>,
+) {
+    for prompt in &discovered.prompts {
+        let Some(name) = prompt.get("name").and_then(|name| name.as_str()) else { continue };
+        // A prompt that nobody pinned is not offered, and cannot be asked for.
+        let Some(pinned) = system.pinned.prompts.get(name) else { continue };
+        let digest = definition::digest(prompt);
+        if let (true, Some(tool)) = (digest != pinned.digest, prompt_row(name)) {
+            let row = Quarantine {
+                system: system.name.clone(),
+                tool: tool.clone(),
+                pinned: Some(pinned.digest),
+                seen: Some(digest),
+                definition: prompt.to_string(),
+                since: now,
+            };
+            rows.insert(tool, row);
+        }
+    }
 }
 
 fn row(system: &System, name: &ToolName, seen: Option<&serde_json::Value>, now: Timestamp) -> Quarantine {
@@ -122,11 +154,7 @@ pub(crate) fn fit_to_call(
             Some("check the name, or ask an operator to add it"),
         )));
     };
-    let unseen = Seen::default();
-    let seen = live.definitions.get(call.system).unwrap_or(&unseen);
-    let age_max = i64::try_from(system.verify_every_s).unwrap_or(i64::MAX).saturating_mul(2);
-    let fresh = seen.verified_at.is_some_and(|at| now.as_second().saturating_sub(at.as_second()) <= age_max);
-    if !fresh {
+    if let Err(Stale) = freshness(live, system, now) {
         let mut reason = reason(
             ReasonCode::DefinitionUnverified,
             &format!("nobody compared the tools of `{}` with the approved ones recently", call.system),
@@ -135,15 +163,54 @@ pub(crate) fn fit_to_call(
         reason.retry_after_s = Some(5);
         return Err(Box::new(reason));
     }
-    let changed = call
-        .name
-        .filter(|_| call.method == "tools/call")
-        .and_then(|name| name.parse::<ToolName>().ok())
-        .is_some_and(|tool| seen.quarantined.contains_key(&tool) && system.tools.contains_key(&tool));
+    pinned(live, system, call)
+}
+
+/// Whether what a question names is as it was approved, as far as anybody saw.
+pub(crate) fn fit_to_question(live: &Live, snapshot: &Snapshot, call: &RawCall<'_>) -> Result<(), Box<Reason>> {
+    match snapshot.catalogue().system(call.system) {
+        Some(system) => pinned(live, system, call),
+        // The mapping says what is missing.
+        None => Ok(()),
+    }
+}
+
+/// Nobody compared a system's definitions with the pinned ones recently enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stale;
+
+/// Whether a system's definitions were compared with the pinned ones within twice the time that it asks for.
+pub fn freshness(live: &Live, system: &System, now: Timestamp) -> Result<(), Stale> {
+    let age_max = i64::try_from(system.verify_every_s).unwrap_or(i64::MAX).saturating_mul(2);
+    let verified_at = live.definitions.get(&system.name).and_then(|seen| seen.verified_at);
+    match verified_at {
+        Some(at) if now.as_second().saturating_sub(at.as_second()) <= age_max => Ok(()),
+        _ => Err(Stale),
+    }
+}
+
+/// Whether what a call names is as it was approved: neither in quarantine nor, for a prompt, unknown.
+fn pinned(live: &Live, system: &System, call: &RawCall<'_>) -> Result<(), Box<Reason>> {
+    let quarantined =
+        |name: &ToolName| live.definitions.get(&system.name).is_some_and(|seen| seen.quarantined.contains_key(name));
+    let changed = match (call.method, call.name) {
+        ("tools/call", Some(name)) => {
+            name.parse::<ToolName>().is_ok_and(|tool| quarantined(&tool) && system.tools.contains_key(&tool))
+        }
+        ("prompts/get", Some(name)) if !system.pinned.prompts.contains_key(name) => {
+            return Err(Box::new(reason(
+                ReasonCode::UnknownTool,
+                "this prompt is not among the approved ones",
+                Some("list the prompts, or ask an operator to approve it with `bailiwick systems discover`"),
+            )));
+        }
+        ("prompts/get", Some(name)) => prompt_row(name).is_none_or(|row| quarantined(&row)),
+        _ => false,
+    };
     if changed {
         return Err(Box::new(reason(
             ReasonCode::DefinitionChanged,
-            "the definition of this tool is not the approved one",
+            "its definition is not the approved one",
             Some("an operator looks at the difference with `bailiwick systems show` and approves or rejects it"),
         )));
     }

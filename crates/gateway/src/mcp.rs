@@ -17,6 +17,7 @@ pub(crate) mod place;
 pub(crate) mod session;
 mod stream;
 pub(crate) mod translate;
+pub(crate) mod verified;
 pub(crate) mod visit;
 pub(crate) mod watch;
 

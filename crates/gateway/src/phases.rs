@@ -27,7 +27,7 @@ use crate::{
         message::Fault,
         place,
         session::{NoSession, Session, UnderWay},
-        translate,
+        translate, verified,
         visit::Visit,
         watch,
     },
@@ -65,6 +65,7 @@ pub(crate) async fn call(visit: Visit, call: Call) -> Response {
         Ok(prepared) => prepared,
         Err(fault) => return answer::fault(Some(visit.era), Some(&call.id), &fault),
     };
+    verified::settle(&visit.gateway, &call.system).await;
     let permit = match decide(&visit, &call).await {
         Ok(permit) => permit,
         Err(denied) => {
