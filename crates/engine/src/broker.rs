@@ -1,9 +1,14 @@
 //! What every use case needs, in one value that is shared by all listeners.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
-use bailiwick_model::name::AgentName;
+use bailiwick_model::{agent::Credential, jwk::Thumbprint, name::AgentName};
 use bailiwick_ports::{
     chance::{Clock, Entropy},
     signer::TokenSigner,
@@ -58,6 +63,7 @@ pub struct Broker {
     pub(crate) facts: Facts,
     changes: Mutex<()>,
     epoch: watch::Sender<u64>,
+    used: std::sync::Mutex<HashMap<Thumbprint, Timestamp>>,
     pub(crate) outcomes: Arc<Semaphore>,
 }
 
@@ -71,6 +77,7 @@ impl Broker {
             facts,
             changes: Mutex::new(()),
             epoch,
+            used: std::sync::Mutex::default(),
             outcomes: Arc::new(Semaphore::new(OUTCOMES_PENDING_MAX)),
         }
     }
@@ -135,7 +142,18 @@ impl Broker {
         self.epoch.send_replace(epoch);
     }
 
-    /// Whether an agent may act now; `None` is an unknown agent.
+    /// When a credential last authenticated its agent, this process's own uses included.
+    pub fn last_used(&self, credential: &Credential) -> Option<Timestamp> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.get(&credential.key.thumbprint).copied().max(credential.last_used_at)
+    }
+
+    /// Notes in memory what the store notes with the issued token: the live state is not swapped for each of them.
+    pub(crate) fn note_use(&self, credential: Thumbprint, now: Timestamp) {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(credential, now);
+    }
+
+    /// An agent as registered; `None` is an unknown one.
     pub fn agent(&self, name: &AgentName) -> Option<Arc<bailiwick_model::agent::Agent>> {
         self.live.load().agents.get(name).cloned()
     }

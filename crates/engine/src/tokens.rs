@@ -154,7 +154,7 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
         expires_at,
     };
     match broker.ports.store.issue_token(row, ask.spent, entry).await {
-        Ok(_) => {}
+        Ok(_) => broker.note_use(ask.credential, now),
         Err(StoreError::Replayed) => {
             return Err(TokenRefusal::Client("the assertion or the proof was used before".to_owned()));
         }

@@ -40,4 +40,6 @@ pub struct DiscoverError {
 pub trait Upstreams: Send + Sync {
     /// Asks a system for everything it offers.
     async fn discover(&self, system: &SystemName) -> Result<Discovered, DiscoverError>;
+    /// A credential of a system changed: connections that were opened with the old one are closed.
+    fn secret_changed(&self, system: &SystemName);
 }

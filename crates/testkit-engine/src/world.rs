@@ -226,4 +226,6 @@ impl Upstreams for TestUpstreams {
             Err(DiscoverError { system: system.clone(), reason: "it is not configured".to_owned() })
         }
     }
+
+    fn secret_changed(&self, _: &SystemName) {}
 }

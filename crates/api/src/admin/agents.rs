@@ -1,5 +1,6 @@
 //! Agents: who may act. One file per endpoint; this one holds what they share.
 
+use bailiwick_engine::broker::Broker;
 use bailiwick_model::{
     agent::{Agent, AgentStatus, Credential},
     jwk::PublicKey,
@@ -110,7 +111,8 @@ pub(super) struct KeyView {
 }
 
 impl AgentView {
-    pub(super) fn of(agent: &Agent, now: Timestamp) -> Self {
+    pub(super) fn of(agent: &Agent, broker: &Broker) -> Self {
+        let now = broker.now();
         let Agent {
             name,
             owner,
@@ -151,26 +153,30 @@ impl AgentView {
             state: if expired { "expired" } else { status.as_str() }.to_owned(),
             state_reason,
             state_since,
-            keys: credentials.iter().map(KeyView::of).collect(),
+            keys: credentials.iter().map(|credential| KeyView::of(credential, broker)).collect(),
             created_at: *created_at,
             expires_at: *expires_at,
-            last_used_at: credentials.iter().filter_map(|credential| credential.last_used_at).max(),
+            last_used_at: credentials.iter().filter_map(|credential| broker.last_used(credential)).max(),
             version: *version,
         }
     }
 }
 
 impl KeyView {
-    fn of(credential: &Credential) -> Self {
-        let Credential { key: PublicKey { kid, algorithm, thumbprint, jwk: _ }, created_at, expires_at, last_used_at } =
-            credential;
+    fn of(credential: &Credential, broker: &Broker) -> Self {
+        let Credential {
+            key: PublicKey { kid, algorithm, thumbprint, jwk: _ },
+            created_at,
+            expires_at,
+            last_used_at: _,
+        } = credential;
         Self {
             kid: kid.clone(),
             algorithm: bailiwick_oauth::key_policy::algorithm_name(*algorithm).to_owned(),
             thumbprint: thumbprint.to_string(),
             created_at: *created_at,
             expires_at: *expires_at,
-            last_used_at: *last_used_at,
+            last_used_at: broker.last_used(credential),
         }
     }
 }

@@ -274,6 +274,10 @@ impl Upstreams for Pool {
         };
         look.await.map_err(|error| DiscoverError { system: system.clone(), reason: error.to_string() })
     }
+
+    fn secret_changed(&self, system: &SystemName) {
+        self.reopen(system);
+    }
 }
 
 impl Inner {

@@ -41,5 +41,5 @@ pub(super) async fn add_key(
         return Err(Problem::new(StatusCode::BAD_REQUEST, "key_count", "exactly one key can be added at a time"));
     };
     let agent = agents::add_key(&admin.broker, &operator.principal(), &name, key).await?;
-    Ok((StatusCode::CREATED, Json(AgentView::of(&agent, admin.broker.now()))))
+    Ok((StatusCode::CREATED, Json(AgentView::of(&agent, &admin.broker))))
 }

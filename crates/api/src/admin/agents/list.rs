@@ -17,9 +17,8 @@ pub(crate) struct Agents {
 /// Lists all agents, retired ones included.
 #[utoipa::path(get, path = "/api/v1/agents", tag = "agents", responses((status = 200, body = Agents), Refusals))]
 pub(super) async fn list(State(admin): State<Shared>) -> Json<Agents> {
-    let now = admin.broker.now();
     let live = admin.broker.live();
     let mut agents: Vec<_> = live.agents.values().collect();
     agents.sort_by(|a, b| a.name.cmp(&b.name));
-    Json(Agents { agents: agents.into_iter().map(|agent| AgentView::of(agent, now)).collect() })
+    Json(Agents { agents: agents.into_iter().map(|agent| AgentView::of(agent, &admin.broker)).collect() })
 }

@@ -24,5 +24,5 @@ pub(super) async fn promote(
     StrictJson(because): StrictJson<Because>,
 ) -> Result<Json<AgentView>, Problem> {
     let agent = agents::promote(&admin.broker, &operator.principal(), &name, &because.reason).await?;
-    Ok(Json(AgentView::of(&agent, admin.broker.now())))
+    Ok(Json(AgentView::of(&agent, &admin.broker)))
 }

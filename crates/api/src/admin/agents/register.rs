@@ -99,5 +99,5 @@ pub(super) async fn register(
         lifetime_days,
     };
     let agent = agents::register(&admin.broker, &operator.principal(), ask).await?;
-    Ok((StatusCode::CREATED, Json(AgentView::of(&agent, admin.broker.now()))))
+    Ok((StatusCode::CREATED, Json(AgentView::of(&agent, &admin.broker))))
 }

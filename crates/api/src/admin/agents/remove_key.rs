@@ -27,5 +27,5 @@ pub(super) async fn remove_key(
     Path((name, kid)): Path<(String, String)>,
 ) -> Result<Json<AgentView>, Problem> {
     let agent = agents::remove_key(&admin.broker, &operator.principal(), &parsed(&name)?, &kid).await?;
-    Ok(Json(AgentView::of(&agent, admin.broker.now())))
+    Ok(Json(AgentView::of(&agent, &admin.broker)))
 }

@@ -24,5 +24,5 @@ pub(super) async fn retire(
     StrictJson(because): StrictJson<Because>,
 ) -> Result<Json<AgentView>, Problem> {
     let agent = agents::retire(&admin.broker, &operator.principal(), &name, &because.reason).await?;
-    Ok(Json(AgentView::of(&agent, admin.broker.now())))
+    Ok(Json(AgentView::of(&agent, &admin.broker)))
 }

@@ -21,5 +21,5 @@ pub(super) async fn show(
     Named(name): Named<AgentName>,
 ) -> Result<Json<AgentView>, Problem> {
     let agent = admin.broker.agent(&name).ok_or_else(|| Refusal::Missing(format!("agent `{name}`")))?;
-    Ok(Json(AgentView::of(&agent, admin.broker.now())))
+    Ok(Json(AgentView::of(&agent, &admin.broker)))
 }

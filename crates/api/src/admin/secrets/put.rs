@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::{Shared, named};
-use crate::{Operator, openapi::Refusals};
+use crate::{Operator, extract::parsed, openapi::Refusals};
 
 /// A credential.
 #[derive(Deserialize, ToSchema)]
@@ -41,5 +41,6 @@ pub(super) async fn put(
 ) -> Result<StatusCode, Problem> {
     let value = Secret::new(body.value.into_bytes());
     secrets::put(&admin.broker, &operator.principal(), named(&system, &name)?, &value).await?;
+    admin.upstreams.secret_changed(&parsed(&system)?);
     Ok(StatusCode::NO_CONTENT)
 }

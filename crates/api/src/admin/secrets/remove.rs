@@ -6,7 +6,7 @@ use bailiwick_web::problem::Problem;
 use http::StatusCode;
 
 use super::{Shared, named};
-use crate::{Operator, openapi::Refusals};
+use crate::{Operator, extract::parsed, openapi::Refusals};
 
 /// Removes a credential.
 #[utoipa::path(
@@ -25,5 +25,6 @@ pub(super) async fn remove(
     Path((system, name)): Path<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     secrets::remove(&admin.broker, &operator.principal(), named(&system, &name)?).await?;
+    admin.upstreams.secret_changed(&parsed(&system)?);
     Ok(StatusCode::NO_CONTENT)
 }
