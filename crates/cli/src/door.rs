@@ -1,7 +1,10 @@
 //! The operators' door: the API over the Unix socket of a running broker, or the same API in this process where none
 //! runs. One writer either way: the store's lock sees to it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::Router;
 use bailiwick_server::{config::Config, serve::in_process};
@@ -15,6 +18,10 @@ use tower::ServiceExt as _;
 
 use crate::exit::{Exit, Failure};
 
+/// How often a broker that holds the store but does not answer yet is tried.
+const SOCKET_TRIES_MAX: u32 = 50;
+/// How long to wait between two tries: five seconds in all.
+const SOCKET_TRY_EVERY: Duration = Duration::from_millis(100);
 /// Bytes of one answer.
 const ANSWER_BYTES_MAX: usize = 256 * 1_024 * 1_024;
 
@@ -48,13 +55,24 @@ impl Answer {
 impl Door {
     /// Opens the door of the installation that `config` is of.
     pub(crate) async fn open(config: &Config) -> Result<Self, Failure> {
-        if UnixStream::connect(&config.socket).await.is_ok() {
-            return Ok(Self::Socket(config.socket.clone()));
+        let mut tries = 0;
+        loop {
+            if UnixStream::connect(&config.socket).await.is_ok() {
+                return Ok(Self::Socket(config.socket.clone()));
+            }
+            match in_process(config).await {
+                Ok(router) => return Ok(Self::Here(Box::new(router))),
+                // A broker that is just starting holds the store before it answers on its socket.
+                Err(error) if error.is_in_use() && tries < SOCKET_TRIES_MAX => {
+                    tries += 1;
+                    tokio::time::sleep(SOCKET_TRY_EVERY).await;
+                }
+                Err(error) => {
+                    return Err(Failure::new(error.to_string())
+                        .hint("is a broker running under another account? then use that account"));
+                }
+            }
         }
-        let router = in_process(config).await.map_err(|error| {
-            Failure::new(error.to_string()).hint("is a broker running under another account? then use that account")
-        })?;
-        Ok(Self::Here(Box::new(router)))
     }
 
     /// Asks and returns the answer's JSON; a refusal becomes a failure with its reason and next step.

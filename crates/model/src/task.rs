@@ -56,7 +56,7 @@ pub struct Task {
     pub id: TaskId,
     /// Who may work in it.
     pub agent: AgentName,
-    /// What it is for; public in evidence, so no personal data.
+    /// What it is for; sealed in evidence.
     pub purpose: String,
     /// The salted commitment to its prompt; the prompt itself is sealed.
     pub prompt_commitment: Option<[u8; 32]>,

@@ -16,7 +16,7 @@ use bailiwick_model::{
 use crate::{
     config::{Config, ConfigError},
     starter,
-    wiring::{self, WiringError},
+    wiring::{self, Patience, WiringError},
 };
 
 /// Folders whose files form the bundle.
@@ -79,7 +79,7 @@ pub async fn init(folder: &Path) -> Result<Initialised, InitError> {
     }
     let config = Config::read(&configuration, None)?;
     let files = read_bundle(folder)?;
-    let wired = wiring::wire_keys_and_store(&config, None).await?;
+    let wired = wiring::wire_keys_and_store(&config, Patience::None).await?;
     let by = Principal::Operator(operator_name());
     let activated = bundles::publish(&wired.broker, &by, files, true).await.map_err(|refusal| {
         InitError::Publish(match refusal {

@@ -10,6 +10,7 @@ use bailiwick_gateway::{
     upstream::{HttpClientError, Pool, observer},
 };
 use bailiwick_ports::{signer::CheckpointSigner, upstreams::Upstreams};
+use bailiwick_store::OpenError;
 use bailiwick_web::{
     address::DeclaredProxies,
     entrance::{Entrance, PublicUrlError},
@@ -24,7 +25,7 @@ use crate::{
     router,
     socket::{self, SocketError},
     upstreams,
-    wiring::{self, Wired, WiringError},
+    wiring::{self, Patience, Wired, WiringError},
 };
 
 /// Why a broker does not run.
@@ -56,6 +57,13 @@ pub enum ServeError {
     /// Signals cannot be heard.
     #[error("signals cannot be heard: {0}")]
     Signals(std::io::Error),
+}
+
+impl ServeError {
+    /// Whether another process holds the store.
+    pub const fn is_in_use(&self) -> bool {
+        matches!(self, Self::Wiring(WiringError::Open(OpenError::InUse(_))))
+    }
 }
 
 /// A broker that answers.
@@ -93,7 +101,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     let address = listener.local_addr().map_err(|reason| ServeError::Listen { address: config.address, reason })?;
     let tls = config.tls.as_ref().map(listen::tls).transpose()?;
     let config = Config { address, ..config.clone() };
-    let wired = Arc::new(wiring::wire_keys_and_store(&config, None).await?);
+    let wired = Arc::new(wiring::wire_keys_and_store(&config, Patience::ForCommands).await?);
     start::begin(&wired.broker).await.map_err(WiringError::from)?;
     // The socket comes after the store's lock: whoever holds the store owns the socket's place.
     let socket = socket::open(&config.socket).await?;
@@ -139,7 +147,7 @@ async fn last_checkpoint(wired: &Wired) {
 
 /// The operators' API in this process, for commands while no broker runs. The store's lock keeps a second one out.
 pub async fn in_process(config: &Config) -> Result<Router, ServeError> {
-    let wired = Arc::new(wiring::wire_keys_and_store(config, None).await?);
+    let wired = Arc::new(wiring::wire_keys_and_store(config, Patience::None).await?);
     let pool = upstreams::pool(&wired.broker)?;
     let router = administration(config, &wired, &pool, Vec::new());
     let operator = crate::init::operator_name();

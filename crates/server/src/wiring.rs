@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use bailiwick_audit_log::{
@@ -65,6 +66,11 @@ pub struct Wired {
     pub store: Arc<SqliteStore>,
 }
 
+/// How often the store is tried while another process holds it.
+const STORE_TRIES_MAX: u32 = 50;
+/// How long to wait between two tries: five seconds in all, longer than any command holds it.
+const STORE_TRY_EVERY: Duration = Duration::from_millis(100);
+
 /// Names of the files in the keys' folder.
 pub mod key_files {
     /// Folder of the issuer's keys.
@@ -77,9 +83,17 @@ pub mod key_files {
     pub const KEY_ENCRYPTION: &str = "key-encryption.key";
 }
 
-/// Opens keys and store, making them where there are none yet, and builds the broker under `issuer` (the configured or
-/// derived one where `None`).
-pub async fn wire_keys_and_store(config: &Config, issuer: Option<String>) -> Result<Wired, WiringError> {
+/// How long to wait for a store that another process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// Not at all: whoever holds it answers for it.
+    None,
+    /// Longer than any command holds it.
+    ForCommands,
+}
+
+/// Opens keys and store, making them where there are none yet, and builds the broker.
+pub async fn wire_keys_and_store(config: &Config, patience: Patience) -> Result<Wired, WiringError> {
     let entropy = SystemEntropy;
     let folder = &config.keys;
     secret_file::create_folder(folder)?;
@@ -99,7 +113,7 @@ pub async fn wire_keys_and_store(config: &Config, issuer: Option<String>) -> Res
     if let Some(parent) = config.store.parent() {
         secret_file::create_folder(parent)?;
     }
-    let store = Arc::new(SqliteStore::open(&config.store, identity, &Options::default())?);
+    let store = Arc::new(open_store(&config.store, identity, patience).await?);
     let vault = FileVault::new(
         Arc::clone(&key_encryption),
         Arc::clone(&store) as Arc<dyn Store>,
@@ -107,7 +121,7 @@ pub async fn wire_keys_and_store(config: &Config, issuer: Option<String>) -> Res
     );
     let zones = config.clone();
     let settings = Settings {
-        issuer: issuer.unwrap_or_else(|| issuer_of(config)),
+        issuer: issuer_of(config),
         environment: config.environment,
         zone_of: Arc::new(move |address| zones.zone_of(address)),
         fact_window: FACT_WINDOW,
@@ -121,6 +135,20 @@ pub async fn wire_keys_and_store(config: &Config, issuer: Option<String>) -> Res
     };
     let broker = start::build(ports, settings).await?;
     Ok(Wired { broker, checkpoint, token_keys, key_encryption, store })
+}
+
+/// Opens the store; a command that holds it for a moment is waited for.
+async fn open_store(path: &Path, identity: Identity, patience: Patience) -> Result<SqliteStore, OpenError> {
+    let mut tries = if patience == Patience::None { STORE_TRIES_MAX } else { 0 };
+    loop {
+        match SqliteStore::open(path, identity, &Options::default()) {
+            Err(OpenError::InUse(_)) if tries < STORE_TRIES_MAX => {
+                tries += 1;
+                tokio::time::sleep(STORE_TRY_EVERY).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 /// `public_url`, or the loopback address by plain HTTP.

@@ -125,11 +125,18 @@ impl Connection {
             }
             let answer = request.send().await.map_err(|error| unreachable(&self.url, &error))?;
             self.tokens.note_nonce(answer.headers()).await;
-            if answer.status() != reqwest::StatusCode::UNAUTHORIZED || attempts >= ATTEMPTS_MAX {
+            let all = answer.headers().get_all("www-authenticate");
+            let challenged = |error: &str| all.iter().any(|value| value.to_str().is_ok_and(|v| v.contains(error)));
+            let again = match answer.status() {
+                reqwest::StatusCode::UNAUTHORIZED => true,
+                // An agent that was promoted meanwhile gets more from a new token.
+                reqwest::StatusCode::FORBIDDEN => attempts == 1 && challenged("insufficient_scope"),
+                _ => false,
+            };
+            if !again || attempts >= ATTEMPTS_MAX {
                 return Ok(answer);
             }
-            let challenge = answer.headers().get("www-authenticate").and_then(|v| v.to_str().ok()).unwrap_or_default();
-            if !challenge.contains("use_dpop_nonce") {
+            if !challenged("use_dpop_nonce") {
                 self.tokens.forget().await;
             }
         }

@@ -188,7 +188,7 @@ pub(crate) struct CreateTask {
     /// Who will work in it.
     #[arg(long)]
     pub(crate) agent: String,
-    /// What it is for; enters the evidence in the clear, so no personal data.
+    /// What it is for, in one sentence; sealed in the evidence.
     #[arg(long)]
     pub(crate) purpose: String,
     /// A file with the user's prompt; `-` is standard input. Sealed, never in the clear.

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     sync::{Mutex, mpsc},
     task::{AbortHandle, JoinSet},
 };
@@ -86,7 +86,8 @@ async fn read(connection: &Arc<Connection>, answers: &mpsc::Sender<Bytes>) -> Re
     let mut line = Vec::new();
     loop {
         line.clear();
-        let read = lines.read_until(b'\n', &mut line).await;
+        let mut bounded = (&mut lines).take(LINE_BYTES_MAX as u64 + 1);
+        let read = bounded.read_until(b'\n', &mut line).await;
         if read.map_err(|error| Failure::new(format!("standard input: {error}")))? == 0 {
             break;
         }

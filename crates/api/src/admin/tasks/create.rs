@@ -19,7 +19,7 @@ pub(crate) struct NewTask {
     /// Who will work in it.
     #[schema(value_type = String, example = "support-bot")]
     agent: AgentName,
-    /// What it is for, in one sentence without personal data; required.
+    /// What it is for, in one sentence; sealed in the evidence; required.
     #[serde(default)]
     purpose: String,
     /// The user's words; sealed, and committed to in the evidence.
