@@ -233,13 +233,13 @@ async fn show(door: &Door, name: &SystemName, output: &Output) -> Result<(), Fai
     let shown = door.read(&format!("/api/v1/systems/{name}")).await?;
     output.document(&shown, |shown| {
         let mut page = fields(&[
-            ("name", text(shown, "/system/name")),
-            ("title", text(shown, "/system/title")),
-            ("upstream", text(shown, "/system/upstream")),
-            ("environment", text(shown, "/system/environment")),
-            ("risk", text(shown, "/system/risk")),
-            ("domains", text(shown, "/system/domains")),
-            ("verified", minute(&text(shown, "/system/verified_at"))),
+            ("name", text(shown, "/name")),
+            ("title", text(shown, "/title")),
+            ("upstream", text(shown, "/upstream")),
+            ("environment", text(shown, "/environment")),
+            ("risk", text(shown, "/risk")),
+            ("domains", text(shown, "/domains")),
+            ("verified", minute(&text(shown, "/verified_at"))),
         ]);
         let tools = shown.get("pinned_tools").and_then(Value::as_array).cloned().unwrap_or_default();
         let rows = table(
