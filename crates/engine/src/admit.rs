@@ -18,10 +18,11 @@ use bailiwick_ports::{new_id, store::StoreError};
 use jiff::Timestamp;
 
 use crate::{
-    authorize::{Decided, no_bundle, parties, reason, task_context, unrecorded},
     broker::Broker,
     caller::{Caller, RawCall},
+    decide::{Decided, no_bundle, parties, reason, task_context},
     record::record_denial,
+    record::unrecorded,
     refusal::Denied,
 };
 

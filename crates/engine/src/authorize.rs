@@ -2,31 +2,23 @@
 //!
 //! Order of steps as in the life of a call: inform, map, decide, record. Whatever fails denies.
 
-use std::collections::BTreeMap;
-
 use bailiwick_model::{
-    bundle::BundleRevision,
-    decision::{Decision, Evaluated, Reason, ReasonCode},
-    digest::Digest,
-    evaluation::{Authority, Evaluation, Party, TaskContext},
+    decision::{Decision, ReasonCode},
     id::EvaluationId,
-    name::AgentName,
-    operation::Operation,
-    principal::Principal,
 };
-use bailiwick_pdp::{mapping::Call, snapshot::Snapshot};
 use bailiwick_ports::{
     new_id,
-    store::{FactRow, Intent, ReliedOn, StoreError},
+    store::{FactRow, Intent, StoreError},
 };
 
 use crate::{
     broker::Broker,
     caller::{Caller, RawCall},
-    live::Live,
+    decide::{Decided, Purpose, decide, reason},
+    facts,
     permitted::Permitted,
-    record::{record_denial, record_intent},
-    refusal::{Denied, Refusal},
+    record::{record_denial, record_intent, unrecorded, unrecorded_plain},
+    refusal::Denied,
 };
 
 /// How often a lost race is decided again before it is a denial.
@@ -47,7 +39,7 @@ pub async fn authorize(broker: &Broker, caller: &Caller, call: RawCall<'_>) -> R
             Ok(entry) => entry,
             Err(error) => return Err(unrecorded(&decided, &error.to_string())),
         };
-        let facts = fact_rows(broker, &decided, |operation| &operation.facts_touched);
+        let facts = touched(broker, &decided);
         let intent = Intent {
             entry,
             spent: caller.spent.clone(),
@@ -77,166 +69,6 @@ pub async fn authorize(broker: &Broker, caller: &Caller, call: RawCall<'_>) -> R
     let reason = reason(ReasonCode::Conflict, "what this decision relied on kept changing", Some("call again"));
     let decided = Decided::denied(id, broker.live().policy.as_deref(), reason);
     Err(record_denial(broker, caller, &call, decided).await)
-}
-
-/// What a decision is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// A call that goes upstream when it is allowed.
-    Call,
-    /// An answer alone: whether the system is up and was verified lately does not matter yet.
-    Question,
-}
-
-/// What was decided and on what.
-pub(crate) struct Decided {
-    pub(crate) evaluation: Option<Evaluation>,
-    pub(crate) evaluated: Evaluated,
-    pub(crate) relied_on: ReliedOn,
-    pub(crate) scopes_needed: Vec<bailiwick_model::name::Scope>,
-}
-
-impl Decided {
-    pub(crate) fn denied(id: EvaluationId, policy: Option<&Snapshot>, reason: Reason) -> Self {
-        Self {
-            evaluation: None,
-            evaluated: Evaluated {
-                id,
-                bundle: policy.map_or(Digest::from_bytes([0; 32]), Snapshot::revision),
-                decision: Decision::deny(reason),
-                determining: Vec::new(),
-                errors: BTreeMap::new(),
-                budgets: Vec::new(),
-            },
-            relied_on: ReliedOn::default(),
-            scopes_needed: Vec::new(),
-        }
-    }
-}
-
-/// Decides without recording anything: also for questions that forward nothing.
-pub(crate) fn decide(
-    broker: &Broker,
-    caller: &Caller,
-    call: &RawCall<'_>,
-    id: EvaluationId,
-    purpose: Purpose,
-) -> Decided {
-    let live = broker.live();
-    let policy = live.policy.as_deref();
-    let Some(snapshot) = policy else {
-        return Decided::denied(id, None, no_bundle());
-    };
-    match question(broker, &live, snapshot, caller, call, (id, purpose)) {
-        Ok((evaluation, relied_on)) => {
-            let scopes_needed = snapshot.required_scopes(&evaluation.operations);
-            let evaluated = snapshot.evaluate(&evaluation);
-            Decided { evaluation: Some(evaluation), evaluated, relied_on, scopes_needed }
-        }
-        Err(reason) => Decided::denied(id, policy, *reason),
-    }
-}
-
-fn question(
-    broker: &Broker,
-    live: &Live,
-    snapshot: &Snapshot,
-    caller: &Caller,
-    call: &RawCall<'_>,
-    (id, purpose): (EvaluationId, Purpose),
-) -> Result<(Evaluation, ReliedOn), Box<Reason>> {
-    let now = broker.now();
-    let parties = parties(live, caller, now)?;
-    match purpose {
-        Purpose::Call => crate::definitions::fit_to_call(live, snapshot, call, now)?,
-        Purpose::Question => crate::definitions::fit_to_question(live, snapshot, call)?,
-    }
-    let operations = snapshot
-        .map(&Call { system: call.system, method: call.method, name: call.name, arguments: call.arguments })
-        .map_err(Box::new)?;
-    let (task, relied_on) = task_context(broker, live, caller, now)?;
-    let evaluation = Evaluation {
-        id,
-        now,
-        parties,
-        operations,
-        arguments: call.arguments.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        network_zone: (broker.settings().zone_of)(caller.address),
-        task,
-        approvals: std::collections::BTreeSet::new(),
-        authority: Authority { scopes: caller.scopes.clone(), safe_modes: live.safe_mode_scopes() },
-    };
-    Ok((evaluation, relied_on))
-}
-
-/// Every principal of the chain, active now.
-pub(crate) fn parties(live: &Live, caller: &Caller, now: jiff::Timestamp) -> Result<Vec<Party>, Box<Reason>> {
-    caller
-        .chain
-        .principals()
-        .iter()
-        .map(|principal| {
-            live.party(principal, now).map_err(|inactive| {
-                let mut reason = reason(
-                    ReasonCode::PrincipalInactive,
-                    &format!("`{principal}` may not act: {inactive}"),
-                    Some("ask its owner or an operator; `bailiwick agents show` tells them why"),
-                );
-                reason.principal = Some(principal.clone());
-                Box::new(reason)
-            })
-        })
-        .collect()
-}
-
-pub(crate) fn task_context(
-    broker: &Broker,
-    live: &Live,
-    caller: &Caller,
-    now: jiff::Timestamp,
-) -> Result<(TaskContext, ReliedOn), Box<Reason>> {
-    let initiating = caller.chain.initiating();
-    let facts = broker.facts.of(initiating, now);
-    let mut relied_on = ReliedOn {
-        agents: BTreeMap::new(),
-        task: caller.task,
-        facts: Some((initiating.clone(), facts.len() as u64)),
-        epoch: live.epoch,
-    };
-    for principal in caller.chain.principals() {
-        if let Principal::Agent(name) = principal
-            && let Some(agent) = live.agents.get(name)
-        {
-            relied_on.agents.insert(name.clone(), agent.version);
-        }
-    }
-    let Some(id) = caller.task else {
-        return Ok((TaskContext { id: None, tools: None, facts }, relied_on));
-    };
-    let task = live.tasks.get(&id).filter(|task| task.is_open(now));
-    let of_caller = |agent: &AgentName| {
-        caller.chain.principals().iter().any(|principal| matches!(principal, Principal::Agent(name) if name == agent))
-    };
-    match task {
-        Some(task) if of_caller(&task.agent) => {
-            Ok((TaskContext { id: Some(id), tools: Some(task.tools.clone()), facts }, relied_on))
-        }
-        _ => Err(Box::new(reason(
-            ReasonCode::TaskEnded,
-            &format!("task `{id}` has ended, and its tokens with it"),
-            Some("make a new task and ask for a token that is bound to it"),
-        ))),
-    }
-}
-
-/// Fact rows of an allowed call, for the initiating principal and its window.
-pub(crate) fn fact_rows(
-    broker: &Broker,
-    decided: &Decided,
-    of: impl Fn(&Operation) -> &Vec<bailiwick_model::name::Fact>,
-) -> Vec<FactRow> {
-    let Some(evaluation) = &decided.evaluation else { return Vec::new() };
-    crate::conclude::fact_rows(broker, evaluation, of)
 }
 
 async fn refused_by_store(
@@ -273,75 +105,10 @@ async fn refused_by_store(
     record_denial(broker, &caller, call, denied).await
 }
 
-/// Nothing can be recorded, so nothing is forwarded.
-pub(crate) fn unrecorded(decided: &Decided, why: &str) -> Box<Denied> {
-    tracing::error!(evaluation.id = %decided.evaluated.id, error = why, "evidence unavailable, call refused");
-    unrecorded_plain(decided.evaluated.id, decided.evaluated.bundle)
-}
-
-fn unrecorded_plain(id: EvaluationId, bundle: BundleRevision) -> Box<Denied> {
-    let mut reason = reason(
-        ReasonCode::EvidenceUnavailable,
-        "the broker cannot record this call, so it was not made",
-        Some("try again later; the operator sees the cause in the log"),
-    );
-    reason.retry_after_s = Some(5);
-    let evaluated = Evaluated {
-        id,
-        bundle,
-        decision: Decision::deny(reason),
-        determining: Vec::new(),
-        errors: BTreeMap::new(),
-        budgets: Vec::new(),
-    };
-    Box::new(Denied { evaluated, recorded: false, scopes_needed: Vec::new() })
-}
-
-/// Looks once more, right before the forward.
-pub(crate) fn recheck(broker: &Broker, permit: &Permitted) -> Result<(), Refusal> {
-    let live = broker.live();
-    let now = broker.now();
-    for principal in permit.chain.principals() {
-        live.party(principal, now)
-            .map_err(|inactive| Refusal::Conflict(format!("`{principal}` may not act any more: {inactive}")))?;
-    }
-    if let Some(id) = permit.evaluation.task.id
-        && !live.tasks.get(&id).is_some_and(|task| task.is_open(now))
-    {
-        return Err(Refusal::Conflict(format!("task `{id}` has ended")));
-    }
-    let safe_modes = live.safe_mode_scopes();
-    if safe_modes == permit.evaluation.authority.safe_modes {
-        return Ok(());
-    }
-    let Some(policy) = live.policy.as_deref() else {
-        return Err(Refusal::Conflict("no policy bundle is active".to_owned()));
-    };
-    let mut again = permit.evaluation.clone();
-    again.authority.safe_modes = safe_modes;
-    match policy.evaluate(&again).decision {
-        Decision::Allow { .. } => Ok(()),
-        Decision::RequestableDenial { .. } | Decision::Deny { .. } => {
-            Err(Refusal::Conflict("safe mode went on meanwhile".to_owned()))
-        }
-    }
-}
-
-pub(crate) fn no_bundle() -> Reason {
-    reason(
-        ReasonCode::NoPermit,
-        "no policy bundle is active",
-        Some("an operator publishes one with `bailiwick policy publish`"),
-    )
-}
-
-pub(crate) fn reason(code: ReasonCode, message: &str, help: Option<&str>) -> Reason {
-    Reason {
-        code,
-        rule: None,
-        principal: None,
-        message: message.to_owned(),
-        help: help.map(str::to_owned),
-        retry_after_s: None,
-    }
+/// The facts that restrict: they settle with the intent.
+fn touched(broker: &Broker, decided: &Decided) -> Vec<FactRow> {
+    let evaluation = decided.evaluation.as_ref();
+    evaluation
+        .map(|evaluation| facts::rows(broker, evaluation, |operation| &operation.facts_touched))
+        .unwrap_or_default()
 }

@@ -1,16 +1,17 @@
 //! Publishing policy: a bundle is checked, tested, signed and swapped in whole, or not at all.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     bundle::{BundleFiles, BundleRevision},
+    name::SystemName,
     principal::Principal,
 };
 use bailiwick_pdp::{finding::Finding, scenario, snapshot::Snapshot};
 use bailiwick_ports::store::PublishedBundle;
 
-use crate::{broker::Broker, evidence::Draft, refusal::Refusal};
+use crate::{boundary, broker::Broker, evidence::Draft, refusal::Refusal};
 
 /// Why a bundle was not published.
 #[derive(Debug)]
@@ -44,11 +45,6 @@ pub struct Activated {
     pub tests_passed: usize,
 }
 
-/// The text whose signature ties a boundary to a bundle.
-pub fn boundary_statement(files: &BundleFiles) -> String {
-    format!("bailiwick-boundary-v1 {} {}", files.boundary_digest(), files.revision())
-}
-
 /// Publishes a bundle and makes it the active one. A changed boundary must be meant.
 pub async fn publish(
     broker: &Broker,
@@ -74,7 +70,7 @@ pub async fn publish(
     let revision = files.revision();
     let signature = broker
         .token_signer()
-        .sign(boundary_statement(&files).as_bytes())
+        .sign(boundary::statement(&files).as_bytes())
         .map_err(|error| Refusal::Unavailable(error.to_string()))?;
     let entry = draft(broker, by, revision, previous, "published")
         .field("boundary", boundary.to_string())
@@ -100,7 +96,7 @@ pub async fn rollback(broker: &Broker, by: &Principal, revision: BundleRevision)
     let _changing = broker.changing().await;
     let bundle =
         broker.ports.store.bundle(revision).await?.ok_or_else(|| Refusal::Missing(format!("bundle `{revision}`")))?;
-    crate::start::check_boundary(broker.token_signer(), &bundle)?;
+    boundary::check(broker.token_signer(), &bundle)?;
     let snapshot = Snapshot::compile(&bundle.files).map_err(PublishRefusal::Findings)?;
     let previous = broker.live().policy.as_ref().map(|policy| policy.revision());
     let entry = draft(broker, by, revision, previous, "rolled_back").public(broker);
@@ -129,10 +125,28 @@ fn install(broker: &Broker, epoch: u64, snapshot: Snapshot) {
     broker.replace_live(epoch, |live| {
         // What was seen of a system is compared with the new pins by its next verification, not carried over: a
         // quarantine computed against the old bundle says nothing about the new one, so nothing is called meanwhile.
-        let unchanged = live.policy.as_deref().map(|old| crate::start::same_definitions(old, &snapshot));
+        let unchanged = live.policy.as_deref().map(|old| same_definitions(old, &snapshot));
         let mut definitions = std::collections::HashMap::clone(&live.definitions);
         definitions.retain(|system, _| unchanged.as_ref().is_some_and(|names| names.contains(system)));
         live.definitions = Arc::new(definitions);
         live.policy = Some(snapshot);
     });
+}
+
+/// The systems whose pinned definitions are the same in both bundles.
+fn same_definitions(old: &Snapshot, new: &Snapshot) -> BTreeSet<SystemName> {
+    new.catalogue()
+        .systems()
+        .filter(|system| {
+            old.catalogue().system(&system.name).is_some_and(|before| {
+                before.tools.len() == system.tools.len()
+                    && before.upstream == system.upstream
+                    && system
+                        .tools
+                        .iter()
+                        .all(|(name, tool)| before.tools.get(name).is_some_and(|earlier| earlier.digest == tool.digest))
+            })
+        })
+        .map(|system| system.name.clone())
+        .collect()
 }

@@ -20,10 +20,11 @@ use bailiwick_ports::{
 };
 
 use crate::{
-    authorize::{Decided, Purpose, decide, reason, unrecorded},
     broker::Broker,
     caller::{Caller, RawCall},
+    decide::{Decided, Purpose, decide, reason},
     evidence::Draft,
+    record::unrecorded,
     refusal::Denied,
 };
 

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use bailiwick_audit_log::event::EventKind;
-use bailiwick_model::{decision::Obligation, evaluation::Evaluation, name::Fact, operation::Operation};
+use bailiwick_model::decision::Obligation;
 use bailiwick_ports::store::{Conclusion, FactRow};
 
-use crate::{broker::Broker, evidence::Draft, permitted::Permitted, refusal::Refusal};
+use crate::{broker::Broker, evidence::Draft, facts, permitted::Permitted, refusal::Refusal};
 
 /// What came of it, as the upstream said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutcomeStatus {
     /// A result.
     Succeeded,
+    /// An answer, but not the end: the system asks for more input, or works on and gave a handle.
+    Unfinished,
     /// The tool ran and reported an error (`isError`, or a JSON-RPC error).
     ToolError,
     /// The upstream could not be reached, broke the protocol or went away.
@@ -32,6 +34,7 @@ impl OutcomeStatus {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
+            Self::Unfinished => "unfinished",
             Self::ToolError => "tool_error",
             Self::UpstreamFailed => "upstream_failed",
             Self::Cancelled => "cancelled",
@@ -59,7 +62,7 @@ pub struct Outcome {
 /// otherwise it is written right behind, in order, and none is dropped.
 pub async fn conclude(broker: &Arc<Broker>, permit: Permitted, outcome: Outcome) -> Result<(), Refusal> {
     let facts = if outcome.status == OutcomeStatus::Succeeded {
-        fact_rows(broker, &permit.evaluation, |operation| &operation.facts_completed)
+        facts::rows(broker, &permit.evaluation, |operation| &operation.facts_completed)
     } else {
         Vec::new()
     };
@@ -105,18 +108,4 @@ async fn write(broker: &Broker, permit: &Permitted, outcome: Outcome, facts: Vec
     broker.ports.store.conclude(Conclusion { entry, facts: facts.clone() }).await?;
     broker.facts.add(facts);
     Ok(())
-}
-
-/// Fact rows for the initiating principal and its window.
-pub(crate) fn fact_rows(
-    broker: &Broker,
-    evaluation: &Evaluation,
-    of: impl Fn(&Operation) -> &Vec<Fact>,
-) -> Vec<FactRow> {
-    let Some(initiating) = evaluation.parties.first() else { return Vec::new() };
-    let until = broker.now() + broker.settings().fact_window;
-    let mut facts: Vec<Fact> = evaluation.operations.iter().flat_map(of).cloned().collect();
-    facts.sort();
-    facts.dedup();
-    facts.into_iter().map(|fact| FactRow { initiating: initiating.principal.clone(), fact, until }).collect()
 }

@@ -15,9 +15,9 @@ use bailiwick_ports::{store::Quarantine, upstreams::Discovered};
 use jiff::Timestamp;
 
 use crate::{
-    authorize::reason,
     broker::Broker,
     caller::RawCall,
+    decide::reason,
     evidence::Draft,
     live::{Live, Seen},
     refusal::Refusal,

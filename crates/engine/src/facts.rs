@@ -7,9 +7,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use bailiwick_model::{name::Fact, principal::Principal};
+use bailiwick_model::{evaluation::Evaluation, name::Fact, operation::Operation, principal::Principal};
 use bailiwick_ports::store::FactRow;
 use jiff::Timestamp;
+
+use crate::broker::Broker;
 
 #[derive(Debug, Default)]
 pub(crate) struct Facts(Mutex<HashMap<Principal, BTreeMap<Fact, Timestamp>>>);
@@ -37,4 +39,14 @@ impl Facts {
             .map(|(fact, _)| fact.clone())
             .collect()
     }
+}
+
+/// Fact rows for the initiating principal and its window.
+pub(crate) fn rows(broker: &Broker, evaluation: &Evaluation, of: impl Fn(&Operation) -> &Vec<Fact>) -> Vec<FactRow> {
+    let Some(initiating) = evaluation.parties.first() else { return Vec::new() };
+    let until = broker.now() + broker.settings().fact_window;
+    let mut facts: Vec<Fact> = evaluation.operations.iter().flat_map(of).cloned().collect();
+    facts.sort();
+    facts.dedup();
+    facts.into_iter().map(|fact| FactRow { initiating: initiating.principal.clone(), fact, until }).collect()
 }

@@ -1,7 +1,7 @@
 //! The proof of being allowed: a value that only [`crate::authorize`] can make.
 
 use bailiwick_model::{
-    decision::{Evaluated, Obligation},
+    decision::{Decision, Evaluated, Obligation},
     evaluation::Evaluation,
     name::SystemName,
     operation::Operation,
@@ -66,6 +66,36 @@ impl Permitted {
     /// Looks once more, right before the forward: every principal still active, no safe mode in the way, the task
     /// still open. Time may have passed since the decision (a queue, an approval).
     pub fn recheck(&self, broker: &Broker) -> Result<(), Refusal> {
-        crate::authorize::recheck(broker, self)
+        recheck(broker, self)
+    }
+}
+
+/// Looks once more, right before the forward.
+fn recheck(broker: &Broker, permit: &Permitted) -> Result<(), Refusal> {
+    let live = broker.live();
+    let now = broker.now();
+    for principal in permit.chain.principals() {
+        live.party(principal, now)
+            .map_err(|inactive| Refusal::Conflict(format!("`{principal}` may not act any more: {inactive}")))?;
+    }
+    if let Some(id) = permit.evaluation.task.id
+        && !live.tasks.get(&id).is_some_and(|task| task.is_open(now))
+    {
+        return Err(Refusal::Conflict(format!("task `{id}` has ended")));
+    }
+    let safe_modes = live.safe_mode_scopes();
+    if safe_modes == permit.evaluation.authority.safe_modes {
+        return Ok(());
+    }
+    let Some(policy) = live.policy.as_deref() else {
+        return Err(Refusal::Conflict("no policy bundle is active".to_owned()));
+    };
+    let mut again = permit.evaluation.clone();
+    again.authority.safe_modes = safe_modes;
+    match policy.evaluate(&again).decision {
+        Decision::Allow { .. } => Ok(()),
+        Decision::RequestableDenial { .. } | Decision::Deny { .. } => {
+            Err(Refusal::Conflict("safe mode went on meanwhile".to_owned()))
+        }
     }
 }

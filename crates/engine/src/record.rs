@@ -2,17 +2,23 @@
 
 use bailiwick_audit_log::event::{Canonical, EventKind};
 use bailiwick_model::{
-    decision::{Decision, Evaluated},
+    bundle::BundleRevision,
+    decision::{Decision, Evaluated, Reason, ReasonCode},
     evaluation::Evaluation,
+    id::EvaluationId,
     operation::Resource,
     principal::Principal,
 };
-use bailiwick_ports::{entry::Entry, vault::VaultError};
+use bailiwick_ports::{
+    entry::Entry,
+    store::{Spent, StoreError},
+    vault::VaultError,
+};
 
 use crate::{
-    authorize::{Decided, unrecorded},
     broker::Broker,
     caller::{Caller, RawCall},
+    decide::{Decided, reason},
     evidence::Draft,
     refusal::Denied,
 };
@@ -30,22 +36,74 @@ pub(crate) async fn record_intent(
 }
 
 /// Records a denial; a denial that cannot be recorded is still a denial.
+///
+/// A proof that was used before learns nothing but that, and its use is recorded all the same: a denial that leaves no
+/// trace could be asked for without end.
 pub(crate) async fn record_denial(
     broker: &Broker,
     caller: &Caller,
     call: &RawCall<'_>,
     decided: Decided,
 ) -> Box<Denied> {
-    let entry = match draft(EventKind::Denial, caller, call, &decided).finish(broker, caller.chain.initiating()).await {
-        Ok(entry) => entry,
-        Err(error) => return unrecorded(&decided, &error.to_string()),
-    };
-    let recorded = match broker.ports.store.append(entry, caller.spent.clone()).await {
-        Ok(_) => true,
-        Err(bailiwick_ports::store::StoreError::Replayed) => false,
-        Err(error) => return unrecorded(&decided, &error.to_string()),
-    };
-    Box::new(Denied { evaluated: decided.evaluated, recorded, scopes_needed: decided.scopes_needed })
+    match append_denial(broker, caller, call, &decided, caller.spent.clone()).await {
+        Ok(()) => denied(decided),
+        Err(Unwritten::Replayed) => record_replay(broker, caller, call, decided).await,
+        Err(Unwritten::Unavailable(why)) => unrecorded(&decided, &why),
+    }
+}
+
+/// Records the denial of a call whose proof was used before, and uses nothing up by it.
+pub(crate) async fn record_replay(
+    broker: &Broker,
+    caller: &Caller,
+    call: &RawCall<'_>,
+    decided: Decided,
+) -> Box<Denied> {
+    let decided = overruled(decided, replayed());
+    match append_denial(broker, caller, call, &decided, Vec::new()).await {
+        Ok(()) => denied(decided),
+        Err(Unwritten::Replayed) => unrecorded(&decided, "a record that uses nothing up was taken for a replay"),
+        Err(Unwritten::Unavailable(why)) => unrecorded(&decided, &why),
+    }
+}
+
+/// The same question, denied for a reason that came up after its decision.
+pub(crate) fn overruled(decided: Decided, reason: Reason) -> Decided {
+    let Decided { evaluation, evaluated: Evaluated { id, bundle, .. }, relied_on, .. } = decided;
+    let denied = Decided::denied(id, None, reason);
+    Decided { evaluation, evaluated: Evaluated { bundle, ..denied.evaluated }, relied_on, ..denied }
+}
+
+/// What whoever uses a proof again is told.
+fn replayed() -> Reason {
+    let message = "this proof of possession was used before";
+    reason(ReasonCode::Replayed, message, Some("sign a new proof for each call"))
+}
+
+enum Unwritten {
+    Replayed,
+    Unavailable(String),
+}
+
+async fn append_denial(
+    broker: &Broker,
+    caller: &Caller,
+    call: &RawCall<'_>,
+    decided: &Decided,
+    spent: Vec<Spent>,
+) -> Result<(), Unwritten> {
+    let draft = draft(EventKind::Denial, caller, call, decided);
+    let entry = draft.finish(broker, caller.chain.initiating()).await;
+    let entry = entry.map_err(|error| Unwritten::Unavailable(error.to_string()))?;
+    match broker.ports.store.append(entry, spent).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::Replayed) => Err(Unwritten::Replayed),
+        Err(error) => Err(Unwritten::Unavailable(error.to_string())),
+    }
+}
+
+fn denied(decided: Decided) -> Box<Denied> {
+    Box::new(Denied { evaluated: decided.evaluated, recorded: true, scopes_needed: decided.scopes_needed })
 }
 
 fn draft(kind: EventKind, caller: &Caller, call: &RawCall<'_>, decided: &Decided) -> Draft {
@@ -151,4 +209,28 @@ fn agent_versions(decided: &Decided) -> Canonical {
             .map(|(name, version)| (name.to_string(), i64::try_from(*version).unwrap_or(i64::MAX).into()))
             .collect(),
     )
+}
+
+/// Nothing can be recorded, so nothing is forwarded.
+pub(crate) fn unrecorded(decided: &Decided, why: &str) -> Box<Denied> {
+    tracing::error!(evaluation.id = %decided.evaluated.id, error = why, "evidence unavailable, call refused");
+    unrecorded_plain(decided.evaluated.id, decided.evaluated.bundle)
+}
+
+pub(crate) fn unrecorded_plain(id: EvaluationId, bundle: BundleRevision) -> Box<Denied> {
+    let mut reason = reason(
+        ReasonCode::EvidenceUnavailable,
+        "the broker cannot record this call, so it was not made",
+        Some("try again later; the operator sees the cause in the log"),
+    );
+    reason.retry_after_s = Some(5);
+    let evaluated = Evaluated {
+        id,
+        bundle,
+        decision: Decision::deny(reason),
+        determining: Vec::new(),
+        errors: std::collections::BTreeMap::new(),
+        budgets: Vec::new(),
+    };
+    Box::new(Denied { evaluated, recorded: false, scopes_needed: Vec::new() })
 }

@@ -1,20 +1,20 @@
 //! Starting: the live state is built from the store, and what a crash left open is closed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::name::SystemName;
-use bailiwick_oauth::verifying_key::VerifyingKey;
 use bailiwick_pdp::snapshot::Snapshot;
 use bailiwick_ports::{
     signer::TokenSigner,
-    store::{Conclusion, PublishedBundle, Quarantine, State},
+    store::{Conclusion, Quarantine, State},
 };
 
 use crate::{
+    boundary,
     broker::{Broker, Ports, Settings},
     evidence::Draft,
     facts::Facts,
@@ -72,7 +72,7 @@ fn live(signer: &dyn TokenSigner, state: State) -> Result<Live, Refusal> {
     let policy = match &state.bundle {
         None => None,
         Some(bundle) => {
-            check_boundary(signer, bundle)?;
+            boundary::check(signer, bundle)?;
             let snapshot = Snapshot::compile(&bundle.files).map_err(|findings| {
                 let first = findings.first().map(ToString::to_string).unwrap_or_default();
                 Refusal::Unavailable(format!("the active bundle {} does not compile: {first}", bundle.revision))
@@ -95,43 +95,4 @@ fn live(signer: &dyn TokenSigner, state: State) -> Result<Live, Refusal> {
         policy,
         definitions: Arc::new(definitions),
     })
-}
-
-/// Refuses a bundle whose files are not the ones that were published, or whose boundary nobody signed.
-pub(crate) fn check_boundary(signer: &dyn TokenSigner, bundle: &PublishedBundle) -> Result<(), Refusal> {
-    let altered = |what: &str| {
-        Refusal::Unavailable(format!(
-            "{what} of bundle {} is not what was published; restore a backup",
-            bundle.revision
-        ))
-    };
-    if bundle.files.revision() != bundle.revision {
-        return Err(altered("a file"));
-    }
-    if bundle.files.boundary_digest() != bundle.boundary {
-        return Err(altered("the boundary"));
-    }
-    let statement = crate::bundles::boundary_statement(&bundle.files);
-    let signed = signer.published().iter().any(|key| {
-        VerifyingKey::of(key).is_ok_and(|key| key.verify(statement.as_bytes(), &bundle.boundary_signature).is_ok())
-    });
-    if signed { Ok(()) } else { Err(altered("the boundary's signature")) }
-}
-
-/// The systems whose pinned definitions are the same in both bundles.
-pub(crate) fn same_definitions(old: &Snapshot, new: &Snapshot) -> BTreeSet<SystemName> {
-    new.catalogue()
-        .systems()
-        .filter(|system| {
-            old.catalogue().system(&system.name).is_some_and(|before| {
-                before.tools.len() == system.tools.len()
-                    && before.upstream == system.upstream
-                    && system
-                        .tools
-                        .iter()
-                        .all(|(name, tool)| before.tools.get(name).is_some_and(|earlier| earlier.digest == tool.digest))
-            })
-        })
-        .map(|system| system.name.clone())
-        .collect()
 }

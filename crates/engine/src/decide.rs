@@ -1,0 +1,189 @@
+//! Decides one call or question on the live state, and records nothing. Whatever fails denies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick_model::{
+    decision::{Decision, Evaluated, Reason, ReasonCode},
+    digest::Digest,
+    evaluation::{Authority, Evaluation, Party, TaskContext},
+    id::EvaluationId,
+    name::{AgentName, Scope},
+    principal::Principal,
+};
+use bailiwick_pdp::{mapping::Call, snapshot::Snapshot};
+use bailiwick_ports::store::ReliedOn;
+
+use crate::{
+    broker::Broker,
+    caller::{Caller, RawCall},
+    live::Live,
+};
+
+/// What a decision is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A call that goes upstream when it is allowed.
+    Call,
+    /// An answer alone: whether the system is up and was verified lately does not matter yet.
+    Question,
+}
+
+/// What was decided and on what.
+pub(crate) struct Decided {
+    pub(crate) evaluation: Option<Evaluation>,
+    pub(crate) evaluated: Evaluated,
+    pub(crate) relied_on: ReliedOn,
+    pub(crate) scopes_needed: Vec<Scope>,
+}
+
+impl Decided {
+    pub(crate) fn denied(id: EvaluationId, policy: Option<&Snapshot>, reason: Reason) -> Self {
+        Self {
+            evaluation: None,
+            evaluated: Evaluated {
+                id,
+                bundle: policy.map_or(Digest::from_bytes([0; 32]), Snapshot::revision),
+                decision: Decision::deny(reason),
+                determining: Vec::new(),
+                errors: BTreeMap::new(),
+                budgets: Vec::new(),
+            },
+            relied_on: ReliedOn::default(),
+            scopes_needed: Vec::new(),
+        }
+    }
+}
+
+/// Decides without recording anything: also for questions that forward nothing.
+pub(crate) fn decide(
+    broker: &Broker,
+    caller: &Caller,
+    call: &RawCall<'_>,
+    id: EvaluationId,
+    purpose: Purpose,
+) -> Decided {
+    let live = broker.live();
+    let policy = live.policy.as_deref();
+    let Some(snapshot) = policy else {
+        return Decided::denied(id, None, no_bundle());
+    };
+    match question(broker, &live, snapshot, caller, call, (id, purpose)) {
+        Ok((evaluation, relied_on)) => {
+            let scopes_needed = snapshot.required_scopes(&evaluation.operations);
+            let evaluated = snapshot.evaluate(&evaluation);
+            Decided { evaluation: Some(evaluation), evaluated, relied_on, scopes_needed }
+        }
+        Err(reason) => Decided::denied(id, policy, *reason),
+    }
+}
+
+fn question(
+    broker: &Broker,
+    live: &Live,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    call: &RawCall<'_>,
+    (id, purpose): (EvaluationId, Purpose),
+) -> Result<(Evaluation, ReliedOn), Box<Reason>> {
+    let now = broker.now();
+    let parties = parties(live, caller, now)?;
+    match purpose {
+        Purpose::Call => crate::definitions::fit_to_call(live, snapshot, call, now)?,
+        Purpose::Question => crate::definitions::fit_to_question(live, snapshot, call)?,
+    }
+    let operations = snapshot
+        .map(&Call { system: call.system, method: call.method, name: call.name, arguments: call.arguments })
+        .map_err(Box::new)?;
+    let (task, relied_on) = task_context(broker, live, caller, now)?;
+    let evaluation = Evaluation {
+        id,
+        now,
+        parties,
+        operations,
+        arguments: call.arguments.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+        network_zone: (broker.settings().zone_of)(caller.address),
+        task,
+        approvals: BTreeSet::new(),
+        authority: Authority { scopes: caller.scopes.clone(), safe_modes: live.safe_mode_scopes() },
+    };
+    Ok((evaluation, relied_on))
+}
+
+/// Every principal of the chain, active now.
+pub(crate) fn parties(live: &Live, caller: &Caller, now: jiff::Timestamp) -> Result<Vec<Party>, Box<Reason>> {
+    caller
+        .chain
+        .principals()
+        .iter()
+        .map(|principal| {
+            live.party(principal, now).map_err(|inactive| {
+                let mut reason = reason(
+                    ReasonCode::PrincipalInactive,
+                    &format!("`{principal}` may not act: {inactive}"),
+                    Some("ask its owner or an operator; `bailiwick agents show` tells them why"),
+                );
+                reason.principal = Some(principal.clone());
+                Box::new(reason)
+            })
+        })
+        .collect()
+}
+
+pub(crate) fn task_context(
+    broker: &Broker,
+    live: &Live,
+    caller: &Caller,
+    now: jiff::Timestamp,
+) -> Result<(TaskContext, ReliedOn), Box<Reason>> {
+    let initiating = caller.chain.initiating();
+    let facts = broker.facts.of(initiating, now);
+    let mut relied_on = ReliedOn {
+        agents: BTreeMap::new(),
+        task: caller.task,
+        facts: Some((initiating.clone(), facts.len() as u64)),
+        epoch: live.epoch,
+    };
+    for principal in caller.chain.principals() {
+        if let Principal::Agent(name) = principal
+            && let Some(agent) = live.agents.get(name)
+        {
+            relied_on.agents.insert(name.clone(), agent.version);
+        }
+    }
+    let Some(id) = caller.task else {
+        return Ok((TaskContext { id: None, tools: None, facts }, relied_on));
+    };
+    let task = live.tasks.get(&id).filter(|task| task.is_open(now));
+    let of_caller = |agent: &AgentName| {
+        caller.chain.principals().iter().any(|principal| matches!(principal, Principal::Agent(name) if name == agent))
+    };
+    match task {
+        Some(task) if of_caller(&task.agent) => {
+            Ok((TaskContext { id: Some(id), tools: Some(task.tools.clone()), facts }, relied_on))
+        }
+        _ => Err(Box::new(reason(
+            ReasonCode::TaskEnded,
+            &format!("task `{id}` has ended, and its tokens with it"),
+            Some("make a new task and ask for a token that is bound to it"),
+        ))),
+    }
+}
+
+pub(crate) fn no_bundle() -> Reason {
+    reason(
+        ReasonCode::NoPermit,
+        "no policy bundle is active",
+        Some("an operator publishes one with `bailiwick policy publish`"),
+    )
+}
+
+pub(crate) fn reason(code: ReasonCode, message: &str, help: Option<&str>) -> Reason {
+    Reason {
+        code,
+        rule: None,
+        principal: None,
+        message: message.to_owned(),
+        help: help.map(str::to_owned),
+        retry_after_s: None,
+    }
+}
