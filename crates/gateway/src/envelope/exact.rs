@@ -53,7 +53,11 @@ fn is_exact(number: &str) -> bool {
     if integer {
         return number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok();
     }
-    number.parse::<f64>().is_ok_and(|value| value.is_finite() && decimal(number) == decimal(&format!("{value:e}")))
+    number.parse::<f64>().is_ok_and(|value| {
+        // Where two shortest spellings lie equally near, printers differ: each of them is as good as the other.
+        let spellings = [format!("{value:e}"), serde_json::Value::from(value).to_string()];
+        value.is_finite() && spellings.iter().any(|spelling| decimal(number) == decimal(spelling))
+    })
 }
 
 /// Sign, digits without zeros at either end, and the power of ten of the last digit.
