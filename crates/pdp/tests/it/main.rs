@@ -2,3 +2,5 @@
 
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod seeded_errors;
