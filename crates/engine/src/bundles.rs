@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     bundle::{BundleFiles, BundleRevision},
+    digest::Digest,
     name::SystemName,
     principal::Principal,
 };
@@ -58,15 +59,8 @@ pub async fn publish(
         return Err(PublishRefusal::Tests(report));
     }
     let _changing = broker.changing().await;
-    let previous = broker.live().policy.as_ref().map(|policy| policy.revision());
     let boundary = files.boundary_digest();
-    if let Some(previous) = previous
-        && let Some(active) = broker.ports.store.bundle(previous).await?
-        && active.boundary != boundary
-        && !boundary_change_meant
-    {
-        return Err(PublishRefusal::BoundaryChanged);
-    }
+    let previous = previous(broker, boundary, boundary_change_meant).await?;
     let revision = files.revision();
     let signature = broker
         .token_signer()
@@ -91,19 +85,41 @@ pub async fn publish(
     Ok(Activated { revision, previous, warnings, tests_passed: report.passed() })
 }
 
-/// Makes an earlier bundle the active one again.
-pub async fn rollback(broker: &Broker, by: &Principal, revision: BundleRevision) -> Result<Activated, PublishRefusal> {
+/// Makes an earlier bundle the active one again. Its boundary comes back with it, so a different one must be meant.
+pub async fn rollback(
+    broker: &Broker,
+    by: &Principal,
+    revision: BundleRevision,
+    boundary_change_meant: bool,
+) -> Result<Activated, PublishRefusal> {
     let _changing = broker.changing().await;
     let bundle =
         broker.ports.store.bundle(revision).await?.ok_or_else(|| Refusal::Missing(format!("bundle `{revision}`")))?;
     boundary::check(broker.token_signer(), &bundle)?;
     let snapshot = Snapshot::compile(&bundle.files).map_err(PublishRefusal::Findings)?;
-    let previous = broker.live().policy.as_ref().map(|policy| policy.revision());
+    let previous = previous(broker, bundle.boundary, boundary_change_meant).await?;
     let entry = draft(broker, by, revision, previous, "rolled_back").public(broker);
     let epoch = broker.ports.store.activate_bundle(revision, entry).await?;
     let warnings = snapshot.warnings().to_vec();
     install(broker, epoch, snapshot);
     Ok(Activated { revision, previous, warnings, tests_passed: 0 })
+}
+
+/// The active bundle, which a bundle of this boundary may follow: of the same one, or of another that is meant.
+async fn previous(
+    broker: &Broker,
+    boundary: Digest,
+    boundary_change_meant: bool,
+) -> Result<Option<BundleRevision>, PublishRefusal> {
+    let previous = broker.live().policy.as_ref().map(|policy| policy.revision());
+    if let Some(previous) = previous
+        && let Some(active) = broker.ports.store.bundle(previous).await?
+        && active.boundary != boundary
+        && !boundary_change_meant
+    {
+        return Err(PublishRefusal::BoundaryChanged);
+    }
+    Ok(previous)
 }
 
 fn draft(

@@ -115,7 +115,10 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
     let agent = broker.agent(&ask.agent).ok_or_else(|| TokenRefusal::Client("client is not registered".to_owned()))?;
     agent.standing(now).map_err(|inactive| TokenRefusal::Client(format!("client cannot get a token: {inactive}")))?;
     if broker.settings().environment.is_some_and(|here| here != agent.environment) {
-        return Err(TokenRefusal::Client(format!("client belongs to `{}`, this broker does not", agent.environment)));
+        return Err(TokenRefusal::Client(format!(
+            "client belongs to environment `{}`, and this broker serves another",
+            agent.environment
+        )));
     }
     if ask.confirmation.is_none() && !agent.bearer_tokens_allowed {
         return Err(TokenRefusal::Proof("a DPoP proof is required for this client".to_owned()));

@@ -146,8 +146,10 @@ fn problem(refusal: PublishRefusal) -> Problem {
             .with_hint("correct the policy or the test; `bailiwick policy test` runs them without publishing"),
         PublishRefusal::BoundaryChanged => {
             let detail = "the boundary differs from the active one";
-            Problem::new(StatusCode::CONFLICT, "boundary_changed", detail)
-                .with_hint("look at the difference; if it is meant, publish with `boundary_change_meant`")
+            Problem::new(StatusCode::CONFLICT, "boundary_changed", detail).with_hint(
+                "look at the difference; if it is meant, say so with `--boundary-changed`, or with \
+                     `boundary_change_meant` in a request",
+            )
         }
         PublishRefusal::Refused(refusal) => refusal.into(),
     }

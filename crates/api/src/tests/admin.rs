@@ -204,7 +204,11 @@ async fn bundles_that_are_wrong_are_not_published() {
     let unknown = json!({"revision": format!("sha256:{}", "0".repeat(64))});
     refused(&scene.admin("POST", "/api/v1/policy/rollback", Some(unknown)).await, 404, "does not exist");
     let meant = json!({"files": boundary, "boundary_change_meant": true});
-    ok(&scene.admin("POST", "/api/v1/policy/publish", Some(meant)).await, 200);
+    let before = ok(&scene.admin("POST", "/api/v1/policy/publish", Some(meant)).await, 200)["previous"].clone();
+    // Neither does going back take a boundary away unless that is meant.
+    let back = |meant: bool| Some(json!({"revision": before, "boundary_change_meant": meant}));
+    refused(&scene.admin("POST", "/api/v1/policy/rollback", back(false)).await, 409, "--boundary-changed");
+    ok(&scene.admin("POST", "/api/v1/policy/rollback", back(true)).await, 200);
 }
 
 #[tokio::test]

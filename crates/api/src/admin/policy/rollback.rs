@@ -18,6 +18,9 @@ pub(crate) struct Rollback {
     /// A published revision: `sha256:…`.
     #[schema(value_type = String)]
     revision: BundleRevision,
+    /// Whether a boundary that differs from the active one is meant.
+    #[serde(default)]
+    boundary_change_meant: bool,
 }
 
 /// Rolls back to a published bundle.
@@ -33,6 +36,7 @@ pub(super) async fn rollback(
     operator: Operator,
     StrictJson(body): StrictJson<Rollback>,
 ) -> Result<Json<ActivatedView>, Problem> {
-    let activated = bundles::rollback(&admin.broker, &operator.principal(), body.revision).await;
+    let Rollback { revision, boundary_change_meant } = body;
+    let activated = bundles::rollback(&admin.broker, &operator.principal(), revision, boundary_change_meant).await;
     activated.map(|activated| Json(activated.into())).map_err(problem)
 }
