@@ -21,8 +21,7 @@ use crate::{
     broker::Broker,
     caller::{Caller, RawCall},
     decide::{Decided, no_bundle, parties, reason, task_context},
-    record::record_denial,
-    record::unrecorded,
+    record::{record_denial, record_replay, replayed, unrecorded},
     refusal::Denied,
 };
 
@@ -86,13 +85,8 @@ pub async fn admit(
     match broker.ports.store.append(entry, caller.spent.clone()).await {
         Ok(_) => Ok(admitted),
         Err(StoreError::Replayed) => {
-            let reason = reason(
-                ReasonCode::Replayed,
-                "this proof of possession was used before",
-                Some("sign a new proof for each call"),
-            );
-            let caller = Caller { spent: Vec::new(), ..caller.clone() };
-            Err(record_denial(broker, &caller, &call, Decided::denied(id, Some(&admitted.policy), reason)).await)
+            let decided = Decided::denied(id, Some(&admitted.policy), replayed());
+            Err(record_replay(broker, caller, &call, decided).await)
         }
         Err(error) => {
             let nothing = reason(ReasonCode::EvidenceUnavailable, "the broker cannot record this", None);

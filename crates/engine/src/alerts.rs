@@ -12,7 +12,7 @@ use bailiwick_audit_log::{
     leaf,
 };
 use bailiwick_model::{decision::ReasonCode, name::AgentName, principal::Principal};
-use bailiwick_ports::store::EntryFilter;
+use bailiwick_ports::store::{EntryFilter, StoreError};
 use jiff::Timestamp;
 
 use crate::{broker::Broker, caller::Caller, evidence::Draft, refusal::Refusal};
@@ -121,7 +121,12 @@ pub async fn turned_away(broker: &Broker, caller: &Caller) {
         .field("decision", "deny")
         .field("reasons", vec![ReasonCode::PrincipalInactive.as_str().to_owned()])
         .public(broker);
-    if let Err(error) = broker.store().append(entry, caller.spent.clone()).await {
+    let written = match broker.store().append(entry.clone(), caller.spent.clone()).await {
+        // Whoever knocks again with the same proof knocks all the same.
+        Err(StoreError::Replayed) => broker.store().append(entry, Vec::new()).await,
+        written => written,
+    };
+    if let Err(error) = written {
         tracing::warn!(%error, agent.id = caller.chain.current().id(), "a refusal could not be recorded");
     }
 }

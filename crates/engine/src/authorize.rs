@@ -17,7 +17,7 @@ use crate::{
     decide::{Decided, Purpose, decide, reason},
     facts,
     permitted::Permitted,
-    record::{record_denial, record_intent, unrecorded, unrecorded_plain},
+    record::{overruled, record_denial, record_intent, record_replay, unrecorded, unrecorded_plain},
     refusal::Denied,
 };
 
@@ -78,12 +78,8 @@ async fn refused_by_store(
     decided: Decided,
     error: &StoreError,
 ) -> Box<Denied> {
-    let denial = match error {
-        StoreError::Replayed => reason(
-            ReasonCode::Replayed,
-            "this proof of possession was used before",
-            Some("sign a new proof for each call"),
-        ),
+    match error {
+        StoreError::Replayed => record_replay(broker, caller, call, decided).await,
         StoreError::BudgetUsedUp { budget, until_s } => {
             let wait = u64::try_from(until_s.saturating_sub(broker.now().as_second())).unwrap_or(0).max(1);
             let mut reason = reason(
@@ -92,17 +88,10 @@ async fn refused_by_store(
                 Some("wait for its window to end, or ask the role's owner for a larger one"),
             );
             reason.retry_after_s = Some(wait);
-            reason
+            record_denial(broker, caller, call, overruled(decided, reason)).await
         }
-        _ => return unrecorded(&decided, &error.to_string()),
-    };
-    let policy = broker.live().policy.clone();
-    let id = decided.evaluated.id;
-    // The proof that was replayed must not be used up again by the record of its refusal.
-    let caller = Caller { spent: Vec::new(), ..caller.clone() };
-    let mut denied = Decided::denied(id, policy.as_deref(), denial);
-    denied.evaluation = decided.evaluation;
-    record_denial(broker, &caller, call, denied).await
+        _ => unrecorded(&decided, &error.to_string()),
+    }
 }
 
 /// The facts that restrict: they settle with the intent.

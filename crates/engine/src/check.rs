@@ -24,7 +24,7 @@ use crate::{
     caller::{Caller, RawCall},
     decide::{Decided, Purpose, decide, reason},
     evidence::Draft,
-    record::unrecorded,
+    record::{overruled, replayed, unrecorded},
     refusal::Denied,
 };
 
@@ -121,13 +121,17 @@ pub async fn unanswerable(
 
 /// The answer, once it is recorded and its proof used up.
 async fn settle(broker: &Broker, entry: Entry, spent: Vec<Spent>, decided: Decided) -> Result<Evaluated, Box<Denied>> {
-    match broker.ports.store.append(entry, spent).await {
+    match broker.ports.store.append(entry.clone(), spent).await {
         Ok(_) => Ok(decided.evaluated),
         Err(StoreError::Replayed) => {
-            let message = "this proof of possession was used before";
-            let replayed = reason(ReasonCode::Replayed, message, Some("sign a new proof for each call"));
-            let evaluated = Decided::denied(decided.evaluated.id, None, replayed).evaluated;
-            Err(Box::new(Denied { evaluated, recorded: false, scopes_needed: Vec::new() }))
+            // Nobody gets this answer, but that it was asked for is evidence.
+            let mut entry = entry;
+            entry.event.body.insert("refused".to_owned(), ReasonCode::Replayed.as_str().into());
+            if let Err(error) = broker.ports.store.append(entry, Vec::new()).await {
+                return Err(unrecorded(&decided, &error.to_string()));
+            }
+            let Decided { evaluated, .. } = overruled(decided, replayed());
+            Err(Box::new(Denied { evaluated, recorded: true, scopes_needed: Vec::new() }))
         }
         Err(error) => Err(unrecorded(&decided, &error.to_string())),
     }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bailiwick_audit_log::event::EventKind;
+use bailiwick_audit_log::{
+    commit::{self, SALT_BYTES},
+    event::{Commitment, EventKind},
+    leaf,
+};
 use bailiwick_model::{decision::Evaluated, evaluation::Evaluation, principal::Principal};
 use bailiwick_ports::{
     entry::Opened,
@@ -53,11 +57,28 @@ pub async fn open(
     let mut opened = BTreeMap::new();
     for (sequence, part) in sealed {
         let plain = broker.ports.vault.open(&part.subject, SEALED_PURPOSE, &part.ciphertext).await?;
-        let fields = serde_json::from_slice(plain.expose())
-            .map_err(|_| Refusal::Unavailable(format!("sealed values of entry {sequence} cannot be read")))?;
+        let unreadable = |what| Refusal::Unavailable(format!("sealed values of entry {sequence} {what}"));
+        let fields: Opened = serde_json::from_slice(plain.expose()).map_err(|_| unreadable("cannot be read"))?;
+        let leaf = entries.iter().find(|entry| entry.sequence == sequence).map(|entry| leaf::decode(&entry.leaf));
+        if !leaf.is_some_and(|leaf| leaf.is_ok_and(|leaf| are_committed(&leaf.event.commitments, &fields))) {
+            return Err(unreadable("are not the ones that its leaf commits to: somebody exchanged them"));
+        }
         opened.insert(sequence, fields);
     }
     Ok(opened)
+}
+
+/// Whether the values are those that were committed to, all of them and no other. The log protects the commitments; the
+/// sealed values lie beside it, and one entry's could be put in the place of another's.
+fn are_committed(commitments: &BTreeMap<String, Commitment>, opened: &Opened) -> bool {
+    commitments.keys().eq(opened.fields.keys())
+        && commitments.iter().all(|(name, commitment)| {
+            let Some(field) = opened.fields.get(name) else { return false };
+            let mut salt = [0; SALT_BYTES];
+            let salted = hex::decode_to_slice(&field.salt, &mut salt).is_ok();
+            let value = field.value.as_deref();
+            salted && value.is_none_or(|value| commit::open(commitment, &salt, name, value.as_bytes()).is_ok())
+        })
 }
 
 /// A recorded decision, opened: what was asked, what was answered.
@@ -93,4 +114,39 @@ pub async fn explain(broker: &Broker, by: &Principal, evaluation_id: &str) -> Re
         reproduced = Some(snapshot.evaluate(question));
     }
     Ok(Explained { evaluation, evaluated, reproduced })
+}
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_ports::entry::OpenedField;
+
+    use super::*;
+
+    fn opened(fields: &[(&str, u8, Option<&str>)]) -> Opened {
+        let field = |salt: u8, value: Option<&str>| OpenedField {
+            salt: hex::encode([salt; SALT_BYTES]),
+            value: value.map(str::to_owned),
+        };
+        let fields = fields.iter().map(|(name, salt, value)| ((*name).to_owned(), field(*salt, *value)));
+        Opened { fields: fields.collect() }
+    }
+
+    #[test]
+    fn values_of_another_entry_are_not_shown_as_this_ones() {
+        let commitment = |name: &str, salt, value: &str| commit::commit(&[salt; SALT_BYTES], name, value.as_bytes());
+        let commitments = BTreeMap::from([
+            ("arguments".to_owned(), commitment("arguments", 1, "{}")),
+            ("result".to_owned(), commitment("result", 2, "done")),
+        ]);
+        let check = |fields: &[(&str, u8, Option<&str>)], expected: bool| {
+            assert_eq!(are_committed(&commitments, &opened(fields)), expected, "{fields:?}");
+        };
+        check(&[("arguments", 1, Some("{}")), ("result", 2, Some("done"))], true);
+        check(&[("arguments", 1, Some("{}")), ("result", 2, None)], true);
+        check(&[("arguments", 1, Some("{\"a\":1}")), ("result", 2, Some("done"))], false);
+        check(&[("arguments", 3, Some("{}")), ("result", 2, Some("done"))], false);
+        check(&[("arguments", 1, Some("{}"))], false);
+        check(&[("arguments", 1, Some("{}")), ("result", 2, None), ("evaluated", 3, Some("allow"))], false);
+        check(&[], false);
+    }
 }

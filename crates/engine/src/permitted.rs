@@ -63,8 +63,9 @@ impl Permitted {
         self.receipt
     }
 
-    /// Looks once more, right before the forward: every principal still active, no safe mode in the way, the task
-    /// still open. Time may have passed since the decision (a queue, an approval).
+    /// Looks once more, right before the forward and whenever something changed: every principal still active, no safe
+    /// mode in the way, the task still open, the policy of now still for it. Time may have passed since the decision (a
+    /// queue, an approval, a server that starts slowly).
     pub fn recheck(&self, broker: &Broker) -> Result<(), Refusal> {
         recheck(broker, self)
     }
@@ -83,19 +84,23 @@ fn recheck(broker: &Broker, permit: &Permitted) -> Result<(), Refusal> {
     {
         return Err(Refusal::Conflict(format!("task `{id}` has ended")));
     }
-    let safe_modes = live.safe_mode_scopes();
-    if safe_modes == permit.evaluation.authority.safe_modes {
-        return Ok(());
-    }
     let Some(policy) = live.policy.as_deref() else {
         return Err(Refusal::Conflict("no policy bundle is active".to_owned()));
     };
+    let safe_modes = live.safe_mode_scopes();
+    let same_policy = policy.revision() == permit.evaluated.bundle;
+    if same_policy && safe_modes == permit.evaluation.authority.safe_modes {
+        return Ok(());
+    }
     let mut again = permit.evaluation.clone();
     again.authority.safe_modes = safe_modes;
     match policy.evaluate(&again).decision {
         Decision::Allow { .. } => Ok(()),
-        Decision::RequestableDenial { .. } | Decision::Deny { .. } => {
+        Decision::RequestableDenial { .. } | Decision::Deny { .. } if same_policy => {
             Err(Refusal::Conflict("safe mode went on meanwhile".to_owned()))
+        }
+        Decision::RequestableDenial { .. } | Decision::Deny { .. } => {
+            Err(Refusal::Conflict("a policy was published meanwhile that does not allow this".to_owned()))
         }
     }
 }

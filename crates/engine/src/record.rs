@@ -75,7 +75,7 @@ pub(crate) fn overruled(decided: Decided, reason: Reason) -> Decided {
 }
 
 /// What whoever uses a proof again is told.
-fn replayed() -> Reason {
+pub(crate) fn replayed() -> Reason {
     let message = "this proof of possession was used before";
     reason(ReasonCode::Replayed, message, Some("sign a new proof for each call"))
 }

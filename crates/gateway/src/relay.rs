@@ -112,13 +112,12 @@ impl Relay<'_> {
         let id = passage.call.id.raw();
         match raw {
             Raw::Result(raw) => {
-                let failed = is_tool_error(&raw);
+                let status = status_of(&raw);
                 let shown = filtered.map_or(raw, Bytes::from);
                 let Ok(shown) = translate::result(passage.era, &passage.call.method, &shown) else {
                     return failure::no_form(self.permit, passage);
                 };
                 let message = envelope::result(id, std::str::from_utf8(&shown).unwrap_or("{}"));
-                let status = if failed { OutcomeStatus::ToolError } else { OutcomeStatus::Succeeded };
                 Ending { status, detail: None, evidence: Some(shown), answer: Some((message, StatusCode::OK)) }
             }
             Raw::Error(raw) => {
@@ -218,13 +217,34 @@ fn bare_progress(message: &[u8]) -> Option<Bytes> {
     Some(envelope::notification("notifications/progress", Some(&bare.to_string())))
 }
 
-fn is_tool_error(result: &[u8]) -> bool {
-    std::str::from_utf8(result).ok().and_then(|text| envelope::member(text, "isError")) == Some("true")
+/// What a result says of its call. A request for input (`resultType`, 2026-07-28) and the handle of a task (2025-11-25)
+/// are no success: what waits for this step to be completed goes on waiting.
+fn status_of(result: &[u8]) -> OutcomeStatus {
+    let Ok(text) = std::str::from_utf8(result) else { return OutcomeStatus::Unfinished };
+    let complete = envelope::member(text, "resultType").is_none_or(|kind| kind == "\"complete\"");
+    if !complete || envelope::member(text, "task").is_some() {
+        OutcomeStatus::Unfinished
+    } else if envelope::member(text, "isError").is_some_and(|failed| !matches!(failed, "false" | "null")) {
+        OutcomeStatus::ToolError
+    } else {
+        OutcomeStatus::Succeeded
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_end_of_a_call_is_its_success() {
+        let check = |result: &str, expected| assert_eq!(status_of(result.as_bytes()), expected, "{result}");
+        check(r#"{"content":[]}"#, OutcomeStatus::Succeeded);
+        check(r#"{"content":[],"resultType":"complete","isError":false}"#, OutcomeStatus::Succeeded);
+        check(r#"{"content":[],"isError":true}"#, OutcomeStatus::ToolError);
+        check(r#"{"resultType":"input_required","inputRequests":{}}"#, OutcomeStatus::Unfinished);
+        check(r#"{"resultType":"task","task":{"taskId":"1"}}"#, OutcomeStatus::Unfinished);
+        check(r#"{"task":{"taskId":"1","status":"working"}}"#, OutcomeStatus::Unfinished);
+    }
 
     #[test]
     fn progress_is_passed_on_without_its_words() {

@@ -126,15 +126,48 @@ fn name(method: &str, params: Option<&str>) -> Result<Option<String>, Fault> {
     params.and_then(|params| envelope::text_member(params, key)).ok_or_else(missing).map(Some)
 }
 
-/// What a completion is about: a prompt's name or a resource template's uri.
+/// What a completion is about: a prompt's name or a resource template's uri, as the reference's own type says. One that
+/// carries both could be decided on by the one and answered by the other.
 fn completion_name(params: Option<&str>) -> Result<String, Fault> {
     let reference = params.and_then(|params| envelope::member(params, "ref"));
-    let text = |key| reference.and_then(|reference| envelope::text_member(reference, key));
-    text("name").or_else(|| text("uri")).ok_or_else(|| Fault::params("`params.ref` names a prompt or a resource"))
+    let member = |key| reference.and_then(|reference| envelope::member(reference, key));
+    let (key, other) = match member("type") {
+        Some("\"ref/prompt\"") => ("name", "uri"),
+        Some("\"ref/resource\"") => ("uri", "name"),
+        _ => return Err(Fault::params("`params.ref.type` is `ref/prompt` or `ref/resource`")),
+    };
+    if member(other).is_some() {
+        return Err(Fault::params(format!("`params.ref` of this type has no `{other}`")));
+    }
+    let name = reference.and_then(|reference| envelope::text_member(reference, key));
+    name.ok_or_else(|| Fault::params(format!("`params.ref.{key}` is a string")))
 }
 
 /// A JSON value as raw text that can be spliced into a message.
 pub(crate) fn raw(value: &Value) -> Box<RawValue> {
     // A `Value` is always valid JSON; should that ever fail, `null` is refused by whoever reads it.
     RawValue::from_string(value.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_completion_is_about_what_its_type_says() {
+        let check = |reference: &str, expected: Option<&str>| {
+            let params = format!(r#"{{"ref":{reference},"argument":{{"name":"a","value":"b"}}}}"#);
+            let name = name("completion/complete", Some(&params)).ok().flatten();
+            assert_eq!(name.as_deref(), expected, "{reference}");
+        };
+        check(r#"{"type":"ref/prompt","name":"summarise"}"#, Some("summarise"));
+        check(r#"{"type":"ref/resource","uri":"note://{a}"}"#, Some("note://{a}"));
+        // Decided on by its harmless name, answered by its uri.
+        check(r#"{"type":"ref/resource","name":"harmless","uri":"note://secret/{a}"}"#, None);
+        check(r#"{"type":"ref/prompt","name":"harmless","uri":"note://secret/{a}"}"#, None);
+        check(r#"{"type":"ref/resource","name":"harmless"}"#, None);
+        check(r#"{"name":"summarise"}"#, None);
+        check(r#"{"type":"ref/tool","name":"summarise"}"#, None);
+        check("null", None);
+    }
 }

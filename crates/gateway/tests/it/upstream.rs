@@ -148,6 +148,8 @@ async fn act(seen: Arc<Seen>, message: &Value, id: Value) -> Response {
             json!({ "content": [{ "type": "text", "text": data.to_string() }], "structuredContent": data })
         }
         "big" => text(&"x".repeat(usize::try_from(arguments["bytes"].as_u64().unwrap_or(0)).unwrap())),
+        // It hands out a task instead of an end, as a server may where its client asks for one.
+        "write_note" if arguments["text"] == "later" => json!({ "task": { "taskId": "t-1", "status": "working" } }),
         "fails" => json!({ "content": [{ "type": "text", "text": "no such thing" }], "isError": true }),
         "slow" => return slow(seen, message["params"]["_meta"]["progressToken"].clone(), id),
         "ask" => return ask(seen, id),
