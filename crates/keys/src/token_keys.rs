@@ -3,7 +3,9 @@
 //! token that it signed has ended.
 //!
 //! The folder holds one `<kid>.pem` per key and `keys.json`, which says which
-//! key is in which state. A key file that `keys.json` does not name is nothing.
+//! key is in which state, and keeps the public half of those that rotated out:
+//! what outlives a token is verified by it. A key file that `keys.json` does
+//! not name is nothing.
 //! One process at a time owns the folder.
 
 use std::{
@@ -85,7 +87,35 @@ pub enum Rotation {
 #[serde(deny_unknown_fields)]
 struct Row {
     kid: String,
-    status: TokenKeyState,
+    status: Status,
+}
+
+/// The state of a key on disk.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Status {
+    Kept(TokenKeyState),
+    Gone(Gone),
+}
+
+/// What is left of a key that rotated out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
+enum Gone {
+    /// Its private half was destroyed.
+    Destroyed {
+        /// Since when.
+        since: Timestamp,
+        /// Its public half.
+        public: PublicKey,
+    },
+}
+
+impl Gone {
+    const fn public(&self) -> &PublicKey {
+        let Self::Destroyed { public, .. } = self;
+        public
+    }
 }
 
 #[derive(Clone)]
@@ -105,6 +135,7 @@ pub struct TokenKeys {
 struct Keys {
     current: Held,
     others: Vec<Held>,
+    gone: Vec<Gone>,
 }
 
 impl std::fmt::Debug for TokenKeys {
@@ -122,7 +153,7 @@ impl TokenKeys {
             return Err(SecretFileError::Exists(states));
         }
         let current = Held { key: generate(folder)?, state: TokenKeyState::Current { since: now } };
-        let keys = Keys { current, others: Vec::new() };
+        let keys = Keys { current, others: Vec::new(), gone: Vec::new() };
         write_states(folder, &keys)?;
         Ok(Self { folder: folder.to_owned(), held: RwLock::new(keys) })
     }
@@ -135,16 +166,25 @@ impl TokenKeys {
         let rows: Vec<Row> = serde_json::from_slice(bytes.expose()).map_err(|error| unfit(&error))?;
         let mut current = None;
         let mut others = Vec::new();
+        let mut gone = Vec::new();
         for row in rows {
-            let held = Held { key: load_key(folder, &row.kid)?, state: row.status };
-            match row.status {
+            let state = match row.status {
+                Status::Kept(state) => state,
+                Status::Gone(key) if key.public().kid == row.kid => {
+                    gone.push(key);
+                    continue;
+                }
+                Status::Gone(_) => return Err(unfit(&"a key is another one than its name says")),
+            };
+            let held = Held { key: load_key(folder, &row.kid)?, state };
+            match state {
                 TokenKeyState::Current { .. } if current.is_none() => current = Some(held),
                 TokenKeyState::Current { .. } => return Err(unfit(&"two keys are current")),
                 TokenKeyState::Next { .. } | TokenKeyState::Retired { .. } => others.push(held),
             }
         }
         let current = current.ok_or_else(|| unfit(&"no key is current"))?;
-        Ok(Self { folder: folder.to_owned(), held: RwLock::new(Keys { current, others }) })
+        Ok(Self { folder: folder.to_owned(), held: RwLock::new(Keys { current, others, gone }) })
     }
 
     /// Every key with its state.
@@ -181,19 +221,23 @@ impl TokenKeys {
                 TokenKeyState::Retired { since } => age_s(since, now) >= retired_for_s(),
                 TokenKeyState::Next { .. } | TokenKeyState::Current { .. } => false,
             };
-            let (over, kept) = keys.others.drain(..).partition(is_over);
+            let (over, kept): (Vec<Held>, Vec<Held>) = keys.others.drain(..).partition(is_over);
             keys.others = kept;
-            Ok(over)
+            let destroyed = |held: &Held| Gone::Destroyed { since: now, public: held.key.public().clone() };
+            keys.gone.extend(over.iter().map(destroyed));
+            Ok::<Vec<Held>, SecretFileError>(over)
         })?;
         done.extend(self.destroy(destroyed)?);
         Ok(done)
     }
 
     /// After a compromise: a new key signs at once, and all others are destroyed
-    /// and unpublished without overlap. Every token issued so far is refused from now on.
+    /// and unpublished without overlap, the ones of the past included. Every token issued so far is refused from now
+    /// on, and so is every bundle until it is published again.
     pub fn replace_all(&self, now: Timestamp) -> Result<Vec<Rotation>, SecretFileError> {
         let before = self.change(|keys, folder| {
             let current = Held { key: generate(folder)?, state: TokenKeyState::Current { since: now } };
+            keys.gone.clear();
             let mut before = std::mem::take(&mut keys.others);
             before.push(std::mem::replace(&mut keys.current, current));
             Ok(before)
@@ -237,7 +281,7 @@ impl Keys {
 
     fn same_states(&self, other: &Self) -> bool {
         let name = |held: &Held| (held.key.public().kid.clone(), held.state);
-        self.all().map(name).eq(other.all().map(name))
+        self.all().map(name).eq(other.all().map(name)) && self.gone == other.gone
     }
 }
 
@@ -248,6 +292,12 @@ impl TokenSigner for TokenKeys {
 
     fn published(&self) -> Vec<PublicKey> {
         self.keys().all().map(|held| held.key.public().clone()).collect()
+    }
+
+    fn trusted_for_long(&self) -> Vec<PublicKey> {
+        let keys = self.keys();
+        let held = keys.all().map(|held| held.key.public());
+        held.chain(keys.gone.iter().map(Gone::public)).cloned().collect()
     }
 
     fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, SignError> {
@@ -309,8 +359,9 @@ fn load_key(folder: &Path, kid: &str) -> Result<Arc<SigningKey>, SecretFileError
 
 fn write_states(folder: &Path, keys: &Keys) -> Result<(), SecretFileError> {
     let path = folder.join(STATES_FILE);
-    let rows: Vec<Row> =
-        keys.all().map(|held| Row { kid: held.key.public().kid.clone(), status: held.state }).collect();
+    let held = keys.all().map(|held| Row { kid: held.key.public().kid.clone(), status: Status::Kept(held.state) });
+    let gone = keys.gone.iter().map(|key| Row { kid: key.public().kid.clone(), status: Status::Gone(key.clone()) });
+    let rows: Vec<Row> = held.chain(gone).collect();
     let json =
         serde_json::to_vec_pretty(&rows).map_err(|error| SecretFileError::content(&path, STATES_EXPECTED, &error))?;
     secret_file::replace(&path, &json)

@@ -13,6 +13,11 @@ pub trait TokenSigner: Send + Sync {
     fn current(&self) -> PublicKey;
     /// All keys to publish: next, current, and retired ones whose tokens may still live.
     fn published(&self) -> Vec<PublicKey>;
+    /// All of those, and the ones that rotated out of use in good order: what outlives every token (the boundary of a
+    /// bundle) is verified by these. Never a key that was given up after a compromise.
+    fn trusted_for_long(&self) -> Vec<PublicKey> {
+        self.published()
+    }
     /// The JWS signature over `signing_input` (RFC 7515 §5.1) with the current key.
     fn sign(&self, signing_input: &[u8]) -> Result<Vec<u8>, SignError>;
     /// The same with the published key of that name, so that a rotation between

@@ -75,6 +75,12 @@ fn a_rotation_overlaps_at_both_ends() {
     assert_eq!(world.pem_files(), 1);
     assert!(!verifies(&world.published(), &first));
     assert!(verifies(&world.published(), &second));
+    // What outlives every token is verified by it all the same, after a restart too.
+    let reloaded = TokenKeys::load(&world.path()).unwrap();
+    for keys in [&world.keys, &reloaded] {
+        let trusted = KeySet::new(&keys.trusted_for_long()).unwrap();
+        assert!(verifies(&trusted, &first) && verifies(&trusted, &second));
+    }
 }
 
 #[test]
@@ -105,11 +111,17 @@ fn an_old_key_is_rotated_unasked() {
 #[test]
 fn after_a_compromise_nothing_old_verifies() {
     let world = World::new();
+    let older = world.signed();
+    world.keys.begin_rotation(at(START_S - PUBLISH_AHEAD_S - retired_for_s())).unwrap();
+    world.keys.advance(at(START_S - retired_for_s())).unwrap();
+    world.keys.advance(at(START_S)).unwrap();
+    assert!(verifies(&KeySet::new(&world.keys.trusted_for_long()).unwrap(), &older));
     let old = world.signed();
     world.keys.begin_rotation(at(START_S)).unwrap();
     assert_eq!(world.keys.replace_all(at(START_S + 1)).unwrap().len(), 2, "the next key is gone too");
     assert!(!verifies(&world.published(), &old));
     assert!(verifies(&world.published(), &world.signed()));
+    assert_eq!(world.keys.trusted_for_long(), world.keys.published(), "nor is an older one trusted any more");
     assert_eq!((world.pem_files(), world.keys.published().len()), (1, 1));
 }
 
