@@ -11,5 +11,6 @@ pub mod router;
 pub mod serve;
 pub mod socket;
 pub mod starter;
+mod trace;
 pub mod upstreams;
 pub mod wiring;

@@ -1,7 +1,7 @@
 //! The operators' door: a Unix socket that only this account and root can open. Agents have another door.
 
 use std::{
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
 };
@@ -33,13 +33,13 @@ pub struct SocketError {
     reason: String,
 }
 
-/// Opens the socket, 0600 in a folder of 0700. A socket that another broker answers on is left alone.
+/// Opens the socket, 0600, and makes its folder, 0700, if there is none: one that is there may be everybody's (`/run`),
+/// and keeps its mode. A socket that another broker answers on is left alone.
 pub async fn open(path: &Path) -> Result<UnixListener, SocketError> {
     let refuse = |reason: String| SocketError { path: path.display().to_string(), reason };
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| refuse(error.to_string()))?;
-        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-            .map_err(|error| refuse(error.to_string()))?;
+        let mut private = std::fs::DirBuilder::new();
+        private.recursive(true).mode(0o700).create(folder).map_err(|error| refuse(error.to_string()))?;
     }
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -94,4 +94,26 @@ fn operator(stream: &UnixStream) -> Option<OperatorName> {
     let peer = stream.peer_cred().ok()?;
     let own = rustix::process::geteuid().as_raw();
     (peer.uid() == own || peer.uid() == 0).then(|| OperatorName::of_uid(peer.uid()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_was_there_keeps_its_mode() {
+        let shared = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(shared.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let listener = open(&shared.path().join("broker.sock")).await.unwrap();
+        assert_eq!(mode(shared.path()), 0o755);
+        assert_eq!(mode(&shared.path().join("broker.sock")), 0o600);
+        assert!(open(&shared.path().join("broker.sock")).await.is_err(), "somebody answers there");
+        drop(listener);
+        open(&shared.path().join("new/broker.sock")).await.unwrap();
+        assert_eq!(mode(&shared.path().join("new")), 0o700);
+    }
 }
