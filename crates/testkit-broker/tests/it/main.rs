@@ -12,7 +12,9 @@ mod world;
 
 mod arguments;
 mod authzen;
+mod bundles;
 mod clients;
+mod custody;
 mod definitions;
 mod doors;
 mod evidence;
