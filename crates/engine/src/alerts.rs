@@ -19,7 +19,7 @@ use crate::{broker::Broker, caller::Caller, evidence::Draft, refusal::Refusal};
 
 /// Seconds for which the same alert is held back.
 pub const REPEAT_S: i64 = 60;
-/// Alerts that are recorded within [`REPEAT_S`] at most; what goes beyond is counted in the log only.
+/// Alerts that are recorded within [`REPEAT_S`] at most; what goes beyond is held back.
 pub const ALERTS_PER_MINUTE_MAX: usize = 120;
 /// Alerts that are read when sightings are listed.
 const SIGHTINGS_MAX: usize = 1_000;
@@ -71,10 +71,12 @@ impl Alerts {
     /// recorded is in the operator's log.
     pub async fn raise(&self, broker: &Broker, alert: Alert) {
         let kind = alert.kind.as_str();
-        tracing::warn!(alert.kind = kind, agent.id = alert.agent.as_ref().map(AgentName::as_str), "alert");
         if !self.is_new(&alert, broker.now()) {
+            // Not even the log may be filled by whoever knocks often.
+            tracing::debug!(alert.kind = kind, "alert held back");
             return;
         }
+        tracing::warn!(alert.kind = kind, agent.id = alert.agent.as_ref().map(AgentName::as_str), "alert");
         let zone = (broker.settings().zone_of)(alert.address);
         let mut draft = Draft::event(broker, EventKind::Alert)
             .field("what", kind)

@@ -5,6 +5,7 @@
 
 pub(crate) mod answer;
 mod call;
+pub(crate) mod crowd;
 mod door;
 mod handshake;
 pub(crate) mod headers;
@@ -32,7 +33,7 @@ use bailiwick_engine::broker::Broker;
 use bailiwick_model::limits::BODY_BYTES_MAX;
 use bailiwick_web::{entrance::Entrance, headers as web_headers, limits::Limits, origin, verify};
 
-use self::session::Sessions;
+use self::{crowd::Crowd, session::Sessions};
 pub(crate) use self::{message::Incoming, place::Place};
 use crate::upstream::Pool;
 
@@ -41,12 +42,13 @@ pub struct Gateway {
     pub(crate) entrance: Arc<Entrance>,
     pub(crate) upstreams: Pool,
     pub(crate) sessions: Sessions,
+    pub(crate) crowd: Crowd,
 }
 
 impl Gateway {
     /// Made once at start.
     pub fn new(entrance: Arc<Entrance>, upstreams: Pool) -> Arc<Self> {
-        Arc::new(Self { entrance, upstreams, sessions: Sessions::default() })
+        Arc::new(Self { entrance, upstreams, sessions: Sessions::default(), crowd: Crowd::default() })
     }
 
     pub(crate) fn broker(&self) -> &Broker {

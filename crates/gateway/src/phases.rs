@@ -23,7 +23,9 @@ use crate::{
     envelope::Id,
     failure,
     mcp::{
-        Gateway, answer, headers,
+        Gateway, answer,
+        crowd::Guest,
+        headers,
         message::Fault,
         place,
         session::{NoSession, Session, UnderWay},
@@ -59,9 +61,11 @@ pub(crate) struct Call {
 pub(crate) async fn call(visit: Visit, call: Call) -> Response {
     let policy = visit.gateway.broker().live().policy.clone();
     let tool = policy.as_ref().and_then(|policy| find_tool(policy, &call));
-    let prepared =
-        mirrored_headers(&visit, &call, tool).and_then(|mirrored| Ok((mirrored, under_way(&visit, &call.id)?)));
-    let (mirrored, under_way) = match prepared {
+    let prepare = || {
+        let mirrored = mirrored_headers(&visit, &call, tool)?;
+        Ok((mirrored, under_way(&visit, &call.id)?, visit.gateway.crowd.enter(&visit.caller.chain)?))
+    };
+    let (mirrored, under_way, guest) = match prepare() {
         Ok(prepared) => prepared,
         Err(fault) => return answer::fault(Some(visit.era), Some(&call.id), &fault),
     };
@@ -82,6 +86,7 @@ pub(crate) async fn call(visit: Visit, call: Call) -> Response {
         mirrored,
         terms,
         under_way,
+        _guest: guest,
     };
     answer(passage, permit).await
 }
@@ -108,6 +113,7 @@ pub(crate) struct Passage {
     mirrored: Vec<(HeaderName, HeaderValue)>,
     terms: Option<Terms>,
     under_way: Option<UnderWay>,
+    _guest: Guest,
 }
 
 /// One message to the caller; the last one carries its HTTP status.

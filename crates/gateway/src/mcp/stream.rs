@@ -36,12 +36,19 @@ pub(crate) async fn open(visit: Visit) -> Response {
         return refusal;
     }
     let Some(session) = visit.session else { return StatusCode::BAD_REQUEST.into_response() };
+    let guest = match visit.gateway.crowd.enter(&session.chain) {
+        Ok(guest) => guest,
+        Err(crowded) => return answer::fault(None, None, &crowded.into()),
+    };
     let (sender, receiver) = session.stream();
     let listener = match &session.system {
         Some(system) => listener(&visit.gateway, system, &session.caller_key(), Era::Handshake).await,
         None => None,
     };
-    tokio::spawn(follow_session(visit.gateway, session, sender, listener));
+    tokio::spawn(async move {
+        follow_session(visit.gateway, session, sender, listener).await;
+        drop(guest);
+    });
     answer::events(None, receiver)
 }
 
@@ -173,6 +180,10 @@ pub(crate) async fn listen(visit: Visit, incoming: Incoming<'_>) -> Response {
     if let Err(refusal) = visit.admit(Some(&incoming.id), incoming.method).await {
         return refusal;
     }
+    let guest = match visit.gateway.crowd.enter(&visit.caller.chain) {
+        Ok(guest) => guest,
+        Err(crowded) => return answer::fault(Some(visit.era), Some(&incoming.id), &crowded.into()),
+    };
     let filter = Filter::read(&incoming);
     let id: Value = serde_json::from_str(incoming.id.raw()).unwrap_or_default();
     let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
@@ -191,7 +202,10 @@ pub(crate) async fn listen(visit: Visit, incoming: Incoming<'_>) -> Response {
         params: json!({ "_meta": meta }).to_string(),
         result: envelope::result(incoming.id.raw(), &json!({ "resultType": "complete", "_meta": meta }).to_string()),
     };
-    tokio::spawn(subscription.follow(visit.gateway, sender, listener));
+    tokio::spawn(async move {
+        subscription.follow(visit.gateway, sender, listener).await;
+        drop(guest);
+    });
     answer::events(Some(first), receiver)
 }
 

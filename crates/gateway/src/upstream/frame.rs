@@ -6,6 +6,9 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
 /// Bytes of one message from an upstream. Larger than what callers may send: results hold files.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+/// Bytes of one notification of an upstream, and of one thing that it asks. Many of them wait for clients that read
+/// slowly: what is larger is dropped, or refused, so that a server cannot fill the broker's memory.
+pub(crate) const ASIDE_BYTES_MAX: usize = 256 * 1_024;
 /// Lines that are no message, without an answer among them, before the connection is given up: servers greet and log
 /// on the wrong stream, but not for long.
 pub const MALFORMED_MAX: usize = 16;

@@ -62,6 +62,29 @@ async fn a_call_that_goes_on_elsewhere_has_not_succeeded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_agent_cannot_take_all_the_room() {
+    const MAX: usize = 256;
+    let bench = Bench::new().await;
+    let worker = bench.worker().await;
+    let other = bench.agent("other", "worker", "/mcp/notes", None).await;
+    let slow = || worker.stateless("tools/call", json!({ "name": "slow", "arguments": {} }));
+    let mut open = Vec::new();
+    for _ in 0..MAX {
+        open.push(tokio::spawn(slow().send()));
+    }
+    soon("all of them reach the upstream", || bench.seen.acts() == MAX).await;
+    let answer = read(slow()).await;
+    assert_eq!(answer.status, 429, "{answer:?}");
+    let listen = worker.stateless("subscriptions/listen", json!({ "notifications": {} }));
+    assert_eq!(read(listen).await.status, 429);
+    assert_eq!(bench.seen.acts(), MAX);
+    assert_eq!(other.tool("read_note", json!({ "path": "/a" })).await.status, 200);
+    for call in open {
+        call.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_is_published_while_a_call_runs_holds_for_it() {
     let bench = Bench::new().await;
     let worker = bench.worker().await;

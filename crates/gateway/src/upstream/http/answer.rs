@@ -18,7 +18,7 @@ use crate::{
         control::Notice,
         era::Era,
         exchange::{self, Ask, Event, Patience, Reply, Way},
-        frame::{MALFORMED_MAX, MESSAGE_BYTES_MAX},
+        frame::{ASIDE_BYTES_MAX, MALFORMED_MAX, MESSAGE_BYTES_MAX},
         outgoing::Outgoing,
     },
 };
@@ -238,7 +238,7 @@ impl Source {
             }
             Ok(Envelope::Notification { method, .. }) => {
                 self.shared.note_changed(&method);
-                Ok(Some(Event::Notification(data)))
+                Ok((data.len() <= ASIDE_BYTES_MAX).then_some(Event::Notification(data)))
             }
             Ok(Envelope::Call { id, method, params }) if self.shared.era == Era::Handshake => {
                 let params = params.map(|raw| data.slice_ref(raw.as_bytes()));
@@ -256,9 +256,10 @@ impl Source {
     }
 
     fn asked(&self, id: &Id, method: &str, params: Option<Bytes>) -> Option<Event> {
+        let fits = params.as_ref().is_none_or(|params| params.len() <= ASIDE_BYTES_MAX);
         let notice = if method == "ping" {
             Notice::Pong { id: id.raw() }
-        } else if let Some(number) = self.shared.asks.open(id.raw(), self.number) {
+        } else if fits && let Some(number) = self.shared.asks.open(id.raw(), self.number) {
             return Some(Event::Ask(Ask { number, method: method.to_owned(), params }));
         } else {
             Notice::CannotAnswer { id: id.raw() }

@@ -18,7 +18,7 @@ use crate::{
     upstream::{
         control::Notice,
         era::Era,
-        frame::MESSAGE_BYTES_MAX,
+        frame::{ASIDE_BYTES_MAX, MESSAGE_BYTES_MAX},
         listener::{LISTENER_EVENTS_MAX, LISTENERS_MAX, Listener},
     },
 };
@@ -105,7 +105,7 @@ async fn pump(weak: &Weak<HttpShared>, response: reqwest::Response) {
             match Envelope::parse_within(&data, MESSAGE_BYTES_MAX) {
                 Ok(Envelope::Notification { method, .. }) => {
                     shared.note_changed(&method);
-                    if !shared.tell(&data) {
+                    if data.len() <= ASIDE_BYTES_MAX && !shared.tell(&data) {
                         return;
                     }
                 }

@@ -18,7 +18,7 @@ use crate::{
         asks::Asks,
         control::{Notice, TOOLS_CHANGED},
         exchange::{Ask, Event},
-        frame::{MALFORMED_MAX, MESSAGE_BYTES_MAX},
+        frame::{ASIDE_BYTES_MAX, MALFORMED_MAX, MESSAGE_BYTES_MAX},
         listener::{LISTENER_EVENTS_MAX, LISTENERS_MAX},
         outgoing::Outgoing,
     },
@@ -239,6 +239,9 @@ impl Routes {
         if method == "notifications/cancelled" {
             return self.withdrawn(params, asks);
         }
+        if line.len() > ASIDE_BYTES_MAX {
+            return self.unrouted();
+        }
         let taken = if let Some((number, restored)) = params.and_then(|params| self.of_call(params, line)) {
             self.calls.get(&number).is_some_and(|call| offer(&call.events, Event::Notification(restored)))
         } else if method == "notifications/progress" {
@@ -325,7 +328,8 @@ impl Routes {
             return Ok(Some(Notice::Pong { id: id.raw() }.message()));
         }
         // On a shared child nobody can tell whose ask it is.
-        let newest = self.calls.last_key_value().filter(|_| !self.shared);
+        let fits = params.as_ref().is_none_or(|params| params.len() <= ASIDE_BYTES_MAX);
+        let newest = self.calls.last_key_value().filter(|_| !self.shared && fits);
         if let Some((call, pending)) = newest
             && let Some(number) = asks.open(id.raw(), *call)
         {
@@ -346,4 +350,29 @@ fn slice(line: &Bytes, part: &str) -> Bytes {
 
 fn progress_token(params: &str) -> Option<&str> {
     envelope::member(envelope::member(params, "_meta")?, "progressToken")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_aside_is_bounded() {
+        let mut routes = Routes::new(false);
+        let mut heard = routes.listen("ann");
+        let mut say = |bytes: usize| {
+            let params = format!(r#"{{"level":"info","data":"{}"}}"#, "x".repeat(bytes));
+            let line = envelope::notification("notifications/message", Some(&params));
+            routes.receive(&line, &Asks::default()).unwrap();
+        };
+        say(10);
+        say(ASIDE_BYTES_MAX);
+        say(20);
+        let lengths: Vec<usize> = std::iter::from_fn(|| heard.try_recv().ok()).map(|message| message.len()).collect();
+        assert_eq!(lengths.len(), 2, "{lengths:?}");
+        let long = format!(r#"{{"message":"{}"}}"#, "x".repeat(ASIDE_BYTES_MAX));
+        let ask = envelope::call("7", "elicitation/create", Some(&long));
+        let refused = routes.receive(&ask, &Asks::default()).unwrap().unwrap();
+        assert!(refused.starts_with(b"{\"jsonrpc\":\"2.0\",\"id\":7,\"error\""), "{refused:?}");
+    }
 }
