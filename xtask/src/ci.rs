@@ -1,4 +1,4 @@
-//! `ci`, `e2e` and `soak`: which steps there are, in which order, and what each one counts.
+//! `ci`, `e2e`, `conformance` and `soak`: which steps there are, in which order, and what each one counts.
 //!
 //! A failed step never hides the next one; the last line is always the sum.
 
@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    conformance,
     outcome::{Failure, Tally},
     say,
     step::{Steps, cargo, command, read, show, works},
@@ -45,6 +46,11 @@ pub(crate) fn everything(root: &Path) -> Result<(), Failure> {
         (false, _) => steps.skip("end to end", "its tools could not be installed"),
         (_, false) => steps.skip("end to end", "the binary could not be built"),
     }
+    if built {
+        steps.run("conformance", || conformance::run(root));
+    } else {
+        steps.skip("conformance", "the binary could not be built");
+    }
     close(root, steps)
 }
 
@@ -55,6 +61,15 @@ pub(crate) fn end_to_end(root: &Path) -> Result<(), Failure> {
         && steps.run("release binary", || release(root));
     if ready {
         steps.run("end to end", || end_to_end_tests(root));
+    }
+    close(root, steps)
+}
+
+/// The conformance suite alone.
+pub(crate) fn conformance(root: &Path) -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    if steps.run("release binary", || release(root)) {
+        steps.run("conformance", || conformance::run(root));
     }
     close(root, steps)
 }

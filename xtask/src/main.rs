@@ -1,9 +1,10 @@
-//! The project's own tasks: `cargo xtask tidy`, `ci`, `e2e`, `soak`, `tools`.
+//! The project's own tasks: `cargo xtask tidy`, `ci`, `e2e`, `conformance`, `soak`, `tools`.
 //!
 //! Builds nothing of the product itself: it runs cargo and reads its answers.
 //! It must not depend on any crate of ours, so that a broken tree can be checked.
 
 mod ci;
+mod conformance;
 mod outcome;
 mod say;
 mod step;
@@ -20,6 +21,8 @@ usage: cargo xtask <task>
   tidy     check the budgets of STYLE.md, the crate map, paths, links and docs
   ci       install what the tests need, then check, build and test everything
   e2e      build the release binary and run the end-to-end tests
+  conformance
+           run the MCP project's conformance suite, directly and through the gateway
   soak     the long form of the tests: more property cases, end to end ten times
   tools    install the pinned tools of the end-to-end tests into `target/ci-tools`
 ";
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
         Some("tidy") => root().and_then(|root| tidy::run(&root)),
         Some("ci") => root().and_then(|root| ci::everything(&root)),
         Some("e2e") => root().and_then(|root| ci::end_to_end(&root)),
+        Some("conformance") => root().and_then(|root| ci::conformance(&root)),
         Some("soak") => root().and_then(|root| ci::soak(&root)),
         Some("tools") => root().and_then(|root| tools::install_servers(&root)),
         Some("help" | "--help" | "-h") => {

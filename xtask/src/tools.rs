@@ -22,6 +22,7 @@ use crate::{
 struct Pins {
     cargo: BTreeMap<String, String>,
     node: Packages,
+    conformance: Packages,
     python: BTreeMap<String, Packages>,
 }
 
@@ -85,6 +86,17 @@ pub(crate) fn install_servers(root: &Path) -> Result<(), Failure> {
     }
     say::err(format_args!("the end-to-end tests' servers and clients are in {}", folder.display()));
     Ok(())
+}
+
+/// Installs the conformance suite with its own Node.js, and says where.
+pub(crate) fn install_conformance(root: &Path) -> Result<PathBuf, Failure> {
+    let wanted = pins(root)?.conformance;
+    let place = servers(root).join("conformance");
+    if !installed(&place, &wanted) {
+        node_packages(root, &place, &wanted)?;
+        mark(&place, &wanted)?;
+    }
+    Ok(place)
 }
 
 fn node_packages(root: &Path, place: &Path, wanted: &Packages) -> Result<(), Failure> {

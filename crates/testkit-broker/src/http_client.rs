@@ -38,6 +38,15 @@ pub struct HttpClient<'a> {
     pub token: String,
 }
 
+/// The headers of one message that say who sends it.
+#[derive(Debug)]
+pub struct Credentials {
+    /// `Authorization`.
+    pub authorization: String,
+    /// `DPoP`.
+    pub proof: String,
+}
+
 /// What came back.
 #[derive(Debug)]
 pub struct HttpAnswer {
@@ -124,7 +133,8 @@ impl<'a> HttpClient<'a> {
         }
     }
 
-    async fn take_token(&mut self) {
+    /// Gets a new token.
+    pub async fn take_token(&mut self) {
         let answer = self.ask_token().await;
         let body = answer.message_or_body();
         let token = body.get("access_token").and_then(Value::as_str);
@@ -178,6 +188,19 @@ impl<'a> HttpClient<'a> {
     pub fn proof_by(&self, key: &AgentKey, method: &str, uri: &str, token: Option<&str>) -> String {
         let subject = ProofSubject { method, uri, nonce: self.nonce.as_deref(), access_token: token };
         key.sign_dpop(&subject, Timestamp::now(), &Uuid::new_v4().to_string()).expect("a signature")
+    }
+
+    /// What one message has to carry: the token, and a fresh proof for it.
+    pub fn credentials(&self, method: &str, uri: &str) -> Credentials {
+        let proof = self.proof(method, uri, Some(&self.token));
+        Credentials { authorization: format!("DPoP {}", self.token), proof }
+    }
+
+    /// Keeps the nonce that came, if one did.
+    pub fn learn_nonce_of(&mut self, headers: &HeaderMap) {
+        if let Some(nonce) = headers.get("dpop-nonce").and_then(|nonce| nonce.to_str().ok()) {
+            self.nonce = Some(nonce.to_owned());
+        }
     }
 
     /// Keeps the nonce that came, and says whether the answer was "use it".

@@ -39,7 +39,8 @@ async fn elicit(message: &str, schema: Value, context: &RequestContext<RoleServe
     let asked = json!({ "mode": "form", "message": message, "requestedSchema": schema });
     let answer = context.peer.create_elicitation(content::typed(asked)?).await.map_err(unasked)?;
     let answer = serde_json::to_value(answer).unwrap_or_default();
-    Ok(format!("action={}, content={}", answer["action"], answer["content"]))
+    let part = |name: &str| answer.get(name).cloned().unwrap_or_default();
+    Ok(format!("action={}, content={}", part("action"), part("content")))
 }
 
 fn unasked(error: rmcp::ServiceError) -> ErrorData {

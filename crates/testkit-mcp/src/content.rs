@@ -17,7 +17,9 @@ pub(crate) fn typed<T: DeserializeOwned>(value: Value) -> Result<T, ErrorData> {
 
 /// The same for a result, with the kind that 2026-07-28 wants; the SDK takes it out for older clients.
 pub(crate) fn result<T: DeserializeOwned>(mut value: Value) -> Result<T, ErrorData> {
-    value["resultType"] = "complete".into();
+    if let Some(members) = value.as_object_mut() {
+        members.insert("resultType".to_owned(), "complete".into());
+    }
     typed(value)
 }
 
@@ -90,20 +92,17 @@ pub(crate) fn messages(contents: Vec<Value>) -> Value {
 
 /// What stands at a uri; `None` if nothing does.
 pub(crate) fn of_uri(uri: &str) -> Option<Value> {
+    let text = |mime_type: &str, text: &str| json!({ "uri": uri, "mimeType": mime_type, "text": text });
     let content = match uri {
-        "test://static-text" => {
-            json!({ "mimeType": "text/plain", "text": "This is the content of the static text resource." })
-        }
-        "test://watched-resource" => json!({ "mimeType": "text/plain", "text": "Nothing happened yet." }),
-        "test://static-binary" => json!({ "mimeType": "image/png", "blob": PNG }),
+        "test://static-text" => text("text/plain", "This is the content of the static text resource."),
+        "test://watched-resource" => text("text/plain", "Nothing happened yet."),
+        "test://static-binary" => json!({ "uri": uri, "mimeType": "image/png", "blob": PNG }),
         _ => {
             let id = uri.strip_prefix(TEMPLATE.0)?.strip_suffix(TEMPLATE.1)?;
             let data = json!({ "id": id, "templateTest": true, "data": format!("Data for ID: {id}") });
-            json!({ "mimeType": "application/json", "text": data.to_string() })
+            text("application/json", &data.to_string())
         }
     };
-    let mut content = content;
-    content["uri"] = uri.into();
     Some(json!({ "contents": [content] }))
 }
 

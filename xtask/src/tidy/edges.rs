@@ -91,6 +91,7 @@ const ROOMS: &[Room] = &[
         &["testkit", "model", "ports", "pdp", "audit-log", "oauth", "keys", "engine", "web"],
         &[CEDAR],
     ),
+    room("testkit-mcp", &[], &[CEDAR, DRIVERS]),
     room("xtask", &[], &[]),
 ];
 

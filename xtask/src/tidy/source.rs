@@ -45,7 +45,7 @@ pub(super) fn check(file: &TextFile) -> Vec<Finding> {
             return findings;
         }
     };
-    let mut reader = Reader { path, in_tests: is_test_file(path), test_lines: 0, findings };
+    let mut reader = Reader { path, in_tests: is_test_file(path), in_trait: false, test_lines: 0, findings };
     reader.visit_file(&syntax);
     let Reader { test_lines, mut findings, .. } = reader;
     if test_lines > INLINE_TEST_LINES_MAX {
@@ -122,6 +122,8 @@ fn budget(path: &str, line: usize, what: &str, lines: usize, warn: usize, max: u
 struct Reader<'a> {
     path: &'a str,
     in_tests: bool,
+    /// Inside `impl Trait for Type`, where the trait gives the names.
+    in_trait: bool,
     test_lines: usize,
     findings: Vec<Finding>,
 }
@@ -134,7 +136,7 @@ impl Reader<'_> {
             let lines = last - first + 1;
             self.findings.extend(budget(self.path, first, &what, lines, FUNCTION_LINES_WARN, FUNCTION_LINES_MAX));
         }
-        if signature.ident.to_string().starts_with("get_") {
+        if !self.in_trait && signature.ident.to_string().starts_with("get_") {
             self.findings.push(Finding::error(self.path, first, format!("{what}: no `get_`; name what it gives")));
         }
     }
@@ -168,6 +170,12 @@ impl<'ast> Visit<'ast> for Reader<'_> {
     fn visit_item_fn(&mut self, function: &'ast ItemFn) {
         self.function(&function.sig, &function.block);
         visit::visit_item_fn(self, function);
+    }
+
+    fn visit_item_impl(&mut self, item: &'ast syn::ItemImpl) {
+        let outer = std::mem::replace(&mut self.in_trait, item.trait_.is_some());
+        visit::visit_item_impl(self, item);
+        self.in_trait = outer;
     }
 
     fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {

@@ -73,6 +73,9 @@ fn empty_names_are_refused() {
     check_one("src/a.rs", "//! Docs.\nstruct Request;\n", true, "`Request` alone");
     check_one("src/a.rs", "//! Docs.\nstruct KeyManager;\n", true, "adds nothing");
     check_one("src/a.rs", "//! Docs.\nfn get_key() {}\n", true, "no `get_`");
+    check_one("src/a.rs", "//! Docs.\nimpl A {\n    fn get_key() {}\n}\n", true, "no `get_`");
+    let given = "//! Docs.\nimpl T for A {\n    fn get_key() {}\n}\n";
+    assert_eq!(complaints("src/a.rs", given), [], "a trait of others gives its own names");
 }
 
 #[test]
