@@ -21,8 +21,9 @@ use crate::{
     normalise,
 };
 
-/// Bytes that the operations of one call may hold together: each has the whole input.
-pub const FAN_OUT_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// Bytes that the operations of one call may hold together: each has the whole input, and the evidence keeps them all. A
+/// few times the longest message, so that no short one becomes a long record.
+pub const FAN_OUT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// A call as its binding read it, arguments unchecked.
 #[derive(Debug, Clone, Copy)]
