@@ -139,6 +139,10 @@ fn draft(kind: EventKind, caller: &Caller, call: &RawCall<'_>, decided: &Decided
     }
     if let Some(declared) = call.declared {
         draft = draft.sealed("declared", declared.chars().take(DECLARED_CHARS_MAX).collect::<String>());
+        if declared.chars().nth(DECLARED_CHARS_MAX).is_some() {
+            // What is cut off is committed to all the same: padding hides nothing from whoever holds the message.
+            draft = draft.committed("declared_whole", declared);
+        }
     }
     if let Some(evaluation) = &decided.evaluation {
         draft = with_evaluation(draft, evaluation);

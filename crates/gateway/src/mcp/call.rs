@@ -38,7 +38,7 @@ fn resolve(visit: &Visit, incoming: &Incoming<'_>) -> Result<Call, Fault> {
         name,
         params,
         arguments: incoming.arguments()?,
-        declared: incoming.declared().map(str::to_owned),
+        declared: incoming.beside(),
     })
 }
 

@@ -2,6 +2,8 @@
 //! name that it goes by, its arguments, and the raw bytes to forward. Reads
 //! each part once; what cannot be read is a refusal with its JSON-RPC code.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
 use serde_json::{Map, Value, value::RawValue};
 
@@ -113,6 +115,20 @@ impl<'a> Incoming<'a> {
     }
 }
 
+impl Incoming<'_> {
+    /// All that goes upstream beside name and arguments, for the evidence: `_meta` alone as it is, or, where there is
+    /// more (answers to a server's questions, the state that it gave), an object of everything.
+    pub(crate) fn beside(&self) -> Option<String> {
+        let meta = self.declared().map(str::to_owned);
+        if !matches!(self.method, "tools/call" | "prompts/get") {
+            return meta;
+        }
+        let mut members: BTreeMap<String, &RawValue> = serde_json::from_str(self.params?).ok()?;
+        members.retain(|name, _| !matches!(name.as_str(), "name" | "arguments"));
+        if members.keys().all(|name| name == META) { meta } else { serde_json::to_string(&members).ok() }
+    }
+}
+
 /// The name that a call goes by. A method that has one must carry it, as a string.
 fn name(method: &str, params: Option<&str>) -> Result<Option<String>, Fault> {
     let key = match method {
@@ -152,6 +168,21 @@ pub(crate) fn raw(value: &Value) -> Box<RawValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_goes_beside_the_arguments_is_told_whole() {
+        let check = |params: &str, expected: Option<&str>| {
+            let incoming = Incoming::read(Id::from(1), "tools/call", Some(params), Era::Handshake).unwrap();
+            assert_eq!(incoming.beside().as_deref(), expected, "{params}");
+        };
+        check(r#"{"name":"t","arguments":{"a":1}}"#, None);
+        check(r#"{"name":"t","_meta":{ "x":1}}"#, Some(r#"{ "x":1}"#));
+        check(
+            r#"{"name":"t","inputResponses":{"q":{"action":"accept"}},"requestState":"s","_meta":{"x":1}}"#,
+            Some(r#"{"_meta":{"x":1},"inputResponses":{"q":{"action":"accept"}},"requestState":"s"}"#),
+        );
+        check(r#"{"name":"t","task":{"ttl":1}}"#, Some(r#"{"task":{"ttl":1}}"#));
+    }
 
     #[test]
     fn a_completion_is_about_what_its_type_says() {
