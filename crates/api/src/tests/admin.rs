@@ -299,6 +299,26 @@ async fn status_tells_what_doctor_judges() {
 }
 
 #[tokio::test]
+async fn a_bundle_outlives_the_key_that_signed_it() {
+    use bailiwick_keys::token_keys::{PUBLISH_AHEAD_S, retired_for_s};
+    use bailiwick_ports::chance::Clock as _;
+    let scene = Scene::new().await;
+    let revision = ok(&scene.admin("GET", "/api/v1/policy", None).await, 200)["revision"].clone();
+    let keys = &scene.world.token_keys;
+    keys.begin_rotation(scene.world.clock.now()).unwrap();
+    for seconds in [PUBLISH_AHEAD_S, retired_for_s()] {
+        scene.world.clock.advance(seconds);
+        keys.advance(scene.world.clock.now()).unwrap();
+    }
+    let again = scene.admin("POST", "/api/v1/policy/rollback", Some(json!({"revision": revision}))).await;
+    assert_eq!(ok(&again, 200)["revision"], revision);
+    // A key that was given up after a compromise vouches for nothing any more.
+    keys.replace_all(scene.world.clock.now()).unwrap();
+    let again = scene.admin("POST", "/api/v1/policy/rollback", Some(json!({"revision": revision}))).await;
+    refused(&again, 503, "unavailable");
+}
+
+#[tokio::test]
 async fn what_is_not_there_says_so() {
     let scene = Scene::new().await;
     refused(&scene.admin("GET", "/api/v1/agnets", None).await, 404, "openapi.json");
