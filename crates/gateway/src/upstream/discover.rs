@@ -18,6 +18,8 @@ use super::{
 pub const PAGES_MAX: usize = 256;
 /// Items of one list: as many as a catalogue may hold.
 pub const ITEMS_MAX: usize = TOOLS_PER_SYSTEM_MAX;
+/// Bytes of one list, all its pages together: many times what any sane server lists.
+const LIST_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 /// Bytes of a cursor.
 const CURSOR_BYTES_MAX: usize = 4_096;
 
@@ -54,6 +56,25 @@ pub(crate) async fn tool_digests(live: &Live) -> Result<HashMap<String, Digest>,
     Ok(digests)
 }
 
+/// What is left of the bytes that one list may have.
+#[derive(Debug)]
+struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(LIST_BYTES_MAX)
+    }
+}
+
+impl Room {
+    /// Takes one page in.
+    fn take(&mut self, bytes: usize) -> Result<(), UpstreamError> {
+        let too_long = || UpstreamError::Malformed(format!("a list is longer than {LIST_BYTES_MAX} bytes"));
+        self.0 = self.0.checked_sub(bytes).ok_or_else(too_long)?;
+        Ok(())
+    }
+}
+
 async fn list(live: &Live, kind: ListKind) -> Result<Vec<Value>, UpstreamError> {
     let announced = live.greeting.get("capabilities").is_some_and(|all| all.get(kind.capability()).is_some());
     if !announced {
@@ -62,6 +83,7 @@ async fn list(live: &Live, kind: ListKind) -> Result<Vec<Value>, UpstreamError> 
     let mut items = Vec::new();
     let mut cursor = None;
     let mut seen = HashSet::new();
+    let mut room = Room::default();
     for _ in 0..PAGES_MAX {
         let control = Control::List { kind, cursor };
         let raw = match live.connection.control(&control, live.era, None).await? {
@@ -70,6 +92,7 @@ async fn list(live: &Live, kind: ListKind) -> Result<Vec<Value>, UpstreamError> 
             Err(_) if kind == ListKind::ResourceTemplates => return Ok(items),
             Err(raw) => return Err(refused(control.method(), &raw)),
         };
+        room.take(raw.len())?;
         let mut page = object(&raw)?;
         let Some(Value::Array(more)) = page.remove(kind.member()) else {
             return Err(UpstreamError::Malformed(format!("`{}` gives no list", control.method())));
@@ -89,4 +112,20 @@ async fn list(live: &Live, kind: ListKind) -> Result<Vec<Value>, UpstreamError> 
         cursor = Some(next);
     }
     Err(UpstreamError::Malformed(format!("`{}` has more than {PAGES_MAX} pages", kind.member())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::frame::MESSAGE_BYTES_MAX;
+
+    #[test]
+    fn many_long_pages_do_not_add_up() {
+        let mut room = Room::default();
+        let taken = (0..PAGES_MAX).take_while(|_| room.take(MESSAGE_BYTES_MAX).is_ok()).count();
+        assert_eq!(taken, LIST_BYTES_MAX / MESSAGE_BYTES_MAX);
+        assert!(room.take(1).is_err());
+        let mut room = Room::default();
+        assert!((0..PAGES_MAX).all(|_| room.take(64 * 1_024).is_ok()), "ordinary pages fit, however many");
+    }
 }
