@@ -9,6 +9,9 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use self::operators::*;
 use crate::output::Format;
 
+/// Heads the options that every command has.
+const EVERYWHERE: &str = "Everywhere";
+
 /// Every command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -22,16 +25,32 @@ use crate::output::Format;
 )]
 pub(crate) struct Arguments {
     /// The installation's configuration.
-    #[arg(long, global = true, env = "BAILIWICK_CONFIG", default_value = "bailiwick.toml", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "BAILIWICK_CONFIG",
+        hide_env_values = true,
+        default_value = "bailiwick.toml",
+        value_name = "FILE",
+        help_heading = EVERYWHERE
+    )]
     pub(crate) config: PathBuf,
-    /// How data is printed.
-    #[arg(long, global = true, value_enum, default_value = "table")]
+    /// How data is printed: `table` for people, `json` for programs.
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "table",
+        hide_possible_values = true,
+        value_name = "FORMAT",
+        help_heading = EVERYWHERE
+    )]
     pub(crate) output: Format,
     /// Print data only, no messages beside it.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
-    /// Never ask; take defaults. No command needs a prompt, so this only makes sure of it.
-    #[arg(long, global = true)]
+    /// Never ask; no command does, so this is for scripts that want to say so.
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) no_input: bool,
     /// What to do.
     #[command(subcommand)]
@@ -47,7 +66,7 @@ pub(crate) enum Command {
     Init(Init),
     /// Run the broker.
     Serve(Serve),
-    /// Look for problems; changes nothing.
+    /// Look for problems and say how to fix them; changes nothing.
     Doctor,
     /// Speak MCP on stdio for a client that knows no OAuth: holds the agent's key, adds tokens and proofs.
     Bridge(Bridge),
@@ -55,7 +74,7 @@ pub(crate) enum Command {
     Token(Token),
     /// Ask what would be decided, without calling.
     Check(Check),
-    /// Explain a recorded decision and reproduce it.
+    /// Explain a recorded decision and reproduce it under the bundle that made it.
     Explain {
         /// The decision's id: `eval_…`.
         evaluation: String,
@@ -86,7 +105,7 @@ pub(crate) enum Command {
         /// The new file.
         file: PathBuf,
     },
-    /// Put a backup in the place of the database. The broker must not run.
+    /// Put a backup in the place of the database; the broker must not run.
     Restore {
         /// The backup.
         file: PathBuf,
@@ -131,26 +150,26 @@ pub(crate) struct Serve {
 #[derive(Debug, Args, Clone)]
 pub(crate) struct Credential {
     /// The agent.
-    #[arg(long, env = "BAILIWICK_AGENT", value_name = "NAME")]
+    #[arg(long, env = "BAILIWICK_AGENT", hide_env_values = true, value_name = "NAME")]
     pub(crate) agent: String,
     /// Its private key, PEM.
-    #[arg(long, env = "BAILIWICK_KEY", value_name = "FILE")]
+    #[arg(long, env = "BAILIWICK_KEY", hide_env_values = true, value_name = "FILE")]
     pub(crate) key: PathBuf,
     /// A task to work in.
-    #[arg(long, env = "BAILIWICK_TASK", value_name = "ID")]
+    #[arg(long, env = "BAILIWICK_TASK", hide_env_values = true, value_name = "ID")]
     pub(crate) task: Option<String>,
 }
 
 /// `bridge`.
 #[derive(Debug, Args)]
 pub(crate) struct Bridge {
-    /// The system; without one, all systems under `system__tool` names.
+    /// The system; without one, all systems, their tools named `<system>__<tool>`.
     pub(crate) system: Option<String>,
     /// Who calls.
     #[command(flatten)]
     pub(crate) credential: Credential,
     /// The broker.
-    #[arg(long, env = "BAILIWICK_URL", default_value = "http://127.0.0.1:8420")]
+    #[arg(long, env = "BAILIWICK_URL", hide_env_values = true, default_value = "http://127.0.0.1:8420")]
     pub(crate) url: String,
 }
 
@@ -160,7 +179,7 @@ pub(crate) struct Token {
     /// Who asks.
     #[command(flatten)]
     pub(crate) credential: Credential,
-    /// What the token is for: `<broker>/mcp/<system>`.
+    /// What the token is for: `http://127.0.0.1:8420/mcp/files`, say.
     #[arg(long, value_name = "URL")]
     pub(crate) resource: String,
     /// Only these scopes, separated by spaces; all that the agent may have there unless given.
@@ -175,17 +194,17 @@ pub(crate) struct Token {
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Who would call.
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub(crate) agent: String,
-    /// `<system>.<tool>`, or `<system>:<mcp method>`.
+    /// What it would call: `files.read_text_file`, or `files:resources/read` with `--name`.
     pub(crate) action: String,
     /// The arguments, a JSON object.
     #[arg(long, default_value = "{}", value_name = "JSON")]
     pub(crate) arguments: String,
-    /// The uri or name, for methods other than tools.
+    /// The resource's URI or the prompt's name, for methods other than tools.
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// In this task.
-    #[arg(long)]
+    #[arg(long, value_name = "ID")]
     pub(crate) task: Option<String>,
 }

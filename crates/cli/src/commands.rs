@@ -54,6 +54,11 @@ fn config(arguments: &Arguments) -> Result<Config, Failure> {
     Config::read(&arguments.config, None).map_err(|error| {
         let hint = error.hint.clone();
         let failure = Failure::new(error.to_string());
+        if !arguments.config.exists() {
+            return failure.hint(
+                "make one with `bailiwick init --dir FOLDER`, or name yours: `--config FILE`, or `BAILIWICK_CONFIG`",
+            );
+        }
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,

@@ -68,8 +68,7 @@ impl Door {
                     tokio::time::sleep(SOCKET_TRY_EVERY).await;
                 }
                 Err(error) => {
-                    return Err(Failure::new(error.to_string())
-                        .hint("is a broker running under another account? then use that account"));
+                    return Err(opened_in_vain(&error.to_string()));
                 }
             }
         }
@@ -143,23 +142,61 @@ async fn over_socket(path: &Path, message: Request<Full<Bytes>>) -> Result<Respo
     Ok(answer.map(|body| body.map_err(Into::into).boxed_unsync()))
 }
 
+/// Why the installation's parts cannot be put together here. Some of these errors bring their own next step.
+fn opened_in_vain(error: &str) -> Failure {
+    let (message, hint) = match error.split_once("\nhint: ") {
+        Some((message, hint)) => (message, hint),
+        None => (error, "`bailiwick doctor` looks at everything; is a broker running under another account?"),
+    };
+    let failure = Failure::new(message).hint(hint);
+    // The evidence is not what its own checkpoint says: that is more than a command that failed.
+    if message.contains("cannot be continued") { failure.exit(Exit::IntegrityFailed) } else { failure }
+}
+
 /// A problem document (RFC 9457) as a failure.
 pub(crate) fn refusal(answer: &Answer) -> Failure {
     let problem: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
     let text = |name: &str| problem.get(name).and_then(Value::as_str).map(crate::output::clean);
     let message =
         text("detail").or_else(|| text("title")).unwrap_or_else(|| format!("the broker answered {}", answer.status));
+    // An error that brings its own next step knows better than the hint for all errors of its kind.
+    let (message, own) = match message.split_once("\nhint: ") {
+        Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
+        None => (message, None),
+    };
     let mut failure = Failure::new(message);
     for error in problem.get("errors").and_then(Value::as_array).into_iter().flatten() {
         failure.message.push('\n');
         failure.message.push_str(&crate::output::finding(error));
     }
-    if let Some(hint) = text("hint") {
+    if let Some(hint) = own.or_else(|| text("hint")) {
         failure = failure.hint(hint);
     }
     match text("code").as_deref() {
-        Some("policy_invalid" | "policy_tests_failed") => failure.exit(Exit::PolicyInvalid),
+        Some("bundle_invalid" | "bundle_tests_failed") => failure.exit(Exit::PolicyInvalid),
+        // The API names its own member; here the same thing is a flag.
+        Some("boundary_changed") => {
+            failure.hint("look at policies/boundary; if the change is meant, say so with `--boundary-changed`")
+        }
         Some("unavailable") => failure.exit(Exit::Unreachable),
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_by_its_exit_code_what_was_refused() {
+        let check = |code: &str, expected: Exit| {
+            let body = serde_json::json!({"code": code, "detail": "no"}).to_string();
+            let failure = refusal(&Answer { status: StatusCode::UNPROCESSABLE_ENTITY, body: body.into() });
+            assert_eq!((failure.exit, failure.message.as_str()), (expected, "no"), "{code}");
+        };
+        check("bundle_invalid", Exit::PolicyInvalid);
+        check("bundle_tests_failed", Exit::PolicyInvalid);
+        check("unavailable", Exit::Unreachable);
+        check("boundary_changed", Exit::Failed);
     }
 }

@@ -48,7 +48,10 @@ impl Output {
             Format::Json => serde_json::to_string_pretty(value).unwrap_or_default(),
             Format::Table => table(value),
         };
-        self.data(text.trim_end());
+        // An empty table is nothing, not an empty line.
+        if !text.is_empty() {
+            self.data(text.trim_end());
+        }
     }
 
     /// A message beside the data.

@@ -74,7 +74,7 @@ pub(crate) fn http_client() -> Result<reqwest::Client, Failure> {
 /// Reads an agent's private key.
 pub(crate) fn read_key(path: &Path) -> Result<Arc<AgentKey>, Failure> {
     AgentKey::load(path).map(Arc::new).map_err(|error| {
-        Failure::file(path, &error).hint("make one with `bailiwick agents register --generate-key FILE`")
+        Failure::new(error.to_string()).hint("make one with `bailiwick agents register --generate-key FILE`")
     })
 }
 
@@ -161,10 +161,21 @@ impl Tokens {
                 continue;
             }
             let why = body.get("error_description").and_then(Value::as_str).unwrap_or("no reason was given");
-            return Err(Failure::new(format!("the broker gave no token: {error}: {}", crate::output::clean(why)))
-                .hint(format!("`bailiwick agents show {}` tells an operator more", self.target.agent))
-                .exit(Exit::Denied));
+            return Err(self.refused(error, &crate::output::clean(why)));
         }
+    }
+
+    /// A refusal with the next step: the broker's own, else by its code (RFC 6749 §5.2, RFC 8707 §2).
+    fn refused(&self, error: &str, why: &str) -> Failure {
+        let (why, hint) = match why.split_once(" hint: ") {
+            Some((why, hint)) => (why, hint.to_owned()),
+            None if error == "invalid_target" => {
+                let resource = &self.target.resource;
+                (why, format!("is `{resource}` spelled right, its system published, and open to this agent?"))
+            }
+            None => (why, format!("`bailiwick agents show {}` tells an operator more", self.target.agent)),
+        };
+        Failure::new(format!("the broker gave no token: {error}: {why}")).hint(hint).exit(Exit::Denied)
     }
 
     async fn ask(&self, endpoint: &str) -> Result<reqwest::Response, Failure> {
@@ -204,8 +215,14 @@ fn token(body: &Value) -> Result<Token, Failure> {
 }
 
 /// A broker that does not answer.
-pub(crate) fn unreachable(issuer: &str, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(format!("the broker at `{issuer}` does not answer: {error}"))
-        .hint("is `bailiwick serve` running there?")
-        .exit(Exit::Unreachable)
+pub(crate) fn unreachable(issuer: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    // The outermost error says only that sending failed; the innermost says why.
+    let cause = std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error);
+    let hint = match cause.to_string() {
+        text if text.contains("certificate") => {
+            "name the certificate authority that it trusts in `SSL_CERT_FILE`, a PEM file"
+        }
+        _ => "is `bailiwick serve` running there?",
+    };
+    Failure::new(format!("the broker at `{issuer}` does not answer: {cause}")).hint(hint).exit(Exit::Unreachable)
 }

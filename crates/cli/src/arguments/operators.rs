@@ -2,7 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use bailiwick_audit_log::event::EventKind;
+use clap::{
+    Args, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+
+/// Names of event kinds, so that a misspelt one is not taken for one that never happened.
+fn kinds() -> impl TypedValueParser<Value = EventKind> {
+    PossibleValuesParser::new(EventKind::ALL.map(EventKind::as_str)).try_map(|kind| kind.parse::<EventKind>())
+}
 
 /// `agents`.
 #[derive(Debug, Subcommand)]
@@ -23,11 +32,11 @@ pub(crate) enum Agents {
     /// End its read-only start.
     Promote(Named),
     /// Stop it until it is resumed; the very next call is refused.
-    Suspend(Named),
+    Suspend(Reasoned),
     /// Let it act again.
     Resume(Named),
     /// End it for good; its name is never given again.
-    Retire(Named),
+    Retire(Reasoned),
     /// Add a key; both work until one is removed.
     AddKey {
         /// The agent.
@@ -47,6 +56,7 @@ pub(crate) enum Agents {
 
 /// `agents register`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("its key").args(["public_key", "generate_key"]).required(true))]
 pub(crate) struct Register {
     /// Its name: also its client id and subject, for good.
     pub(crate) name: String,
@@ -63,15 +73,15 @@ pub(crate) struct Register {
     #[arg(long)]
     pub(crate) role: String,
     /// Its public key: JWK, JWKS or PEM.
-    #[arg(long, value_name = "FILE", conflicts_with = "generate_key", required_unless_present = "generate_key")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) public_key: Option<PathBuf>,
-    /// Make a key pair and keep the private key in this new file, 0600.
+    /// Or make a key pair: the private key goes to this new file, which only you can read.
     #[arg(long, value_name = "FILE")]
     pub(crate) generate_key: Option<PathBuf>,
-    /// Only these systems.
+    /// Only this system; repeat for several, all unless given.
     #[arg(long = "system", value_name = "NAME")]
     pub(crate) systems: Vec<String>,
-    /// Scopes beyond systems, such as `access:evaluate`.
+    /// A scope beyond systems, such as `access:evaluate`; repeat for several.
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
     /// Let it use plain bearer tokens, which work for whoever holds them.
@@ -80,11 +90,11 @@ pub(crate) struct Register {
     /// Let it act only within an explicit task.
     #[arg(long)]
     pub(crate) task_required: bool,
-    /// Seconds its tokens live, 3600 at most.
-    #[arg(long)]
+    /// Seconds its tokens live: 900 unless given, 3600 at most.
+    #[arg(long, value_name = "SECONDS")]
     pub(crate) token_ttl_s: Option<u64>,
-    /// Days until registration and keys expire.
-    #[arg(long)]
+    /// Days until registration and keys expire: 90 unless given.
+    #[arg(long, value_name = "DAYS")]
     pub(crate) lifetime_days: Option<u32>,
 }
 
@@ -95,6 +105,16 @@ pub(crate) struct Named {
     pub(crate) name: String,
     /// Why, for whoever looks back.
     #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+}
+
+/// An agent and why, for what must not happen without a reason.
+#[derive(Debug, Args)]
+pub(crate) struct Reasoned {
+    /// The agent.
+    pub(crate) name: String,
+    /// Why, for whoever looks back.
+    #[arg(long)]
     pub(crate) reason: String,
 }
 
@@ -125,6 +145,7 @@ pub(crate) enum Systems {
 
 /// `systems add`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("its upstream").args(["stdio", "url"]).required(true))]
 pub(crate) struct AddSystem {
     /// Its name: lower-case letters, digits, `_`.
     pub(crate) name: String,
@@ -137,16 +158,16 @@ pub(crate) struct AddSystem {
     /// What harm it can do: low or high.
     #[arg(long, default_value = "high")]
     pub(crate) risk: String,
-    /// A domain of data that it holds, such as `hr`.
+    /// A domain of data that it holds, such as `hr`; repeat for several.
     #[arg(long = "domain", value_name = "NAME")]
     pub(crate) domains: Vec<String>,
     /// The command that starts it, as one string; it is split like a shell would, and no shell runs.
-    #[arg(long, value_name = "COMMAND", conflicts_with = "url", required_unless_present = "url")]
+    #[arg(long, value_name = "COMMAND")]
     pub(crate) stdio: Option<String>,
-    /// Its MCP endpoint.
+    /// Or its MCP endpoint.
     #[arg(long)]
     pub(crate) url: Option<String>,
-    /// A line `NAME=VALUE` of its environment; everything else is cleared.
+    /// A variable of its environment, which holds little else; repeat for several.
     #[arg(long = "env", value_name = "NAME=VALUE")]
     pub(crate) env: Vec<String>,
     /// A vault secret for its environment: `NAME=<system>/<secret>`.
@@ -163,7 +184,7 @@ pub(crate) struct AddSystem {
 /// `tasks`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tasks {
-    /// Make a task. A tool's pins follow it: `--tool 'files.read_text_file' --pin 'files.read_text_file:path=under:/srv/docs'`.
+    /// Make a task: `--tool files.read_text_file --pin files.read_text_file:path=under:/srv/docs`.
     Create(CreateTask),
     /// List open tasks.
     List,
@@ -194,14 +215,14 @@ pub(crate) struct CreateTask {
     /// A file with the user's prompt; `-` is standard input. Sealed, never in the clear.
     #[arg(long, value_name = "FILE")]
     pub(crate) prompt: Option<PathBuf>,
-    /// A tool that it may call: `<system>.<tool>`.
+    /// A tool that it may call: `<system>.<tool>`; repeat for several.
     #[arg(long = "tool", value_name = "ACTION", required = true)]
     pub(crate) tools: Vec<String>,
     /// What an argument must be: `<action>:<argument>=<value>` (JSON or plain text, repeat for several), or
     /// `=under:<folder>`, or `=at-most:<number>`.
     #[arg(long = "pin", value_name = "PIN")]
     pub(crate) pins: Vec<String>,
-    /// Minutes until it ends by itself.
+    /// Minutes until it ends by itself: 480 unless given.
     #[arg(long)]
     pub(crate) minutes: Option<u64>,
 }
@@ -209,7 +230,7 @@ pub(crate) struct CreateTask {
 /// `policy`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Policy {
-    /// Compile the bundle of this installation's folder; says everything that is wrong with it.
+    /// Compile the bundle of this folder and say everything that is wrong with it; runs no tests.
     Validate,
     /// Run the tests beside the policies.
     Test,
@@ -224,8 +245,11 @@ pub(crate) enum Policy {
     },
     /// Make an earlier bundle the active one again.
     Rollback {
-        /// Its revision, or enough of it to be unique.
+        /// Its revision, or as much of it as only one has.
         revision: String,
+        /// The boundary policies of that bundle differ, and that is meant.
+        #[arg(long)]
+        boundary_changed: bool,
     },
     /// List published bundles.
     Revisions,
@@ -288,14 +312,14 @@ pub(crate) enum Audit {
         /// Only of this system.
         #[arg(long)]
         system: Option<String>,
-        /// Only of this kind: `intent`, `outcome`, `denial` …
-        #[arg(long)]
-        kind: Option<String>,
+        /// Only of this kind.
+        #[arg(long, value_parser = kinds())]
+        kind: Option<EventKind>,
         /// Go on printing new ones.
         #[arg(long, short)]
         follow: bool,
     },
-    /// The whole chain of one call. `--open` shows sealed values, and that is recorded.
+    /// The records of one call; with `--open` its sealed values too, which is recorded.
     Show {
         /// `eval_…` or `evt_…`.
         id: String,
@@ -307,19 +331,22 @@ pub(crate) enum Audit {
     Verify {
         /// An export made with `audit export`; without one, the installation's own database.
         file: Option<PathBuf>,
-        /// The log's public key line, from whoever you trust; else the export's own (which proves less).
+        /// The log's public key, one line, got on another way than the export; else this installation's.
         #[arg(long, value_name = "FILE")]
         key: Option<PathBuf>,
+        /// A checkpoint that you kept: the log must begin with what it signs; repeat for several.
+        #[arg(long = "checkpoint", value_name = "FILE")]
+        checkpoints: Vec<PathBuf>,
     },
     /// Export the evidence as JSON lines, with all checkpoints.
     Export {
         /// The new file; `-` is standard output.
         #[arg(long, value_name = "FILE", default_value = "-")]
         to: PathBuf,
-        /// Only of this agent (such an extract cannot be verified as a whole).
+        /// Only of this agent; such an extract shows, but cannot be verified.
         #[arg(long)]
         agent: Option<String>,
-        /// Only of this system.
+        /// Only of this system; again an extract.
         #[arg(long)]
         system: Option<String>,
         /// Not before this time (RFC 3339).
@@ -329,6 +356,6 @@ pub(crate) enum Audit {
         #[arg(long)]
         until: Option<String>,
     },
-    /// Print the newest signed checkpoint: keep a copy where this machine's administrator cannot change it.
+    /// Print the newest signed checkpoint, to keep where this machine's administrator cannot change it.
     Checkpoint,
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::door;
 use crate::{
-    arguments::{Agents, Arguments, Named, Register},
+    arguments::{Agents, Arguments, Register},
     door::Door,
     exit::{Exit, Failure},
     output::{Output, fields, table, text},
@@ -26,10 +26,10 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Agents, output: &Output) ->
         Agents::List { unregistered: false } => list(&door, output).await?,
         Agents::List { unregistered: true } => sightings(&door, output).await?,
         Agents::Show { name } => show(&door, &agent_name(name)?, output).await?,
-        Agents::Promote(named) => change(&door, "promote", named, output).await?,
-        Agents::Suspend(named) => change(&door, "suspend", named, output).await?,
-        Agents::Resume(named) => change(&door, "resume", named, output).await?,
-        Agents::Retire(named) => change(&door, "retire", named, output).await?,
+        Agents::Promote(named) => change(&door, "promote", &named.name, &named.reason, output).await?,
+        Agents::Suspend(named) => change(&door, "suspend", &named.name, &named.reason, output).await?,
+        Agents::Resume(named) => change(&door, "resume", &named.name, &named.reason, output).await?,
+        Agents::Retire(named) => change(&door, "retire", &named.name, &named.reason, output).await?,
         Agents::AddKey { name, public_key } => {
             let body = json!({"key": read_public_key(public_key)?});
             let agent = door.change(&format!("/api/v1/agents/{}/keys", agent_name(name)?), &body).await?;
@@ -98,7 +98,7 @@ async fn register(door: &Door, ask: &Register, output: &Output) -> Result<(), Fa
     };
     output.document(&agent, one);
     output.note(&format!(
-        "\n`{name}` is registered and read-only; end that with `bailiwick agents promote {name} --reason \"…\"`"
+        "\n`{name}` is registered and only reads; `bailiwick agents promote {name} --reason \"…\"` ends that"
     ));
     Ok(())
 }
@@ -119,13 +119,9 @@ async fn list(door: &Door, output: &Output) -> Result<(), Failure> {
         table(
             ["name", "state", "role", "environment", "owner", "expires", "last used"],
             agents.iter().map(|agent| {
-                let state = match agent.get("promoted").and_then(Value::as_bool) {
-                    Some(false) if text(agent, "/state") == "active" => "read-only".to_owned(),
-                    _ => text(agent, "/state"),
-                };
                 [
                     text(agent, "/name"),
-                    state,
+                    state(agent),
                     text(agent, "/role"),
                     text(agent, "/environment"),
                     text(agent, "/owner"),
@@ -143,6 +139,14 @@ async fn list(door: &Door, output: &Output) -> Result<(), Failure> {
         output.hint("nobody is registered yet: `bailiwick agents register --help`");
     }
     Ok(())
+}
+
+/// Its state in one word: an active agent that was not promoted only reads.
+fn state(agent: &Value) -> String {
+    match agent.get("promoted").and_then(Value::as_bool) {
+        Some(false) if text(agent, "/state") == "active" => "read-only".to_owned(),
+        _ => text(agent, "/state"),
+    }
 }
 
 /// The day on which it expires, marked when that is near.
@@ -187,9 +191,9 @@ async fn show(door: &Door, name: &AgentName, output: &Output) -> Result<(), Fail
     Ok(())
 }
 
-async fn change(door: &Door, verb: &str, named: &Named, output: &Output) -> Result<(), Failure> {
-    let name = agent_name(&named.name)?;
-    let agent = door.change(&format!("/api/v1/agents/{name}/{verb}"), &json!({"reason": named.reason})).await?;
+async fn change(door: &Door, verb: &str, name: &str, reason: &str, output: &Output) -> Result<(), Failure> {
+    let name = agent_name(name)?;
+    let agent = door.change(&format!("/api/v1/agents/{name}/{verb}"), &json!({"reason": reason})).await?;
     output.document(&agent, one);
     Ok(())
 }
@@ -203,27 +207,30 @@ fn one(agent: &Value) -> String {
         .iter()
         .map(|key| {
             format!(
-                "{} {} expires {} last used {}",
+                "{} {}, expires {}, {}",
                 text(key, "/kid"),
                 text(key, "/algorithm"),
                 minute(&text(key, "/expires_at")),
-                minute(&text(key, "/last_used_at")),
+                match minute(&text(key, "/last_used_at")).as_str() {
+                    "-" => "never used".to_owned(),
+                    at => format!("last used {at}"),
+                },
             )
         })
         .collect();
     let mut rows = vec![
         ("name", text(agent, "/name")),
-        ("state", text(agent, "/state")),
+        ("state", state(agent)),
         ("owner", text(agent, "/owner")),
         ("purpose", text(agent, "/purpose")),
         ("role", text(agent, "/role")),
         ("environment", text(agent, "/environment")),
         ("promoted", yes("/promoted")),
-        ("systems", text(agent, "/systems")),
-        ("scopes", text(agent, "/scopes")),
+        ("systems", Some(text(agent, "/systems")).filter(|some| some != "-").unwrap_or_else(|| "all".to_owned())),
+        ("extra scopes", text(agent, "/scopes")),
         ("task required", yes("/task_required")),
         ("bearer tokens", yes("/bearer_tokens_allowed")),
-        ("token ttl", format!("{} s", text(agent, "/token_ttl_s"))),
+        ("tokens live", format!("{} s", text(agent, "/token_ttl_s"))),
         ("expires", minute(&text(agent, "/expires_at"))),
         ("keys", keys.join("\n               ")),
     ];

@@ -1,26 +1,26 @@
 //! `bailiwick audit`: read, export and verify the evidence.
 
-use std::{
-    io::{BufRead as _, BufReader, Write},
-    path::Path,
-    time::Duration,
-};
+mod entry;
+mod verify;
 
-use bailiwick_audit_log::{
-    checkpoint::VerifierKey,
-    verify::{Finding, Verifier},
-};
-use bailiwick_server::{config::Config, wiring::log_key_file};
+use std::{io::Write, path::Path, time::Duration};
+
+use bailiwick_audit_log::event::EventKind;
 use http::Method;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
+pub(crate) use self::verify::verify_export;
+use self::{
+    entry::Lines,
+    verify::{Trust, told},
+};
 use super::{agents::percent, door};
 use crate::{
     arguments::{Arguments, Audit},
     door::{Answer, Door, refusal},
     exit::{Exit, Failure},
-    output::{Output, clean, fields, table, text},
+    output::Output,
 };
 
 /// How often `--follow` looks for new entries.
@@ -33,20 +33,20 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Audit, output: &Output) -> 
     match ask {
         Audit::Tail { lines, agent, system, kind, follow } => {
             let door = door(arguments).await?;
-            let filter =
-                query(&[("agent", agent.as_deref()), ("system", system.as_deref()), ("kind", kind.as_deref())]);
+            let kind = kind.map(EventKind::as_str);
+            let filter = query(&[("agent", agent.as_deref()), ("system", system.as_deref()), ("kind", kind)]);
             tail(&door, *lines, &filter, *follow, output).await
         }
         Audit::Show { id, open } => show(&door(arguments).await?, id, *open, output).await,
-        Audit::Verify { file, key } => {
-            let keys = keys(arguments, key.as_deref())?;
+        Audit::Verify { file, key, checkpoints } => {
+            let trust = Trust::read(arguments, key.as_deref(), checkpoints)?;
             let verified = match file {
-                Some(file) => verify_file(file, keys, output)?,
+                Some(file) => trust.verify(file, output)?,
                 None => {
                     let door = door(arguments).await?;
                     let scratch = tempfile::NamedTempFile::new().map_err(|error| Failure::new(error.to_string()))?;
                     export_to(&door, scratch.path()).await?;
-                    verify_file(scratch.path(), keys, output)?
+                    trust.verify(scratch.path(), output)?
                 }
             };
             Ok(told(&verified, output))
@@ -81,7 +81,11 @@ async fn tail(door: &Door, lines: usize, filter: &str, follow: bool, output: &Ou
     let mut entries = page.get("entries").and_then(Value::as_array).cloned().unwrap_or_default();
     entries.reverse();
     let mut last = entries.last().and_then(|entry| entry.get("sequence")).and_then(Value::as_u64);
-    print(&entries, output);
+    let mut shown = Lines::default();
+    shown.print(&entries, output);
+    if entries.is_empty() && !follow {
+        output.hint("nothing like that is in the log; without `--agent`, `--system` and `--kind` it shows everything");
+    }
     if !follow {
         return Ok(Exit::Done);
     }
@@ -92,31 +96,9 @@ async fn tail(door: &Door, lines: usize, filter: &str, follow: bool, output: &Ou
         let entries = page.get("entries").and_then(Value::as_array).cloned().unwrap_or_default();
         if let Some(newest) = entries.last().and_then(|entry| entry.get("sequence")).and_then(Value::as_u64) {
             last = Some(newest);
-            print(&entries, output);
+            shown.print(&entries, output);
         }
     }
-}
-
-/// One line an entry, for people and programs alike, so that it can be followed.
-fn print(entries: &[Value], output: &Output) {
-    for entry in entries {
-        if output.is_json() {
-            output.data(&entry.to_string());
-        } else {
-            output.data(&line(entry));
-        }
-    }
-}
-
-fn line(entry: &Value) -> String {
-    let body = |name: &str| text(entry, &format!("/entry/body/{name}"));
-    let at = text(entry, "/entry/at").chars().take(23).collect::<String>().replace('T', " ");
-    let said: Vec<String> = ["agent", "action", "decision", "status", "change", "scope", "policies", "reasons", "by"]
-        .iter()
-        .filter(|name| entry.pointer(&format!("/entry/body/{name}")).is_some())
-        .map(|name| format!("{name}={}", body(name)))
-        .collect();
-    format!("{at}  {:<18} {}  {}", text(entry, "/entry/kind"), said.join(" "), text(entry, "/entry/id"))
 }
 
 async fn show(door: &Door, id: &str, open: bool, output: &Output) -> Result<Exit, Failure> {
@@ -124,33 +106,9 @@ async fn show(door: &Door, id: &str, open: bool, output: &Output) -> Result<Exit
     let found = if open { door.change(&format!("{path}/open"), &json!({})).await? } else { door.read(&path).await? };
     output.document(&found, |found| {
         let entries = found.get("entries").and_then(Value::as_array).cloned().unwrap_or_default();
-        entries.iter().map(one).collect::<Vec<_>>().join("\n\n")
+        entries.iter().map(entry::one).collect::<Vec<_>>().join("\n\n")
     });
     Ok(Exit::Done)
-}
-
-fn one(entry: &Value) -> String {
-    let mut rows = vec![
-        ("kind", text(entry, "/entry/kind")),
-        ("id", text(entry, "/entry/id")),
-        ("at", text(entry, "/entry/at")),
-        ("sequence", text(entry, "/sequence")),
-        ("log index", text(entry, "/index")),
-    ];
-    let members = |pointer: &str| entry.pointer(pointer).and_then(Value::as_object).cloned().unwrap_or_default();
-    let body = members("/entry/body");
-    rows.extend(body.keys().map(|name| (name.as_str(), text(entry, &format!("/entry/body/{name}")))));
-    let commitments = members("/entry/commitments");
-    let opened = members("/opened");
-    let sealed: Vec<(String, String)> = commitments
-        .keys()
-        .map(|name| match opened.get(name).and_then(|field| field.get("value")).and_then(Value::as_str) {
-            Some(value) => (format!("{name} (opened)"), clean(value)),
-            None => (format!("{name} (sealed)"), text(entry, &format!("/entry/commitments/{name}"))),
-        })
-        .collect();
-    rows.extend(sealed.iter().map(|(name, value)| (name.as_str(), value.clone())));
-    fields(&rows)
 }
 
 /// Writes the whole log to a new file, under a fresh checkpoint.
@@ -227,116 +185,6 @@ async fn extract(door: &Door, to: &Path, filter: &str, output: &Output) -> Resul
         }
     }
     writer.flush().map_err(|error| Failure::file(to, &error))?;
-    output.note(&format!("{count} entries; an extract shows, only a whole export proves"));
+    output.note(&format!("{count} entries; an extract shows, but only a whole export can be verified"));
     Ok(Exit::Done)
-}
-
-/// The keys to believe: the ones given, else the installation's own.
-fn keys(arguments: &Arguments, file: Option<&Path>) -> Result<Vec<VerifierKey>, Failure> {
-    let own;
-    let file = match file {
-        Some(file) => file,
-        None => {
-            let config = Config::read(&arguments.config, None).map_err(|_| {
-                Failure::new("no key to believe: there is neither `--key FILE` nor an installation here")
-                    .hint("ask whoever runs the broker for its `keys/log.vkey`, on another way than the export came")
-            })?;
-            own = log_key_file(&config);
-            &own
-        }
-    };
-    let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, &error))?;
-    let keys: Result<Vec<VerifierKey>, _> =
-        text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::parse).collect();
-    match keys {
-        Ok(keys) if !keys.is_empty() => Ok(keys),
-        Ok(_) => Err(Failure::new(format!("`{}` holds no key", file.display()))),
-        Err(error) => Err(Failure::file(file, &error)),
-    }
-}
-
-/// What a verification found.
-pub(crate) struct Verified {
-    /// What is wrong; empty means nothing is.
-    pub(crate) findings: Vec<Finding>,
-    /// Further findings that were only counted.
-    pub(crate) omitted: u64,
-    /// Entries.
-    pub(crate) entries: u64,
-    /// Of them under a checkpoint.
-    pub(crate) signed: u64,
-    /// Checkpoints.
-    pub(crate) checkpoints: u64,
-    /// Permitted calls.
-    pub(crate) intents: u64,
-    /// Denied calls.
-    pub(crate) denials: u64,
-    /// Intents without an outcome yet.
-    pub(crate) open_intents: usize,
-}
-
-fn verify_file(file: &Path, keys: Vec<VerifierKey>, output: &Output) -> Result<Verified, Failure> {
-    let opened = std::fs::File::open(file).map_err(|error| Failure::file(file, &error))?;
-    let bytes = opened.metadata().map(|metadata| metadata.len()).unwrap_or(0);
-    let bar = output.progress(bytes, "verifying");
-    let mut verifier = Verifier::new(keys);
-    let (mut intents, mut denials) = (0, 0);
-    for (number, line) in BufReader::new(opened).lines().enumerate() {
-        let line = line.map_err(|error| Failure::file(file, &error))?;
-        bar.inc(line.len() as u64 + 1);
-        verifier.line(number as u64 + 1, &line);
-        // The verifier makes sure that the readable part says what the bytes say.
-        intents += u64::from(line.contains("\"kind\":\"intent\""));
-        denials += u64::from(line.contains("\"kind\":\"denial\""));
-    }
-    bar.finish_and_clear();
-    let report = verifier.finish();
-    Ok(Verified {
-        findings: report.findings,
-        omitted: report.findings_omitted,
-        entries: report.entries,
-        signed: report.signed,
-        checkpoints: report.checkpoints,
-        intents,
-        denials,
-        open_intents: report.open_intents.len(),
-    })
-}
-
-/// Verifies an export with the key in the file `key`.
-pub(crate) fn verify_export(file: &Path, key: &Path) -> Result<Verified, Failure> {
-    let text = std::fs::read_to_string(key).map_err(|error| Failure::file(key, &error))?;
-    let key: VerifierKey = text.trim().parse().map_err(|error| Failure::new(format!("{error}")))?;
-    verify_file(file, vec![key], &Output::new(crate::output::Format::Json, true))
-}
-
-fn told(verified: &Verified, output: &Output) -> Exit {
-    let findings: Vec<Value> = verified
-        .findings
-        .iter()
-        .map(|finding| json!({"code": finding.code(), "message": finding.to_string()}))
-        .collect();
-    let sound = findings.is_empty() && verified.omitted == 0;
-    let document = json!({
-        "verified": sound, "entries": verified.entries, "signed": verified.signed, "checkpoints": verified.checkpoints,
-        "intents": verified.intents, "denials": verified.denials, "open_intents": verified.open_intents,
-        "findings": findings, "findings_omitted": verified.omitted,
-    });
-    output.document(&document, |_| {
-        let summary = format!(
-            "{} entries, {} of them under {} signed checkpoints; {} calls permitted, {} denied, {} without an outcome",
-            verified.entries,
-            verified.signed,
-            verified.checkpoints,
-            verified.intents,
-            verified.denials,
-            verified.open_intents
-        );
-        if sound {
-            return format!("verified: {summary}");
-        }
-        let rows = findings.iter().map(|finding| [text(finding, "/code"), text(finding, "/message")]);
-        format!("NOT verified: {summary}\n\n{}", table(["what", "where"], rows))
-    });
-    if sound { Exit::Done } else { Exit::IntegrityFailed }
 }

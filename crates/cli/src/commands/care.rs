@@ -61,6 +61,6 @@ pub(crate) async fn restore(arguments: &Arguments, file: &Path, output: &Output)
     output.document(&json!({"restored": config.store, "kept": kept}), |_| {
         format!("{} is in place; what was there is kept: {}", file.display(), kept.join(", "))
     });
-    output.note("an older log than the newest checkpoint is a fork: the broker refuses to sign it and says so");
+    output.note("now `bailiwick doctor`: no broker continues a log that is shorter than its newest checkpoint says");
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{agents::percent, door};
 use crate::{
     arguments::{Arguments, Check},
+    door::Door,
     exit::{Exit, Failure},
     output::{Output, clean, fields, text},
 };
@@ -27,8 +28,13 @@ pub(crate) async fn check(arguments: &Arguments, ask: &Check, output: &Output) -
         "agent": ask.agent, "system": action.system(), "method": method, "name": name, "arguments": call,
         "task": ask.task,
     });
-    let answer = door(arguments).await?.change("/api/v1/check", &body).await?;
+    let door = door(arguments).await?;
+    let answer = door.change("/api/v1/check", &body).await?;
     output.document(&answer, |answer| decision(answer.get("evaluated").unwrap_or(&Value::Null)));
+    let unverified = answer.pointer("/evaluated/decision/reasons/0/code").and_then(Value::as_str);
+    if matches!(door, Door::Here(_)) && unverified == Some("definition_unverified") {
+        output.hint("no broker is running here, so nobody looks at its systems: start it with `bailiwick serve`");
+    }
     Ok(match answer.get("decision").and_then(Value::as_str) {
         Some("allow") => Exit::Done,
         Some("ask") => Exit::ApprovalNeeded,
@@ -73,13 +79,13 @@ fn decision(evaluated: &Value) -> String {
                 line.push_str(&format!(" (rule `{}`)", text(reason, "/rule")));
             }
             if reason.get("help").is_some_and(Value::is_string) {
-                line.push_str(&format!("\n               what would help: {}", text(reason, "/help")));
+                line.push_str(&format!("\n              what would help: {}", text(reason, "/help")));
             }
             line
         })
         .collect();
     if !reasons.is_empty() {
-        rows.push(("reasons", reasons.join("\n             ")));
+        rows.push(("reasons", reasons.join("\n            ")));
     }
     let determining = evaluated.get("determining").and_then(Value::as_array).cloned().unwrap_or_default();
     let determining: Vec<String> = determining
@@ -87,7 +93,7 @@ fn decision(evaluated: &Value) -> String {
         .map(|one| format!("{} `{}` for {}", text(one, "/effect"), text(one, "/policy"), text(one, "/principal/id")))
         .collect();
     if !determining.is_empty() {
-        rows.push(("determining", determining.join("\n             ")));
+        rows.push(("decided by", determining.join("\n            ")));
     }
     let errors = evaluated.get("errors").and_then(Value::as_object).cloned().unwrap_or_default();
     for (policy, error) in &errors {
@@ -96,19 +102,28 @@ fn decision(evaluated: &Value) -> String {
     fields(&rows)
 }
 
+/// What an operation acts on: a record by its type and id, or the tool itself.
+fn resource(resource: &Value) -> String {
+    match resource.get("kind").and_then(Value::as_str) {
+        Some("record") => {
+            format!("{} {} of `{}`", text(resource, "/type_name"), text(resource, "/id"), text(resource, "/system"))
+        }
+        Some("tool") => "the tool itself".to_owned(),
+        _ => clean(&resource.to_string()),
+    }
+}
+
 fn context(question: &Value) -> String {
     let parties = question.get("parties").and_then(Value::as_array).cloned().unwrap_or_default();
-    let parties: Vec<String> =
-        parties.iter().map(|party| format!("{} ({})", text(party, "/principal/id"), text(party, "/role"))).collect();
+    let parties: Vec<String> = parties
+        .iter()
+        .map(|party| format!("{} (role {})", text(party, "/principal/id"), text(party, "/role")))
+        .collect();
     let operations = question.get("operations").and_then(Value::as_array).cloned().unwrap_or_default();
     let operations: Vec<String> = operations
         .iter()
         .map(|operation| {
-            format!(
-                "{} on {}",
-                text(operation, "/action"),
-                clean(&operation.get("resource").map(Value::to_string).unwrap_or_default())
-            )
+            format!("{} on {}", text(operation, "/action"), resource(operation.get("resource").unwrap_or(&Value::Null)))
         })
         .collect();
     fields(&[

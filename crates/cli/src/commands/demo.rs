@@ -15,10 +15,13 @@ use crate::{
 pub(crate) async fn run(arguments: &Arguments, ask: &Demo, output: &Output) -> Result<Exit, Failure> {
     let story = story::Story::new(output, arguments.no_input);
     story.opening();
-    let stage = stage::Stage::set(ask.keep.as_deref()).await?;
+    // The system finds its data from wherever a command that needs it runs later.
+    let keep =
+        ask.keep.as_deref().map(std::path::absolute).transpose().map_err(|error| Failure::new(error.to_string()))?;
+    let stage = stage::Stage::set(keep.as_deref()).await?;
     let played = scenes::play(&stage, &story).await;
     stage.clear().await;
     played?;
-    story.closing(ask.keep.as_deref());
+    story.closing(keep.as_deref());
     Ok(Exit::Done)
 }

@@ -98,7 +98,7 @@ fn configuration(config: &Config, findings: &mut Findings) {
     if config.environment.is_none() {
         findings.warn(
             "agents of every environment get tokens here",
-            "set `environment = \"production\"` (or what it is) in bailiwick.toml",
+            "set `environment` in bailiwick.toml to the one that its agents were registered with",
         );
     }
 }
@@ -109,7 +109,7 @@ fn keys(config: &Config, findings: &mut Findings) {
         match std::fs::metadata(&path) {
             Err(_) => findings.fail(
                 format!("key `{}` is missing", path.display()),
-                "run `bailiwick init`, or restore it from your copy",
+                "put back your copy of it before anything else: a new key opens nothing that the old one closed",
             ),
             Ok(found) if found.mode() & 0o077 != 0 => {
                 findings
@@ -126,8 +126,10 @@ fn keys(config: &Config, findings: &mut Findings) {
 fn store(config: &Config, findings: &mut Findings) {
     let path = &config.store;
     if !path.exists() {
-        findings
-            .fail(format!("database `{}` is missing", path.display()), "run `bailiwick init` or `bailiwick restore`");
+        findings.fail(
+            format!("database `{}` is missing", path.display()),
+            "put a backup there with `bailiwick restore FILE`",
+        );
         return;
     }
     let looked = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
@@ -141,7 +143,22 @@ fn store(config: &Config, findings: &mut Findings) {
             findings.fail(format!("database `{}`: {error}", path.display()), "run as the account that owns it")
         }
     }
+    continued(path, findings);
     free_space(path, findings);
+}
+
+/// Whether the database holds all that its newest checkpoint signs: no broker starts on one that does not.
+fn continued(path: &Path, findings: &mut Findings) {
+    let note = std::fs::read_to_string(path.with_file_name("checkpoint.note")).unwrap_or_default();
+    let Some(signed) = note.lines().nth(1).and_then(|size| size.parse::<i64>().ok()) else { return };
+    let held = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .and_then(|connection| connection.query_row("SELECT size FROM tree", [], |row| row.get::<_, i64>(0)));
+    if let Some(held) = held.ok().filter(|held| *held < signed) {
+        findings.fail(
+            format!("`checkpoint.note` signs {signed} entries, the database has {held}: it was put back or cut off"),
+            "put the newer database back; *Restoring an older database* in docs/operations.md says what else can be done",
+        );
+    }
 }
 
 fn free_space(path: &Path, findings: &mut Findings) {

@@ -33,9 +33,12 @@ pub(crate) async fn run(ask: &Init, output: &Output) -> Result<Exit, Failure> {
         |_| format!("made {folder} with bundle {}", made.revision.short()),
     );
     output.note(&format!(
-        "\nnext:\n  cd {folder}\n  bailiwick systems add files --stdio \"npx -y @modelcontextprotocol/server-filesystem /some/folder\"\n  \
+        "\nnext:\n  cd {folder}\n  \
+         bailiwick systems add files --env \"PATH=$PATH\" \\\n    \
+         --stdio \"npx -y @modelcontextprotocol/server-filesystem /some/folder\"\n  \
          bailiwick policy publish\n  \
-         bailiwick agents register my-agent --owner you@example.org --purpose \"Try it\" --role reader --generate-key my-agent.pem\n  \
+         bailiwick agents register my-agent --owner you@example.org --purpose \"Try it\" \\\n    \
+         --role reader --generate-key my-agent.pem\n  \
          bailiwick serve"
     ));
     Ok(Exit::Done)

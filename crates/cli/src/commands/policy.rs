@@ -20,24 +20,33 @@ use crate::{
     output::{Output, finding, table, text},
 };
 
+/// Characters of a digest in a table: `sha256:` and enough to tell bundles apart; `rollback` takes them too.
+const REVISION_CHARACTERS: usize = 19;
+
 /// Runs one of them.
 pub(crate) async fn run(arguments: &Arguments, ask: &Policy, output: &Output) -> Result<Exit, Failure> {
     match ask {
-        Policy::Validate => validate(&bundle(arguments)?, output),
-        Policy::Test => test(&bundle(arguments)?, output),
+        Policy::Validate => Ok(validated(&bundle(arguments)?).print(output)),
+        Policy::Test => Ok(tested(&bundle(arguments)?).print(output)),
         Policy::Publish { dry_run: true, .. } => {
             let files = bundle(arguments)?;
-            let validated = validate(&files, output)?;
-            if validated == Exit::Done { test(&files, output) } else { Ok(validated) }
+            let (validated, tested) = (validated(&files), tested(&files));
+            let both = json!({"validation": validated.document, "tests": tested.document});
+            let invalid = validated.exit != Exit::Done;
+            output.document(&both, |_| match invalid {
+                true => validated.page.clone(),
+                false => format!("{}\n{}", validated.page, tested.page),
+            });
+            Ok(if invalid { validated.exit } else { tested.exit })
         }
         Policy::Publish { boundary_changed, dry_run: false } => {
             let door = door(arguments).await?;
             let answer = publish_folder(&door, &config(arguments)?.folder, *boundary_changed).await?;
             output.document(&answer, |answer| {
                 format!(
-                    "bundle {} is active, {} tests passed",
+                    "bundle {} is active, {}",
                     text(answer, "/revision"),
-                    text(answer, "/tests_passed")
+                    passed(answer.get("tests_passed").and_then(Value::as_u64).unwrap_or(0))
                 )
             });
             for warning in answer.get("warnings").and_then(Value::as_array).into_iter().flatten() {
@@ -45,17 +54,18 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Policy, output: &Output) ->
             }
             Ok(Exit::Done)
         }
-        Policy::Rollback { revision } => {
+        Policy::Rollback { revision, boundary_changed } => {
             let door = door(arguments).await?;
             let revision = whole_revision(&door, revision).await?;
-            let answer = door.change("/api/v1/policy/rollback", &json!({"revision": revision})).await?;
+            let body = json!({"revision": revision, "boundary_change_meant": boundary_changed});
+            let answer = door.change("/api/v1/policy/rollback", &body).await?;
             output.document(&answer, |answer| format!("bundle {} is active again", text(answer, "/revision")));
             Ok(Exit::Done)
         }
         Policy::Revisions => revisions(&door(arguments).await?, output).await,
         Policy::Schema => {
             let snapshot = Snapshot::compile(&bundle(arguments)?).map_err(|findings| invalid(&findings, output))?;
-            output.data(snapshot.cedar_schema());
+            output.document(&json!({"cedar_schema": snapshot.cedar_schema()}), |_| snapshot.cedar_schema().to_owned());
             Ok(Exit::Done)
         }
     }
@@ -72,42 +82,81 @@ fn bundle(arguments: &Arguments) -> Result<BundleFiles, Failure> {
     Ok(files)
 }
 
-fn validate(files: &BundleFiles, output: &Output) -> Result<Exit, Failure> {
+/// What a look at the bundle came to: for programs, for people, for scripts.
+struct Looked {
+    document: Value,
+    page: String,
+    exit: Exit,
+}
+
+impl Looked {
+    fn print(self, output: &Output) -> Exit {
+        output.document(&self.document, |_| self.page);
+        self.exit
+    }
+}
+
+fn validated(files: &BundleFiles) -> Looked {
     let (findings, valid) = match Snapshot::compile(files) {
         Ok(snapshot) => (snapshot.warnings().to_vec(), true),
         Err(findings) => (findings, false),
     };
     let document = json!({"revision": files.revision().to_string(), "valid": valid, "findings": findings});
-    output.document(&document, |_| {
-        let mut lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
-        let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
-        lines.push(if valid {
-            format!("bundle {} is valid, {} warnings", files.revision().short(), findings.len())
-        } else {
-            format!("bundle {} is not valid: {errors} errors", files.revision().short())
-        });
-        lines.join("\n")
+    let mut lines = told(&findings);
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
+    lines.push(if valid {
+        format!("bundle {} is valid, {}", files.revision().short(), count(findings.len(), "warning"))
+    } else {
+        format!("bundle {} is not valid: {}", files.revision().short(), count(errors, "error"))
     });
-    Ok(if valid { Exit::Done } else { Exit::PolicyInvalid })
+    Looked { document, page: lines.join("\n"), exit: if valid { Exit::Done } else { Exit::PolicyInvalid } }
 }
 
-fn test(files: &BundleFiles, output: &Output) -> Result<Exit, Failure> {
+/// Findings as text. The same slip shows once for each action that a policy rules on; once is enough here, and
+/// `--output json` has them all.
+fn told(findings: &[Finding]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut rest = findings;
+    while let Some((first, others)) = rest.split_first() {
+        let place = |finding: &Finding| (finding.code, finding.file.clone(), finding.line);
+        let like = others.iter().take_while(|other| first.line.is_some() && place(other) == place(first)).count();
+        lines.push(first.to_string());
+        // One more is as short as saying so.
+        let skipped = if like > 1 { like } else { 0 };
+        if skipped > 0 {
+            lines.push(format!("and {skipped} more like it on this line"));
+        }
+        rest = others.get(skipped..).unwrap_or_default();
+    }
+    lines
+}
+
+fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
+fn passed(tests: u64) -> String {
+    match tests {
+        0 => "without tests".to_owned(),
+        1 => "1 test passed".to_owned(),
+        tests => format!("{tests} tests passed"),
+    }
+}
+
+fn tested(files: &BundleFiles) -> Looked {
     let report = scenario::run(files);
     let failed = report.failed();
     let document = serde_json::to_value(&report).unwrap_or_default();
-    output.document(&document, |_| {
-        let mut lines = Vec::new();
-        for case in &report.cases {
-            match &case.difference {
-                None => lines.push(format!("ok      {}", case.name)),
-                Some(difference) => lines.push(format!("FAILED  {} ({})\n{difference}", case.name, case.file)),
-            }
+    let mut lines = Vec::new();
+    for case in &report.cases {
+        match &case.difference {
+            None => lines.push(format!("ok      {}", case.name)),
+            Some(difference) => lines.push(format!("FAILED  {} ({})\n{difference}", case.name, case.file)),
         }
-        lines.extend(report.unreadable.iter().map(ToString::to_string));
-        lines.push(format!("{} passed, {failed} failed", report.passed()));
-        lines.join("\n")
-    });
-    Ok(if failed == 0 { Exit::Done } else { Exit::PolicyInvalid })
+    }
+    lines.extend(report.unreadable.iter().map(ToString::to_string));
+    lines.push(format!("{} passed, {failed} failed", report.passed()));
+    Looked { document, page: lines.join("\n"), exit: if failed == 0 { Exit::Done } else { Exit::PolicyInvalid } }
 }
 
 /// Publishes the bundle of a folder.
@@ -133,11 +182,11 @@ async fn revisions(door: &Door, output: &Output) -> Result<Exit, Failure> {
             ["revision", "active", "published", "by", "boundary"],
             rows.iter().map(|row| {
                 [
-                    text(row, "/revision"),
+                    text(row, "/revision").chars().take(REVISION_CHARACTERS).collect(),
                     if row.get("active").and_then(Value::as_bool) == Some(true) { "yes" } else { "" }.to_owned(),
                     minute(&text(row, "/published_at")),
                     text(row, "/published_by"),
-                    text(row, "/boundary").chars().take(19).collect(),
+                    text(row, "/boundary").chars().take(REVISION_CHARACTERS).collect(),
                 ]
             }),
         )

@@ -27,6 +27,16 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Serve, output: &Output) -> 
             facts.store.display(),
         ));
     };
-    serve::serve(&config, ready).await.map_err(|error| Failure::new(error.to_string()))?;
+    serve::serve(&config, ready).await.map_err(|error| stopped(&error.to_string()))?;
     Ok(Exit::Done)
+}
+
+/// Why it does not serve. Some of these errors bring their own next step.
+fn stopped(error: &str) -> Failure {
+    match error.split_once("\nhint: ") {
+        Some((message, hint)) => Failure::new(message).hint(hint),
+        None if error.contains("cannot listen") => Failure::new(error)
+            .hint("is a broker running already? else choose another address: `--listen 127.0.0.1:0` takes a free port"),
+        None => Failure::new(error).hint("`bailiwick doctor` looks at the whole installation"),
+    }
 }

@@ -49,8 +49,9 @@ async fn add(arguments: &Arguments, door: &Door, ask: &AddSystem, output: &Outpu
     write(&folder, &name, &proposal, ask.dry_run, output)?;
     if !ask.dry_run {
         output.note(&format!(
-            "\nread systems/{name}.toml: the classes are a proposal, a tool without one is a write with every tag\n\
-             then: bailiwick policy validate && bailiwick policy publish"
+            "\nread {}: the classes are a proposal, and from now on yours\n\
+             then: bailiwick policy validate && bailiwick policy publish",
+            path.display()
         ));
     }
     Ok(())
@@ -149,24 +150,24 @@ fn report(proposal: &Value, output: &Output) {
     output.document(proposal, |proposal| {
         let tools = proposal.get("tools").and_then(Value::as_array).cloned().unwrap_or_default();
         table(
-            ["tool", "state", "class", "tags", "opaque arguments"],
+            ["tool", "state", "class", "tags", "policy cannot see"],
             tools.iter().map(|tool| {
-                [
-                    text(tool, "/name"),
-                    text(tool, "/state"),
-                    text(tool, "/class"),
-                    text(tool, "/tags"),
-                    text(tool, "/opaque"),
-                ]
+                [text(tool, "/name"), text(tool, "/state"), text(tool, "/class"), text(tool, "/tags"), unseen(tool)]
             }),
         )
     });
-    // Why each class was proposed, and what tools claim of themselves, stands in the file; here only what to look at.
+    // Why each class was proposed, and what tools claim of themselves, stands in the file, and what policy cannot see
+    // in the table; here only what else there is to look at.
     for note in proposal.get("notes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
-        if !note.contains(": added: ") && !note.contains(": claims: ") {
+        if ![": added: ", ": claims: ", ": opaque: "].iter().any(|told| note.contains(told)) {
             output.note(&crate::output::clean(note));
         }
     }
+}
+
+/// Arguments that policy cannot rule on; `*` are those that the tool lets through undeclared.
+fn unseen(tool: &Value) -> String {
+    text(tool, "/opaque").replace('*', "undeclared arguments")
 }
 
 fn write(folder: &Path, name: &SystemName, proposal: &Value, dry_run: bool, output: &Output) -> Result<(), Failure> {
@@ -192,7 +193,7 @@ fn write(folder: &Path, name: &SystemName, proposal: &Value, dry_run: bool, outp
         std::fs::write(&beside, new)
             .and_then(|()| std::fs::rename(&beside, &path))
             .map_err(|error| Failure::file(&path, &error))?;
-        output.note(&format!("wrote {file}"));
+        output.note(&format!("wrote {}", path.display()));
     }
     Ok(())
 }
@@ -209,16 +210,16 @@ async fn list(door: &Door, output: &Output) -> Result<(), Failure> {
     let rows = listed.get("systems").and_then(Value::as_array).cloned().unwrap_or_default();
     output.document(&listed, |_| {
         table(
-            ["name", "title", "upstream", "risk", "tools", "definitions verified", "quarantined"],
+            ["name", "environment", "risk", "tools", "quarantined", "verified", "upstream"],
             rows.iter().map(|row| {
                 [
                     text(row, "/name"),
-                    text(row, "/title"),
-                    text(row, "/upstream"),
+                    text(row, "/environment"),
                     text(row, "/risk"),
                     text(row, "/tools"),
-                    minute(&text(row, "/verified_at")),
                     text(row, "/quarantined"),
+                    verified(row),
+                    shortened(&text(row, "/upstream"), 40),
                 ]
             }),
         )
@@ -227,6 +228,22 @@ async fn list(door: &Door, output: &Output) -> Result<(), Failure> {
         output.hint("no system yet: `bailiwick systems add --help`");
     }
     Ok(())
+}
+
+/// When its tools were last compared with the pinned ones.
+fn verified(system: &Value) -> String {
+    Some(minute(&text(system, "/verified_at"))).filter(|at| at != "-").unwrap_or_else(|| "not yet".to_owned())
+}
+
+/// The two ends of a long text, so that a table stays readable; `show` and `--output json` have all of it.
+fn shortened(text: &str, characters_max: usize) -> String {
+    let count = text.chars().count();
+    if count <= characters_max {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(characters_max / 2).collect();
+    let tail: String = text.chars().skip(count - characters_max / 2 + 1).collect();
+    format!("{head}…{tail}")
 }
 
 async fn show(door: &Door, name: &SystemName, output: &Output) -> Result<(), Failure> {
@@ -239,11 +256,13 @@ async fn show(door: &Door, name: &SystemName, output: &Output) -> Result<(), Fai
             ("environment", text(shown, "/environment")),
             ("risk", text(shown, "/risk")),
             ("domains", text(shown, "/domains")),
-            ("verified", minute(&text(shown, "/verified_at"))),
+            ("minimum", text(shown, "/minimum")),
+            ("secrets", text(shown, "/vault_secrets")),
+            ("verified", verified(shown)),
         ]);
         let tools = shown.get("pinned_tools").and_then(Value::as_array).cloned().unwrap_or_default();
         let rows = table(
-            ["tool", "class", "tags", "record", "opaque arguments", "definition"],
+            ["tool", "class", "tags", "record", "policy cannot see", "definition"],
             tools.iter().map(|tool| {
                 let class = match tool.get("classified").and_then(Value::as_bool) {
                     Some(false) => "write (unclassified)".to_owned(),
@@ -254,7 +273,7 @@ async fn show(door: &Door, name: &SystemName, output: &Output) -> Result<(), Fai
                     class,
                     text(tool, "/tags"),
                     text(tool, "/record"),
-                    text(tool, "/opaque"),
+                    unseen(tool),
                     text(tool, "/digest").chars().take(19).collect(),
                 ]
             }),
@@ -271,8 +290,12 @@ async fn show(door: &Door, name: &SystemName, output: &Output) -> Result<(), Fai
 /// One tool in quarantine, with what changed.
 fn quarantined(row: &Value) -> String {
     let pretty = |pointer: &str| {
-        let definition = row.pointer(pointer).filter(|value| !value.is_null());
-        definition.map(|value| serde_json::to_string_pretty(value).unwrap_or_default() + "\n").unwrap_or_default()
+        let Some(mut definition) = row.pointer(pointer).filter(|value| !value.is_null()).cloned() else {
+            return String::new();
+        };
+        // The order of keys says nothing; without this, a diff shows little else.
+        definition.sort_all_objects();
+        serde_json::to_string_pretty(&definition).unwrap_or_default() + "\n"
     };
     let (old, new) = (pretty("/pinned_definition"), pretty("/seen_definition"));
     let difference = TextDiff::from_lines(old.as_str(), new.as_str());
@@ -291,6 +314,19 @@ fn quarantined(row: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_difference_is_what_differs_whatever_the_order_of_keys() {
+        let shown = quarantined(&serde_json::json!({
+            "system": "crm", "tool": "search", "difference": "changed", "since": "2026-01-01T00:00:00Z",
+            "pinned_definition": {"description": "Finds", "inputSchema": {"properties": {}, "type": "object"}},
+            "seen_definition": {"inputSchema": {"type": "object", "properties": {}}, "description": "Sends"},
+        }));
+        let changed = |sign: &str| {
+            shown.lines().filter(|line| line.starts_with(sign) && !line.starts_with(&sign.repeat(3))).count()
+        };
+        assert_eq!((changed("-"), changed("+")), (1, 1), "{shown}");
+    }
 
     #[test]
     fn commands_are_split_without_a_shell() {

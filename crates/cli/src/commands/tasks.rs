@@ -19,7 +19,7 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Tasks, output: &Output) -> 
         Tasks::Create(create) => {
             let task = door.change("/api/v1/tasks", &body(create)?).await?;
             output.document(&task, one);
-            output.note("\ntokens for it: `--task` of `bailiwick bridge` and `bailiwick token`");
+            output.note("\nwork in it: give its id as `--task` of `bailiwick bridge` or `bailiwick token`");
         }
         Tasks::List => {
             let listed = door.read("/api/v1/tasks").await?;
@@ -38,6 +38,9 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Tasks, output: &Output) -> 
                     }),
                 )
             });
+            if listed.get("tasks").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+                output.hint("no task is open: `bailiwick tasks create --help`");
+            }
         }
         Tasks::Show { id } => {
             let task = door.read(&format!("/api/v1/tasks/{}", task_id(id)?)).await?;
@@ -128,15 +131,30 @@ fn read_prompt(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))
 }
 
+/// One pin in words.
+fn said(argument: &str, pin: &Value) -> String {
+    let values = pin.get("one_of").and_then(Value::as_array);
+    if let Some(folder) = pin.get("under").and_then(Value::as_str) {
+        format!("`{argument}` under {folder}")
+    } else if let Some(most) = pin.get("at_most").filter(|most| most.is_number()) {
+        format!("`{argument}` at most {most}")
+    } else if let Some(values) = values {
+        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+        format!("`{argument}` = {}", values.join(" or "))
+    } else {
+        format!("`{argument}` {pin}")
+    }
+}
+
 fn one(task: &Value) -> String {
     let tools = task.get("tools").and_then(Value::as_array).cloned().unwrap_or_default();
     let tools: Vec<String> = tools
         .iter()
         .map(|tool| {
             let pins = tool.get("pins").and_then(Value::as_object).cloned().unwrap_or_default();
-            let pins: Vec<String> = pins.iter().map(|(argument, pin)| format!("{argument} {pin}")).collect();
-            let pins = if pins.is_empty() { "no pins".to_owned() } else { pins.join(", ") };
-            format!("{} ({})", text(tool, "/action"), crate::output::clean(&pins))
+            let pins: Vec<String> = pins.iter().map(|(argument, pin)| said(argument, pin)).collect();
+            let pins = if pins.is_empty() { "any arguments".to_owned() } else { pins.join("; ") };
+            format!("{}: {}", text(tool, "/action"), crate::output::clean(&pins))
         })
         .collect();
     fields(&[
@@ -152,6 +170,14 @@ fn one(task: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pins_are_said_in_words() {
+        let check = |pin: Value, expected: &str| assert_eq!(said("a", &pin), expected);
+        check(json!({"under": "/srv"}), "`a` under /srv");
+        check(json!({"at_most": 5}), "`a` at most 5");
+        check(json!({"one_of": ["x", 3]}), "`a` = \"x\" or 3");
+    }
 
     #[test]
     fn pins_are_read_as_they_are_written() {

@@ -51,7 +51,7 @@ pub(crate) async fn run(ask: &Token, output: &Output) -> Result<Exit, Failure> {
 }
 
 fn explain(failure: Failure, ask: &Token) -> Failure {
-    if ask.proof_for.is_none() && failure.exit == Exit::Denied {
+    if ask.proof_for.is_none() && failure.exit == Exit::Denied && failure.message.contains("invalid_dpop_proof") {
         return failure.hint(
             "a plain bearer token needs a registration that allows it; `--proof-for METHOD URL` prints a bound token \
              with its proof instead",

@@ -83,8 +83,10 @@ impl<'a> Story<'a> {
         self.output.data(&format!(
             "{kept}\n{BOLD}Next{BOLD:#}, with your own system and agent:\n\n  \
              bailiwick init --dir my-broker && cd my-broker\n  \
-             bailiwick systems add files --stdio \"npx -y @modelcontextprotocol/server-filesystem $HOME/Documents\"\n  \
-             bailiwick policy publish && bailiwick serve"
+             bailiwick systems add files --env \"PATH=$PATH\" \\\n    \
+             --stdio \"npx -y @modelcontextprotocol/server-filesystem $HOME/Documents\"\n  \
+             bailiwick policy publish && bailiwick serve\n\n\
+             docs/getting-started.md goes on from there: an agent, its key, a client, the first denial."
         ));
     }
 }
