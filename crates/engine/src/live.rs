@@ -6,7 +6,7 @@ use std::{
 };
 
 use bailiwick_model::{
-    agent::{Agent, Inactive},
+    agent::{Agent, Environment, Inactive},
     evaluation::Party,
     id::TaskId,
     name::{AgentName, SystemName, ToolName},
@@ -32,6 +32,8 @@ pub struct Seen {
 pub struct Live {
     /// The store's epoch that this state is of.
     pub epoch: u64,
+    /// The one environment that is served; `None` serves all.
+    pub environment: Option<Environment>,
     /// All agents, retired ones included.
     pub agents: Arc<HashMap<AgentName, Arc<Agent>>>,
     /// Open tasks.
@@ -53,6 +55,9 @@ impl Live {
         };
         let agent = self.agents.get(name).ok_or(Inactive::Unknown)?;
         agent.standing(now)?;
+        if self.environment.is_some_and(|here| here != agent.environment) {
+            return Err(Inactive::Elsewhere);
+        }
         Ok(Party {
             principal: principal.clone(),
             owner: agent.owner.clone(),

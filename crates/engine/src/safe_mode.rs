@@ -15,6 +15,7 @@ pub async fn enter(broker: &Broker, by: &Principal, scope: SafeModeScope, reason
     if broker.live().safe_modes.contains_key(&scope) {
         return Err(Refusal::Conflict(format!("`{scope}` is in safe mode already")));
     }
+    known(broker, &scope)?;
     let row = SafeModeRow { scope: scope.clone(), reason: reason.clone(), since: broker.now() };
     let entry = draft(broker, by, &scope, "entered", reason).finish(broker, by).await?;
     let epoch = broker.ports.store.enter_safe_mode(row.clone(), entry).await?;
@@ -24,6 +25,20 @@ pub async fn enter(broker: &Broker, by: &Principal, scope: SafeModeScope, reason
         live.safe_modes = Arc::new(all);
     });
     Ok(())
+}
+
+/// A safe mode for a name that nobody has would calm an operator and stop nothing.
+fn known(broker: &Broker, scope: &SafeModeScope) -> Result<(), Refusal> {
+    let live = broker.live();
+    let missing = match scope {
+        SafeModeScope::Everything => None,
+        SafeModeScope::Agent(name) => (!live.agents.contains_key(name)).then(|| format!("agent `{name}`")),
+        SafeModeScope::System(name) => {
+            let known = live.policy.as_deref().is_some_and(|policy| policy.catalogue().system(name).is_some());
+            (!known).then(|| format!("system `{name}`"))
+        }
+    };
+    missing.map_or(Ok(()), |missing| Err(Refusal::Missing(missing)))
 }
 
 /// Lifts it. No approval and no grant does; an operator does, and says why.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bailiwick_audit_log::event::EventKind;
-use bailiwick_model::name::SystemName;
+use bailiwick_model::{agent::Environment, name::SystemName};
 use bailiwick_pdp::snapshot::Snapshot;
 use bailiwick_ports::{
     signer::TokenSigner,
@@ -27,7 +27,7 @@ pub async fn build(ports: Ports, settings: Settings) -> Result<Arc<Broker>, Refu
     let state = ports.store.load().await?;
     let facts = Facts::default();
     facts.add(state.facts.clone());
-    let live = live(ports.token_signer.as_ref(), state)?;
+    let live = live(ports.token_signer.as_ref(), settings.environment, state)?;
     Ok(Arc::new(Broker::new(ports, settings, live, facts)))
 }
 
@@ -68,7 +68,7 @@ pub async fn stop(broker: &Broker) {
     }
 }
 
-fn live(signer: &dyn TokenSigner, state: State) -> Result<Live, Refusal> {
+fn live(signer: &dyn TokenSigner, environment: Option<Environment>, state: State) -> Result<Live, Refusal> {
     let policy = match &state.bundle {
         None => None,
         Some(bundle) => {
@@ -87,6 +87,7 @@ fn live(signer: &dyn TokenSigner, state: State) -> Result<Live, Refusal> {
     }
     Ok(Live {
         epoch: state.epoch,
+        environment,
         agents: Arc::new(state.agents.into_iter().map(|agent| (agent.name.clone(), Arc::new(agent))).collect()),
         tasks: Arc::new(state.tasks.into_iter().map(|task| (task.id, Arc::new(task))).collect()),
         safe_modes: Arc::new(

@@ -162,4 +162,7 @@ pub enum Inactive {
     /// Its registration ran out.
     #[error("its registration has expired")]
     Expired,
+    /// It is registered for an environment that this broker does not serve.
+    #[error("it belongs to another environment than this broker serves")]
+    Elsewhere,
 }
