@@ -147,6 +147,7 @@ fn check_tools(broker: &Broker, tools: &[ToolGrant]) -> Result<(), Refusal> {
             ));
         }
         for (argument, pin) in &grant.pins {
+            takes_argument(policy, grant, argument)?;
             let fits = match pin {
                 Pin::OneOf(values) => (1..=PIN_VALUES_MAX).contains(&values.len()),
                 Pin::Under(folder) => folder.starts_with('/'),
@@ -161,6 +162,23 @@ fn check_tools(broker: &Broker, tools: &[ToolGrant]) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+/// A pin on an argument that the tool does not have could never be met.
+fn takes_argument(policy: &Snapshot, grant: &ToolGrant, argument: &str) -> Result<(), Refusal> {
+    let mut tools = policy.catalogue().systems().flat_map(|system| system.tools.values());
+    let Some(tool) = tools.find(|tool| tool.action == grant.action) else { return Ok(()) };
+    let properties = tool.definition.pointer("/inputSchema/properties").and_then(serde_json::Value::as_object);
+    match properties {
+        Some(known) if !known.contains_key(argument) => {
+            let known: Vec<&str> = known.keys().map(String::as_str).collect();
+            Err(Refusal::invalid(
+                format!("`{}` has no argument `{argument}`", grant.action),
+                format!("it takes: {}", known.join(", ")),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the catalogue has this action: a tool of one of its systems, or an MCP method on one.

@@ -49,7 +49,7 @@ macro_rules! id {
                     .filter(|digits| digits.len() == 32 && !digits.bytes().any(|b| b.is_ascii_uppercase()))
                     .and_then(|digits| Uuid::try_parse(digits).ok())
                     .map(Self)
-                    .ok_or_else(|| NameError::new($prefix, text, concat!("write `", $prefix, "_` and 32 lower-case hex digits")))
+                    .ok_or_else(|| NameError::new(concat!("id (`", $prefix, "_…`)"), text, concat!("write `", $prefix, "_` and 32 lower-case hex digits")))
             }
         }
 

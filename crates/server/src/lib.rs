@@ -3,6 +3,7 @@
 //! The only crate that knows all others. Nothing here decides anything about a call.
 
 pub mod background;
+pub mod care;
 pub mod config;
 pub mod init;
 pub mod listen;

@@ -47,6 +47,11 @@ pub enum WiringError {
     /// The state in it.
     #[error(transparent)]
     State(#[from] Refusal),
+    /// A key is gone while the database that needs it is there.
+    #[error(
+        "`{0}` is missing, and the database holds what only it opens or proves\nhint: restore it from your copy of the keys' folder"
+    )]
+    LostKey(String),
     /// The log's name.
     #[error("`{0}` does not hold the log's name")]
     Origin(String),
@@ -96,6 +101,7 @@ pub enum Patience {
 pub async fn wire_keys_and_store(config: &Config, patience: Patience) -> Result<Wired, WiringError> {
     let entropy = SystemEntropy;
     let folder = &config.keys;
+    refuse_lost_keys(config)?;
     secret_file::create_folder(folder)?;
     let token_keys = Arc::new(match folder.join(key_files::TOKENS) {
         path if path.exists() => TokenKeys::load(&path)?,
@@ -169,6 +175,22 @@ fn key_encryption(path: &Path, entropy: &dyn Entropy) -> Result<KeyEncryptionKey
         }
     }
     if path.exists() { KeyEncryptionKey::load(path) } else { KeyEncryptionKey::create(path, entropy) }
+}
+
+/// A lost key is not made anew beside a database that holds values under the old one: that would hide the loss.
+fn refuse_lost_keys(config: &Config) -> Result<(), WiringError> {
+    let lost = [key_files::KEY_ENCRYPTION, key_files::CHECKPOINT, key_files::TOKENS]
+        .iter()
+        .map(|name| config.keys.join(name))
+        .find(|path| !path.exists());
+    let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .is_some_and(|folder| Path::new(&folder).join(key_files::KEY_ENCRYPTION).exists());
+    match lost {
+        Some(path) if config.store.exists() && !(credential && path.ends_with(key_files::KEY_ENCRYPTION)) => {
+            Err(WiringError::LostKey(path.display().to_string()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn origin(path: &Path, entropy: &dyn Entropy) -> Result<String, WiringError> {

@@ -13,5 +13,6 @@ mod sqlite;
 pub use sqlite::{
     SqliteStore,
     open::{Identity, OpenError, Options},
+    restore::restore,
     stats::Stats,
 };

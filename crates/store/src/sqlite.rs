@@ -42,6 +42,7 @@ mod integrate;
 pub(crate) mod open;
 mod presence;
 mod readers;
+pub(crate) mod restore;
 mod rows;
 mod safety;
 mod state;

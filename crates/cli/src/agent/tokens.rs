@@ -85,7 +85,19 @@ pub(crate) fn issuer_of(resource: &str) -> Result<String, Failure> {
     if !origin.is_tuple() || !matches!(url.scheme(), "http" | "https") {
         return Err(Failure::new(format!("`{resource}` is not an HTTP URL")));
     }
+    if url.scheme() == "http" && !is_this_machine(&url) {
+        return Err(Failure::new(format!("`{resource}` would send tokens in the clear")).hint("use `https://`"));
+    }
     Ok(origin.ascii_serialization())
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
 }
 
 fn now() -> jiff::Timestamp {

@@ -42,22 +42,9 @@ pub(crate) async fn restore(arguments: &Arguments, file: &Path, output: &Output)
     let folder = config.store.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|error| Failure::file(folder, &error))?;
     let stamp = jiff::Timestamp::now().as_second();
-    let mut kept = Vec::new();
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = config.store.clone().into_os_string();
-        name.push(suffix);
-        let old = std::path::PathBuf::from(&name);
-        if old.exists() {
-            name.push(format!(".before-{stamp}"));
-            std::fs::rename(&old, &name).map_err(|error| Failure::file(&old, &error))?;
-            kept.push(std::path::PathBuf::from(name).display().to_string());
-        }
-    }
-    let beside = config.store.with_extension("restoring");
-    std::fs::copy(file, &beside)
-        .and_then(|_| std::fs::File::open(&beside)?.sync_all())
-        .and_then(|()| std::fs::rename(&beside, &config.store))
-        .map_err(|error| Failure::file(&config.store, &error))?;
+    let kept =
+        bailiwick_server::care::restore(&config, file, stamp).map_err(|error| Failure::new(error.to_string()))?;
+    let kept: Vec<String> = kept.iter().map(|path| path.display().to_string()).collect();
     output.document(&json!({"restored": config.store, "kept": kept}), |_| {
         format!("{} is in place; what was there is kept: {}", file.display(), kept.join(", "))
     });

@@ -170,7 +170,7 @@ pub(crate) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusq
 }
 
 /// Makes the file if there is none, sees to its mode and place, and locks it against other processes.
-fn take(path: &Path) -> Result<File, OpenError> {
+pub(super) fn take(path: &Path) -> Result<File, OpenError> {
     private_file(path).map_err(failed(path))?;
     sync_folder(path).map_err(failed(path))?;
     refuse_network(path)?;
@@ -187,7 +187,7 @@ fn take(path: &Path) -> Result<File, OpenError> {
 }
 
 /// The error of a file that cannot be used.
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> OpenError {
     let path = path.to_owned();
     move |source| OpenError::File { path, source }
 }
