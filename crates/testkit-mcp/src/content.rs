@@ -114,7 +114,8 @@ mod tests {
     fn a_template_takes_its_id_from_the_uri() {
         let told = of_uri("test://template/123/data").unwrap();
         let text = told["contents"][0]["text"].as_str().unwrap();
-        assert_eq!(text, r#"{"data":"Data for ID: 123","id":"123","templateTest":true}"#);
+        let expected = serde_json::json!({ "data": "Data for ID: 123", "id": "123", "templateTest": true });
+        assert_eq!(serde_json::from_str::<serde_json::Value>(text).unwrap(), expected);
         assert_eq!(of_uri("test://template/123"), None);
     }
 }
