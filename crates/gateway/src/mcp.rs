@@ -6,6 +6,7 @@
 pub(crate) mod answer;
 mod call;
 pub(crate) mod crowd;
+pub(crate) mod deferred;
 mod door;
 mod handshake;
 pub(crate) mod headers;
@@ -33,7 +34,7 @@ use bailiwick_engine::broker::Broker;
 use bailiwick_model::limits::BODY_BYTES_MAX;
 use bailiwick_web::{entrance::Entrance, headers as web_headers, limits::Limits, origin, verify};
 
-use self::{crowd::Crowd, session::Sessions};
+use self::{crowd::Crowd, deferred::DeferredCalls, session::Sessions};
 pub(crate) use self::{message::Incoming, place::Place};
 use crate::upstream::Pool;
 
@@ -43,12 +44,19 @@ pub struct Gateway {
     pub(crate) upstreams: Pool,
     pub(crate) sessions: Sessions,
     pub(crate) crowd: Crowd,
+    pub(crate) deferred: DeferredCalls,
 }
 
 impl Gateway {
     /// Made once at start.
     pub fn new(entrance: Arc<Entrance>, upstreams: Pool) -> Arc<Self> {
-        Arc::new(Self { entrance, upstreams, sessions: Sessions::default(), crowd: Crowd::default() })
+        Arc::new(Self {
+            entrance,
+            upstreams,
+            sessions: Sessions::default(),
+            crowd: Crowd::default(),
+            deferred: DeferredCalls::default(),
+        })
     }
 
     pub(crate) fn broker(&self) -> &Broker {

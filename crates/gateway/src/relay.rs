@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     envelope, failure,
-    mcp::{answer, session::Session, translate},
+    mcp::{answer, deferred, session::Session, translate},
     phases::{Passage, Piece},
     result::Duties,
     upstream::{Answer, Answers, Ask, Event, Reply, UpstreamError},
@@ -117,6 +117,7 @@ impl Relay<'_> {
                 let Ok(shown) = translate::result(passage.era, &passage.call.method, &shown) else {
                     return failure::no_form(self.permit, passage);
                 };
+                deferred::note(passage, self.permit, self.duties, &shown);
                 let message = envelope::result(id, std::str::from_utf8(&shown).unwrap_or("{}"));
                 Ending { status, detail: None, evidence: Some(shown), answer: Some((message, StatusCode::OK)) }
             }

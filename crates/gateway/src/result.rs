@@ -12,14 +12,14 @@ const MASKED: &str = "[masked]";
 const MEMBERS_KEPT: [&str; 4] = ["content", "structuredContent", "isError", "resultType"];
 
 /// What must be done with the results of one call.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Duties {
     bytes_max: Option<u64>,
     masks: Option<Masks>,
 }
 
 /// Field classes to mask, and where their fields stand.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Masks {
     classes: Vec<String>,
     fields: Vec<FieldPath>,

@@ -36,7 +36,7 @@ use bailiwick_model::{
 };
 use bytes::Bytes;
 
-pub(crate) use self::control::ListKind;
+pub(crate) use self::control::{ListKind, TaskVerb};
 pub use self::{
     asks::ASKS_OPEN_MAX,
     connection::{OPEN_TIMEOUT, PROBE_TIMEOUT},

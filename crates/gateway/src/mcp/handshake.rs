@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     envelope, failure,
     mcp::{
-        Incoming, Place, answer, headers,
+        Incoming, Place, answer, deferred, headers,
         lists::Hidden,
         message::Fault,
         method::{HANDSHAKE_REVISION, HANDSHAKE_REVISIONS, SUPPORTED},
@@ -143,9 +143,9 @@ async fn introduce_system(
     let caller = CallerKey::new(&visit.caller.chain, client);
     let greeting = async {
         let era = pool.offers(system).await?.era_for(visit.era);
-        pool.greeting(system, &caller, era.newest()).await
+        Ok((era, pool.greeting(system, &caller, era.newest()).await?))
     };
-    let greeting = greeting.await.map_err(|error| failure::fault(system, &error))?;
+    let (era, greeting) = greeting.await.map_err(|error| failure::fault(system, &error))?;
     let meta = || greeting.get("_meta")?.get("io.modelcontextprotocol/serverInfo");
     let server_info = greeting.get("serverInfo").or_else(meta).cloned();
     let live = visit.gateway.broker().live();
@@ -161,11 +161,22 @@ async fn introduce_system(
     }
     let said = pinned.map(|text| text.chars().take(INSTRUCTIONS_CHARS_MAX).collect::<String>());
     let instructions: Vec<String> = [hidden.text("tools"), said].into_iter().flatten().collect();
+    let mut capabilities = offered(greeting.get("capabilities"), visit.era);
+    if era == Era::Stateless && deferred::offered_by(greeting.get("capabilities")) {
+        extend(&mut capabilities, visit.era);
+    }
     Ok(Introduction {
         server_info: server_info.unwrap_or_else(|| json!({ "name": system.as_str(), "version": "0" })),
-        capabilities: offered(greeting.get("capabilities"), visit.era),
+        capabilities,
         instructions: (!instructions.is_empty()).then(|| instructions.join("\n\n")),
     })
+}
+
+/// Adds the one extension that is forwarded, to those whose revision has it.
+fn extend(capabilities: &mut Value, era: Era) {
+    if let (Era::Stateless, Some(all)) = (era, capabilities.as_object_mut()) {
+        all.insert("extensions".to_owned(), json!({ (deferred::EXTENSION): {} }));
+    }
 }
 
 /// The capabilities of the system that the gateway forwards; whatever else it has stays behind.

@@ -31,7 +31,7 @@ pub(crate) const PARAM_HEADERS_MAX: usize = 32;
 const HEADER_MISMATCH: i64 = -32_020;
 const UNSUPPORTED_VERSION: i64 = -32_022;
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+pub(crate) const META_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 
 fn mismatch(message: impl Into<String>) -> Fault {
     Fault::new(StatusCode::BAD_REQUEST, HEADER_MISMATCH, message)

@@ -15,8 +15,8 @@ use serde_json::json;
 use crate::{
     envelope::{Envelope, Id},
     mcp::{
-        Gateway, Incoming, Place, answer, call, door, handshake, headers, listing, message::Fault, method::Kind,
-        stream, visit::Visit,
+        Gateway, Incoming, Place, answer, call, deferred, door, handshake, headers, listing, message::Fault,
+        method::Kind, stream, visit::Visit,
     },
     upstream::Era,
 };
@@ -118,6 +118,7 @@ async fn serve(visit: Visit, incoming: Incoming<'_>) -> Response {
         },
         Kind::List(list) => listing::serve(visit, incoming, list).await,
         Kind::Listen => stream::listen(visit, incoming).await,
+        Kind::Deferred(verb) => deferred::serve(visit, incoming, verb).await,
     }
 }
 

@@ -135,6 +135,7 @@ fn name(method: &str, params: Option<&str>) -> Result<Option<String>, Fault> {
         "tools/call" | "prompts/get" => "name",
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
         "logging/setLevel" => "level",
+        "tasks/get" | "tasks/update" | "tasks/cancel" => "taskId",
         "completion/complete" => return completion_name(params).map(Some),
         _ => return Ok(None),
     };

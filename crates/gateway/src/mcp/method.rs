@@ -1,7 +1,7 @@
 //! Every MCP method that passes, and what has to happen before it does. What is
 //! not in this list is refused; there is no default.
 
-use crate::upstream::{Era, ListKind};
+use crate::upstream::{Era, ListKind, TaskVerb};
 
 /// What a method is to the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(crate) enum Kind {
     List(ListKind),
     /// The 2026-07-28 stream of change notifications.
     Listen,
+    /// Concerns a call of the caller's own that its server goes on with.
+    Deferred(TaskVerb),
 }
 
 /// The method that uses an item of a list: whoever could never call it is not shown the list. Tools are judged one by
@@ -49,6 +51,7 @@ pub(crate) fn kind(method: &str, era: Era) -> Option<Kind> {
         "ping" if handshake => Some(Kind::Ping),
         "server/discover" if !handshake => Some(Kind::Discover),
         "subscriptions/listen" if !handshake => Some(Kind::Listen),
+        "tasks/get" | "tasks/update" | "tasks/cancel" if !handshake => TaskVerb::of(method).map(Kind::Deferred),
         "tools/list" => Some(Kind::List(ListKind::Tools)),
         "prompts/list" => Some(Kind::List(ListKind::Prompts)),
         "resources/list" => Some(Kind::List(ListKind::Resources)),
@@ -63,9 +66,16 @@ mod tests {
 
     #[test]
     fn what_is_not_listed_is_refused_in_either_era() {
-        for method in
-            ["tools/delete", "tasks/get", "sampling/createMessage", "", "TOOLS/CALL", "tools/call ", "rpc.discover"]
-        {
+        for method in [
+            "tools/delete",
+            "tasks/list",
+            "tasks/result",
+            "sampling/createMessage",
+            "",
+            "TOOLS/CALL",
+            "tools/call ",
+            "rpc.discover",
+        ] {
             assert_eq!(kind(method, Era::Handshake), None, "{method}");
             assert_eq!(kind(method, Era::Stateless), None, "{method}");
         }
@@ -73,7 +83,7 @@ mod tests {
             assert!(kind(method, Era::Handshake).is_some(), "{method}");
             assert_eq!(kind(method, Era::Stateless), None, "{method}");
         }
-        for method in ["server/discover", "subscriptions/listen"] {
+        for method in ["server/discover", "subscriptions/listen", "tasks/get", "tasks/update", "tasks/cancel"] {
             assert_eq!(kind(method, Era::Handshake), None, "{method}");
             assert!(kind(method, Era::Stateless).is_some(), "{method}");
         }

@@ -48,10 +48,10 @@ impl Connection {
         }
     }
 
-    pub(crate) fn listen(&self, holder: &str) -> Listener {
+    pub(crate) async fn listen(&self, holder: &str) -> Listener {
         match self {
             Self::Stdio(connection) => connection.listen(holder),
-            Self::Http(connection) => connection.listen(),
+            Self::Http(connection) => connection.listen().await,
         }
     }
 

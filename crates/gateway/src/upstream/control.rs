@@ -40,6 +40,32 @@ impl ListKind {
     }
 }
 
+/// What whoever made a call may do while the server goes on with it (the extension `io.modelcontextprotocol/tasks`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TaskVerb {
+    /// Asks how it stands; an ended one brings its result.
+    Fetch,
+    /// Answers what the server asked.
+    Answer,
+    /// Asks to stop it.
+    Cancel,
+}
+
+impl TaskVerb {
+    /// The verb of a method, if it is one.
+    pub(crate) fn of(method: &str) -> Option<Self> {
+        [Self::Fetch, Self::Answer, Self::Cancel].into_iter().find(|verb| verb.method() == method)
+    }
+
+    pub(crate) const fn method(self) -> &'static str {
+        match self {
+            Self::Fetch => "tasks/get",
+            Self::Answer => "tasks/update",
+            Self::Cancel => "tasks/cancel",
+        }
+    }
+}
+
 /// Control messages that want an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Control {
@@ -51,6 +77,8 @@ pub(crate) enum Control {
     List { kind: ListKind, cursor: Option<String> },
     /// Asks a stateless server to say when its lists change.
     Listen,
+    /// Concerns a call that a stateless server goes on with, in the words of whoever made it (raw parameters).
+    Task { verb: TaskVerb, params: Bytes },
 }
 
 impl Control {
@@ -59,6 +87,7 @@ impl Control {
             Self::Initialize { .. } => "initialize",
             Self::Discover => "server/discover",
             Self::Listen => "subscriptions/listen",
+            Self::Task { verb, .. } => verb.method(),
             Self::List { kind, .. } => match kind {
                 ListKind::Tools => "tools/list",
                 ListKind::Prompts => "prompts/list",
@@ -79,6 +108,7 @@ impl Control {
                 )
                 .into();
             }
+            Self::Task { params, .. } => return params.clone(),
             Self::Discover => json!({}),
             Self::Listen => {
                 let wanted =

@@ -25,7 +25,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     UpstreamError,
     asks::Asks,
-    control::{Notice, TOOLS_CHANGED},
+    control::{Notice, TOOLS_CHANGED, TaskVerb},
     era::{Era, Revision},
     exchange::Reply,
     listener::Listener,
@@ -150,8 +150,8 @@ impl HttpConnection {
     }
 
     /// What the server says outside any call.
-    pub(crate) fn listen(&self) -> Listener {
-        session::listen(&self.shared)
+    pub(crate) async fn listen(&self) -> Listener {
+        session::listen(&self.shared).await
     }
 
     /// Whether its session still stands.
@@ -277,7 +277,8 @@ impl HttpShared {
             return builder;
         }
         builder = builder.header("mcp-method", outgoing.method.as_ref());
-        let named = matches!(&*outgoing.method, "tools/call" | "prompts/get" | "resources/read");
+        let named = matches!(&*outgoing.method, "tools/call" | "prompts/get" | "resources/read")
+            || TaskVerb::of(&outgoing.method).is_some();
         if let Some(name) = outgoing.target().filter(|_| named) {
             builder = builder.header("mcp-name", header_text(&name));
         }

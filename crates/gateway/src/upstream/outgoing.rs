@@ -6,7 +6,10 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
-use super::{control::Control, era::Era};
+use super::{
+    control::{Control, TaskVerb},
+    era::Era,
+};
 use crate::envelope::{self, Id};
 
 /// A call to send.
@@ -53,6 +56,7 @@ pub(crate) fn target(method: &str, params: &str) -> Option<String> {
     let key = match method {
         "tools/call" | "prompts/get" => "name",
         "resources/read" | "resources/subscribe" | "resources/unsubscribe" => "uri",
+        method if TaskVerb::of(method).is_some() => "taskId",
         _ => return None,
     };
     envelope::text_member(params, key)

@@ -180,7 +180,7 @@ impl Pool {
     ) -> Result<Listener, UpstreamError> {
         let system = self.inner.system(system)?;
         let (live, _) = self.inner.live_for(&system, caller, revision).await?;
-        Ok(live.connection.listen(&caller.holder))
+        Ok(live.connection.listen(&caller.holder).await)
     }
 
     /// Closes the connections of one principal, everywhere: it was suspended or retired.

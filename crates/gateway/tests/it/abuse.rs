@@ -89,7 +89,7 @@ async fn header_and_body_must_agree() {
 async fn methods_that_nobody_listed_are_refused() {
     let bench = Bench::new().await;
     let mut worker = bench.worker().await;
-    for method in ["tasks/get", "tools/delete", "initialize", "ping", "logging/setLevel", "sampling/createMessage"] {
+    for method in ["tasks/list", "tools/delete", "initialize", "ping", "logging/setLevel", "sampling/createMessage"] {
         let answer = worker.call(method, json!({ "level": "debug" })).await;
         assert_eq!((answer.status, answer.code()), (404, -32_601), "{method} {answer:?}");
     }

@@ -312,9 +312,19 @@ impl Caller {
         read(self.stateless(method, params)).await
     }
 
-    pub(crate) fn stateless(&self, method: &str, mut params: Value) -> reqwest::RequestBuilder {
+    pub(crate) fn stateless(&self, method: &str, params: Value) -> reqwest::RequestBuilder {
+        self.stateless_able(method, params, json!({}))
+    }
+
+    /// The same from a client that declares capabilities.
+    pub(crate) fn stateless_able(
+        &self,
+        method: &str,
+        mut params: Value,
+        capabilities: Value,
+    ) -> reqwest::RequestBuilder {
         params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!(STATELESS);
-        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities;
         let mut builder = self.post().header("mcp-protocol-version", STATELESS).header("mcp-method", method);
         if let Some(name) = params.get("name").or_else(|| params.get("uri")).and_then(Value::as_str) {
             builder = builder.header("mcp-name", name);

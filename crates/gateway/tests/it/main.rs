@@ -12,6 +12,7 @@ mod abuse;
 mod aggregate;
 mod bench;
 mod calls;
+mod deferred;
 mod evasion;
 mod lists;
 mod sessions;

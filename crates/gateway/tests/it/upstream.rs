@@ -33,6 +33,8 @@ pub(crate) struct Seen {
     pub(crate) bodies: Mutex<Vec<String>>,
     /// The headers of acts.
     pub(crate) headers: Mutex<Vec<HeaderMap>>,
+    /// Messages about calls that it goes on with.
+    pub(crate) looks: AtomicUsize,
     /// Answers to what it asked.
     pub(crate) answers: Mutex<Vec<Value>>,
     /// Whether it speaks 2026-07-28 only.
@@ -105,7 +107,8 @@ async fn serve(State(seen): State<Arc<Seen>>, method: Method, headers: HeaderMap
         json!({ "jsonrpc": "2.0", "id": id, "result": result })
     };
     let info = json!({ "name": "notes", "version": "1" });
-    let capabilities = json!({ "tools": {}, "resources": {}, "prompts": {} });
+    let extensions = json!({ "io.modelcontextprotocol/tasks": {}, "com.example/other": {} });
+    let capabilities = json!({ "tools": {}, "resources": {}, "prompts": {}, "extensions": extensions });
     let answer = match name {
         "server/discover" if seen.stateless => result(json!({
             "supportedVersions": ["2026-07-28"], "capabilities": capabilities, "ttlMs": 0, "cacheScope": "public",
@@ -132,6 +135,17 @@ async fn serve(State(seen): State<Arc<Seen>>, method: Method, headers: HeaderMap
             seen.headers.lock().unwrap().push(headers);
             return act(seen.clone(), &message, id.clone()).await;
         }
+        "tasks/get" | "tasks/update" | "tasks/cancel" if seen.stateless => {
+            seen.looks.fetch_add(1, Ordering::SeqCst);
+            seen.bodies.lock().unwrap().push(String::from_utf8(body.to_vec()).unwrap());
+            let length = if message["params"]["taskId"] == "t-big" { 600 } else { 6 };
+            let ended = json!({ "content": [{ "type": "text", "text": "x".repeat(length) }] });
+            if name == "tasks/get" {
+                result(json!({ "taskId": message["params"]["taskId"], "status": "completed", "result": ended }))
+            } else {
+                result(json!({}))
+            }
+        }
         _ => error(-32_601),
     };
     let status = if answer.get("error").is_some() && seen.stateless { StatusCode::NOT_FOUND } else { StatusCode::OK };
@@ -147,6 +161,8 @@ async fn act(seen: Arc<Seen>, message: &Value, id: Value) -> Response {
             let data = json!({ "contacts": [{ "name": "Ann", "email": "a@b.c" }] });
             json!({ "content": [{ "type": "text", "text": data.to_string() }], "structuredContent": data })
         }
+        "write_note" if seen.stateless && arguments["text"] == "later" => return task(id, "t-1"),
+        "big" if seen.stateless && arguments["bytes"] == 0 => return task(id, "t-big"),
         "big" => text(&"x".repeat(usize::try_from(arguments["bytes"].as_u64().unwrap_or(0)).unwrap())),
         // It hands out a task instead of an end, as a server may where its client asks for one.
         "write_note" if arguments["text"] == "later" => json!({ "task": { "taskId": "t-1", "status": "working" } }),
@@ -160,6 +176,12 @@ async fn act(seen: Arc<Seen>, message: &Value, id: Value) -> Response {
         answer["result"]["resultType"] = json!("complete");
     }
     axum::Json(answer).into_response()
+}
+
+/// A handle instead of an end, in the form of 2026-07-28.
+fn task(id: Value, handle: &str) -> Response {
+    let result = json!({ "resultType": "task", "taskId": handle, "status": "working", "ttlMs": 60_000 });
+    axum::Json(json!({ "jsonrpc": "2.0", "id": id, "result": result })).into_response()
 }
 
 fn event(message: &Value) -> Bytes {

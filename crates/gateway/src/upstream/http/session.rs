@@ -1,6 +1,7 @@
-//! The stream of a session outside any call (2025-11-25, "Listening for
-//! Messages from the Server"), and the end of a session. One stream per
-//! session, opened when somebody listens.
+//! What a server says outside any call: the stream of a session (2025-11-25,
+//! "Listening for Messages from the Server") or a subscription to its lists
+//! (2026-07-28); and the end of a session. One stream per connection, opened
+//! when somebody listens.
 
 use std::{
     sync::{Arc, Weak, atomic::Ordering},
@@ -10,24 +11,45 @@ use std::{
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderValue, header};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{HttpShared, NOTICE_TIMEOUT, answer::Answered, sse::Parser};
+use super::{
+    HttpShared, NOTICE_TIMEOUT,
+    answer::{self, Answered},
+    sse::Parser,
+};
 use crate::{
-    envelope::Envelope,
+    envelope::{self, Envelope},
     upstream::{
-        control::Notice,
+        control::{Control, Notice},
         era::Era,
+        exchange::{Event, Exchange, Reply},
         frame::{ASIDE_BYTES_MAX, MESSAGE_BYTES_MAX},
         listener::{LISTENER_EVENTS_MAX, LISTENERS_MAX, Listener},
+        outgoing::Outgoing,
     },
 };
 
 /// How long to wait before a broken stream is opened again, doubled each time up to the maximum.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 const REOPEN_AFTER_MAX: Duration = Duration::from_secs(60);
+/// How long a listener waits for a subscription to begin, so that nothing is missed that happens right after.
+const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(2);
+/// How often a subscription looks whether anybody still listens.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 impl HttpShared {
+    /// Takes one more listener in; `true` if it is the first, so that a stream has to be opened.
+    fn join(&self, events: mpsc::Sender<Bytes>) -> bool {
+        let mut listeners = self.listeners();
+        listeners.retain(|listener| !listener.is_closed());
+        if listeners.len() >= LISTENERS_MAX || self.over.load(Ordering::Acquire) {
+            return false;
+        }
+        listeners.push(events);
+        !self.listening.swap(true, Ordering::AcqRel)
+    }
+
     /// A GET for events.
     pub(super) fn stream(&self) -> reqwest::RequestBuilder {
         let events = HeaderValue::from_static("text/event-stream");
@@ -46,17 +68,65 @@ impl HttpShared {
     }
 }
 
-pub(super) fn listen(shared: &Arc<HttpShared>) -> Listener {
+pub(super) async fn listen(shared: &Arc<HttpShared>) -> Listener {
     let (events, waiting) = mpsc::channel(LISTENER_EVENTS_MAX);
-    let mut listeners = shared.listeners();
-    listeners.retain(|listener| !listener.is_closed());
-    if listeners.len() < LISTENERS_MAX && !shared.over.load(Ordering::Acquire) && shared.era == Era::Handshake {
-        listeners.push(events);
-        if !shared.listening.swap(true, Ordering::AcqRel) {
-            tokio::spawn(follow(Arc::downgrade(shared)));
+    if shared.join(events) {
+        let weak = Arc::downgrade(shared);
+        match shared.era {
+            Era::Handshake => drop(tokio::spawn(follow(weak))),
+            Era::Stateless => {
+                let (begun, begins) = oneshot::channel();
+                tokio::spawn(subscribe(weak, begun));
+                drop(tokio::time::timeout(SUBSCRIBED_WITHIN, begins).await);
+            }
         }
     }
     Listener::new(waiting)
+}
+
+/// Keeps a subscription open while somebody listens.
+async fn subscribe(weak: Weak<HttpShared>, begun: oneshot::Sender<()>) {
+    let mut begun = Some(begun);
+    let mut wait = REOPEN_AFTER;
+    while let Some(shared) = weak.upgrade() {
+        if shared.over.load(Ordering::Acquire) || !shared.anybody_listens() {
+            shared.listening.store(false, Ordering::Release);
+            break;
+        }
+        match answer::call(&shared, &Outgoing::control(&Control::Listen, Era::Stateless), None).await {
+            Ok(Reply::Stream(exchange)) => {
+                wait = REOPEN_AFTER;
+                hear(&shared, exchange, &mut begun).await;
+            }
+            // It has no subscriptions: its listeners hear nothing, which is no error.
+            Ok(Reply::Result(_) | Reply::Error(_)) => break,
+            Err(_) => {}
+        }
+        drop(shared);
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(REOPEN_AFTER_MAX);
+    }
+}
+
+/// Tells what one subscription brings: that a list changed, and nothing else.
+async fn hear(shared: &HttpShared, mut exchange: Exchange, begun: &mut Option<oneshot::Sender<()>>) {
+    loop {
+        let Ok(event) = tokio::time::timeout(LOOK_EVERY, exchange.next()).await else {
+            if shared.over.load(Ordering::Acquire) || !shared.anybody_listens() {
+                return;
+            }
+            continue;
+        };
+        let Some(Ok(Event::Notification(message))) = event else { return };
+        let text = std::str::from_utf8(&message).unwrap_or_default();
+        let Some(method) = envelope::text_member(text, "method") else { continue };
+        if method == "notifications/subscriptions/acknowledged" {
+            // Whoever waited may have gone on without it.
+            let _ = begun.take().map(|begun| begun.send(()));
+        } else if method.ends_with("/list_changed") && !shared.tell(&envelope::notification(&method, None)) {
+            return;
+        }
+    }
 }
 
 /// Keeps the stream open while somebody listens and the session stands.

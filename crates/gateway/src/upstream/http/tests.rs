@@ -123,6 +123,16 @@ async fn serve(State(fake): State<Arc<Fake>>, method: Method, headers: HeaderMap
         _ if id.is_null() => respond(202, "text/plain", ""),
         Some("tools/list") => result(json!({ "tools": [{ "name": "echo" }] })),
         Some("tools/call") => call(&fake, &message, &body).await,
+        Some("subscriptions/listen") if fake.stateless => {
+            let told = |method: &str| {
+                let meta = json!({ "io.modelcontextprotocol/subscriptionId": id });
+                event(&json!({ "jsonrpc": "2.0", "method": method, "params": { "_meta": meta } }))
+            };
+            let first = told("notifications/subscriptions/acknowledged") + &told("notifications/message");
+            let both = first + &told("notifications/tools/list_changed");
+            let open = stream::iter([Ok::<_, Infallible>(Bytes::from(both))]).chain(stream::pending());
+            respond(200, "text/event-stream", Body::from_stream(open))
+        }
         Some(_) => respond(
             404,
             "application/json",
@@ -321,6 +331,22 @@ async fn a_stream_is_taken_up_where_it_ended() {
     let pool = pool(target);
     assert_eq!(result(&pool, tool("cut", json!({}))).await, json!({ "resumed": true }));
     assert_eq!(fake.count(&Method::GET), 1);
+}
+
+#[tokio::test]
+async fn a_listener_of_a_stateless_server_subscribes_once_and_hears_of_lists_alone() {
+    let (fake, target) = start(true).await;
+    let pool = pool(target);
+    let caller = CallerKey { holder: "agent:a".into(), capabilities: ClientCapabilities::default() };
+    let mut listener = pool.listen(&system(), &caller, Revision::V2026_07_28).await.unwrap();
+    let subscribed = fake.seen("subscriptions/listen");
+    assert_eq!(subscribed.len(), 1, "the server is asked before the listener is there");
+    assert!(subscribed[0].1.contains(r#""toolsListChanged":true"#), "{}", subscribed[0].1);
+    let heard = tokio::time::timeout(Duration::from_secs(5), listener.next()).await.unwrap().unwrap();
+    assert_eq!(heard, r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#);
+    let _second = pool.listen(&system(), &caller, Revision::V2026_07_28).await.unwrap();
+    assert_eq!(fake.seen("subscriptions/listen").len(), 1);
+    assert_eq!(fake.count(&Method::GET), 0);
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use super::Pool;
 use crate::upstream::{
     CallerKey, Revision, UpstreamError,
     connection::refused,
-    control::{Control, ListKind},
+    control::{Control, ListKind, TaskVerb},
+    era::Era,
 };
 
 impl Pool {
@@ -40,5 +41,19 @@ impl Pool {
         let control = Control::List { kind, cursor };
         let answer = live.connection.control(&control, live.era, None).await?;
         answer.map_err(|error| refused(control.method(), &error))
+    }
+
+    /// Passes on what whoever made a call says of it while the server goes on with it: its raw result, or its raw
+    /// error.
+    pub(crate) async fn task(
+        &self,
+        system: &SystemName,
+        caller: &CallerKey,
+        verb: TaskVerb,
+        params: Bytes,
+    ) -> Result<Result<Bytes, Bytes>, UpstreamError> {
+        let system = self.inner.system(system)?;
+        let (live, _) = self.inner.live_for(&system, caller, Era::Stateless.newest()).await?;
+        live.connection.control(&Control::Task { verb, params }, live.era, None).await
     }
 }

@@ -99,7 +99,7 @@ async fn look(inner: &Inner, system: &System) -> Option<Arc<Live>> {
 /// What the server says about changes, in the way of its era.
 async fn changes(live: &Live) -> BoxStream<'static, Bytes> {
     if live.era == Era::Handshake {
-        return live.connection.listen("").boxed();
+        return live.connection.listen("").await.boxed();
     }
     match live.connection.call(&Outgoing::control(&Control::Listen, Era::Stateless), None).await {
         Ok(Reply::Stream(exchange)) => exchange
