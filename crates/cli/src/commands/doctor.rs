@@ -91,6 +91,10 @@ fn configuration(config: &Config, findings: &mut Findings) {
     findings.ok(format!("configuration: listens at {address} {how}"));
     if let Some(tls) = &config.tls {
         match bailiwick_server::listen::tls(tls) {
+            Ok(_) if std::fs::metadata(&tls.key).is_ok_and(|found| found.mode() & 0o007 != 0) => findings.fail(
+                format!("everybody on this machine can read `{}`", tls.key.display()),
+                format!("chmod o-rwx {}", tls.key.display()),
+            ),
             Ok(_) => findings.ok("TLS certificate and key fit together"),
             Err(error) => findings.fail(error.to_string(), "put a PEM chain and its key there"),
         }
