@@ -90,6 +90,11 @@ pub(crate) fn events<M: Into<Bytes> + Send + 'static>(first: Option<Bytes>, mess
     response
 }
 
+/// A stream of a single message.
+pub(crate) fn one_event(message: Bytes) -> Response {
+    events(Some(message), mpsc::channel::<Bytes>(1).1)
+}
+
 /// One message as an event of a stream.
 fn event(message: Bytes) -> Bytes {
     let message = envelope::one_line(message);

@@ -50,6 +50,15 @@ pub(crate) fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     })
 }
 
+/// Whether the `Accept` header names streams of events before JSON: whoever asks for them first gets them where either
+/// would do.
+pub(crate) fn prefers_events(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let first = values.flat_map(|value| value.split(',')).next().unwrap_or_default();
+    let essence = first.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("text/event-stream") && accepts(headers, "text/event-stream")
+}
+
 /// Reads the whole body, in time.
 pub(crate) async fn read(body: Body) -> Result<Bytes, Fault> {
     let refuse = |status, message: String| Err(Fault::new(status, -32_600, message));
@@ -77,6 +86,21 @@ mod tests {
         let large = Body::from(vec![b' '; BODY_BYTES_MAX + 1]);
         assert_eq!(read(large).await.unwrap_err().status, StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(read(Body::from("{}")).await.unwrap(), Bytes::from_static(b"{}"));
+    }
+
+    #[test]
+    fn streams_go_to_who_names_them_first() {
+        let check = |accept: &str, expected: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            assert_eq!(prefers_events(&headers), expected, "{accept}");
+        };
+        check("text/event-stream, application/json", true);
+        check("Text/Event-Stream;q=0.9, application/json", true);
+        check("application/json, text/event-stream", false);
+        check("text/event-stream;q=0, application/json", false);
+        check("*/*", false);
+        assert!(!prefers_events(&HeaderMap::new()));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     envelope, failure,
-    mcp::{Incoming, Place, answer, lists::Page, message::Fault, method, place::SEPARATOR, visit::Visit},
+    mcp::{Incoming, Place, answer, door, lists::Page, message::Fault, method, place::SEPARATOR, visit::Visit},
     upstream::{CallerKey, ListKind},
 };
 
@@ -45,7 +45,12 @@ async fn one(
     let admitted = visit.admit(Some(&incoming.id), incoming.method).await?;
     let page = page(visit, &admitted, system, list, cursor).await.map_err(refuse)?;
     let result = page.into_result(visit.era);
-    Ok(answer::json(StatusCode::OK, envelope::result(incoming.id.raw(), &result)))
+    let message = envelope::result(incoming.id.raw(), &result);
+    if door::prefers_events(&visit.headers) {
+        Ok(answer::one_event(message))
+    } else {
+        Ok(answer::json(StatusCode::OK, message))
+    }
 }
 
 /// All systems, each prefixed and filtered by itself. A system that cannot be asked now hides nobody else's tools.

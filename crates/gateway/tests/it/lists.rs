@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, Caller};
+use crate::bench::{Bench, Caller, read};
 
 fn names(message: &Value, member: &str) -> Vec<String> {
     let items = message["result"][member].as_array().unwrap_or_else(|| panic!("no {member} in {message}"));
@@ -31,6 +31,18 @@ async fn tools_are_those_that_the_caller_could_call_or_ask_for() {
     let reader = bench.agent("reader", "worker", "/mcp/notes", Some(&["notes:read"])).await;
     let shown = names(&list(&reader, "tools/list").await, "tools");
     assert!(shown.contains(&"read_note".to_owned()), "{shown:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_comes_as_a_stream_to_who_names_streams_first() {
+    let bench = Bench::new().await;
+    let worker = bench.worker().await;
+    let plain = read(worker.stateless("tools/list", json!({}))).await;
+    let mut first = worker.stateless("tools/list", json!({})).build().unwrap();
+    first.headers_mut().insert("accept", "text/event-stream, application/json".parse().unwrap());
+    let streamed = read(reqwest::RequestBuilder::from_parts(reqwest::Client::new(), first)).await;
+    assert_eq!(streamed.headers["content-type"], "text/event-stream");
+    assert_eq!((streamed.events().len(), streamed.message()), (1, plain.message()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
