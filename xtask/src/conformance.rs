@@ -25,8 +25,8 @@ use crate::{
 const FLOORS: [Floor; 4] = [
     Floor { place: Place::Direct, revision: "2025-11-25", passed: 83, failed: 0 },
     Floor { place: Place::Direct, revision: "2026-07-28", passed: 197, failed: 0 },
-    Floor { place: Place::Through, revision: "2025-11-25", passed: 80, failed: 0 },
-    Floor { place: Place::Through, revision: "2026-07-28", passed: 174, failed: 20 },
+    Floor { place: Place::Through, revision: "2025-11-25", passed: 81, failed: 0 },
+    Floor { place: Place::Through, revision: "2026-07-28", passed: 197, failed: 0 },
 ];
 
 /// Where the suite is pointed at.
