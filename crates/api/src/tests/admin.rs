@@ -281,7 +281,7 @@ async fn evidence_is_read_opened_explained_and_exported() {
     refused(&scene.admin("GET", "/api/v1/audit/entries/eval_nope", None).await, 404, "does not exist");
     refused(&scene.admin("GET", "/api/v1/audit/entries?kinds=denial", None).await, 400, "unknown field");
     refused(&scene.admin("GET", "/api/v1/audit/entries?limit=many", None).await, 400, "query_malformed");
-    refused(&scene.admin("POST", "/api/v1/explain/evt_1", None).await, 400, "not a valid eval");
+    refused(&scene.admin("POST", "/api/v1/explain/evt_1", None).await, 400, "not a valid id");
 }
 
 #[tokio::test]
