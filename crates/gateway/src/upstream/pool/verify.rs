@@ -44,6 +44,9 @@ pub(super) fn start(inner: &Arc<Inner>, system: Arc<System>) {
 
 async fn look_again_and_again(weak: &Weak<Inner>, system: &System) {
     let mut seen: Option<(Arc<Live>, BoxStream<'static, Bytes>)> = None;
+    // A server that says again and again that something changed is looked at less and less often, so that it cannot fill
+    // the evidence; each call compares what its own connection offers all the same.
+    let mut patience = LOOK_AGAIN_AFTER;
     loop {
         let Some(inner) = weak.upgrade() else { return };
         let looked_at = Instant::now();
@@ -68,9 +71,12 @@ async fn look_again_and_again(weak: &Weak<Inner>, system: &System) {
             }
         };
         tokio::select! {
-            () = tokio::time::sleep_until(looked_at + wait) => {}
+            () = tokio::time::sleep_until(looked_at + wait) => patience = LOOK_AGAIN_AFTER,
             () = system.verify_now.notified() => {}
-            () = changed => {}
+            () = changed => {
+                tokio::time::sleep_until(looked_at + patience).await;
+                patience = (patience * 2).min(system.target.verify_every.max(LOOK_AGAIN_AFTER));
+            }
         }
         tokio::time::sleep_until(looked_at + LOOK_AGAIN_AFTER).await;
     }

@@ -81,7 +81,7 @@ pub(super) fn spawn(spawn: &Spawn<'_>) -> Result<(Child, Pipes), UpstreamError> 
         return Err(UpstreamError::Start("its standard streams cannot be opened".into()));
     };
     child.limit(spawn.limits)?;
-    tracing::info!(system.name = %spawn.system, process.id = ?child.process.id(), "a server process was started");
+    tracing::info!(system.name = %spawn.system, process.id = child.process.id(), "a server process was started");
     Ok((child, Pipes { stdin, stdout, stderr }))
 }
 
