@@ -23,6 +23,7 @@ pub mod json_schema;
 mod literals;
 pub mod mapping;
 pub mod normalise;
+mod over_grant;
 mod policies;
 pub mod propose;
 mod roles;

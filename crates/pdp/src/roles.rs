@@ -19,7 +19,6 @@ use toml::Spanned;
 use self::file::{LimitFile, RoleFile};
 use crate::{
     actions::{Actions, Named},
-    catalogue::Catalogue,
     finding::{Finding, line_of},
     policies::{self, SourcePolicy},
     strict_toml::did_you_mean,
@@ -49,9 +48,9 @@ pub(crate) struct Role {
     pub(crate) ancestors: BTreeSet<RoleName>,
     /// Limits of its own.
     pub(crate) limits: Vec<Limit>,
-    allow: BTreeMap<ActionName, usize>,
+    pub(crate) allow: BTreeMap<ActionName, usize>,
     out_of_scope: BTreeMap<ActionName, usize>,
-    file: Arc<str>,
+    pub(crate) file: Arc<str>,
 }
 
 /// How much the holders of a role may do.
@@ -369,30 +368,4 @@ fn refuse_limit_clashes(roles: &Roles, findings: &mut Vec<Finding>) {
             }
         }
     }
-}
-
-/// Roles that hold more of a system than the system says its users need.
-pub(crate) fn over_grants(roles: &Roles, catalogue: &Catalogue, actions: &Actions) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for system in catalogue.systems().filter(|system| !system.minimum.is_empty()) {
-        let named = system.minimum.iter().filter_map(|scope| actions.named(scope.as_str()).ok());
-        let needed: BTreeSet<ActionName> = named.flat_map(|named| named.actions).collect();
-        for (name, role) in roles.iter() {
-            let surplus = role
-                .allow
-                .iter()
-                .filter(|(action, _)| action.system() == system.name.as_str() && !needed.contains(*action));
-            let surplus: Vec<(&ActionName, &usize)> = surplus.collect();
-            let Some((first, line)) = surplus.first() else { continue };
-            let others = surplus.len() - 1;
-            let more = if others == 0 { String::new() } else { format!(" and {others} more") };
-            let message =
-                format!("role `{name}` allows `{first}`{more}, above the minimum of system `{}`", system.name);
-            findings.push(Finding::warning("over-grant", &*role.file, message).at(**line).with_help(format!(
-                "allow less, or raise `minimum` in `systems/{}.toml` with its reason",
-                system.name
-            )));
-        }
-    }
-    findings
 }

@@ -147,6 +147,10 @@ impl Snapshot {
         &self.calendar
     }
 
+    pub(crate) fn actions(&self) -> &Actions {
+        &self.actions
+    }
+
     pub(crate) fn roles(&self) -> &Roles {
         &self.roles
     }

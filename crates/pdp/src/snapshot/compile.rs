@@ -22,7 +22,7 @@ use crate::{
     expression::{DEPTH_MAX, body, depth},
     finding::{Finding, Severity},
     index::Index,
-    literals,
+    literals, over_grant,
     policies::{self, Layer, SourcePolicy},
     roles,
     schema::{self, Vocabulary},
@@ -74,14 +74,12 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
         return Err(refuse(findings, []));
     }
     findings.extend(validate(&policies, &schema));
-    findings.extend(roles::over_grants(&roles, &catalogue, &actions));
     let compiled = compile_policies(&policies, &store, &field_classes(&catalogue), &mut findings);
     if has_errors(&findings) {
         return Err(refuse(findings, []));
     }
-    findings.sort();
     let index = Index::new(compiled.iter().map(|policy| AsRef::<ast::Policy>::as_ref(&policy.policy)));
-    Ok(Snapshot {
+    let mut snapshot = Snapshot {
         revision: files.revision(),
         warnings: findings,
         catalogue,
@@ -93,7 +91,11 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
         store,
         policies: compiled,
         index,
-    })
+    };
+    let surplus = over_grant::find(&snapshot);
+    snapshot.warnings.extend(surplus);
+    snapshot.warnings.sort();
+    Ok(snapshot)
 }
 
 fn compile_policies(

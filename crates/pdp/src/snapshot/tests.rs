@@ -277,6 +277,14 @@ fn a_role_above_the_minimum_of_a_system_is_a_warning() {
 }
 
 #[test]
+fn a_policy_that_lifts_a_role_above_the_minimum_is_a_warning() {
+    let permit = "@id(\"a\")\npermit (principal in Bailiwick::Role::\"support\", action in Bailiwick::Action::\"write\", resource);\n";
+    let snapshot = accepted(permit);
+    let finding = snapshot.warnings().iter().find(|finding| finding.code == "over-grant").unwrap();
+    assert!(finding.message.contains("role `support`"), "{}", finding.message);
+}
+
+#[test]
 fn a_policy_without_scope_is_a_warning() {
     let snapshot =
         accepted("@id(\"a\")\nforbid (principal, action, resource) when { context.network.zone == \"unknown\" };\n");
