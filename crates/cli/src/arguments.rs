@@ -144,6 +144,9 @@ pub(crate) struct Serve {
     /// Log as JSON lines.
     #[arg(long)]
     pub(crate) log_json: bool,
+    /// Make lost key files anew. What a lost key sealed stays closed for ever.
+    #[arg(long)]
+    pub(crate) danger_new_keys: bool,
 }
 
 /// How an agent authenticates.

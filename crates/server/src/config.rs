@@ -119,6 +119,9 @@ pub struct Config {
     pub keys: PathBuf,
     /// Network zones, first match wins.
     pub zones: Vec<Zone>,
+    /// Make lost key files anew, giving up what they sealed or signed. Never from the file: only somebody at the machine
+    /// decides that, once.
+    pub danger_new_keys: bool,
 }
 
 impl Config {
@@ -150,6 +153,7 @@ impl Config {
             store: within(parsed.store.path.unwrap_or_else(|| PathBuf::from("data/bailiwick.db"))),
             keys: within(parsed.keys.directory.unwrap_or_else(|| PathBuf::from("keys"))),
             zones: parsed.network.zones,
+            danger_new_keys: false,
             folder,
         };
         config.guard().map_err(|(message, hint)| refuse(message, Some(hint)))?;

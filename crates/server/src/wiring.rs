@@ -186,7 +186,11 @@ fn refuse_lost_keys(config: &Config) -> Result<(), WiringError> {
     let credential = std::env::var_os("CREDENTIALS_DIRECTORY")
         .is_some_and(|folder| Path::new(&folder).join(key_files::KEY_ENCRYPTION).exists());
     match lost {
-        Some(path) if config.store.exists() && !(credential && path.ends_with(key_files::KEY_ENCRYPTION)) => {
+        Some(path)
+            if config.store.exists()
+                && !config.danger_new_keys
+                && !(credential && path.ends_with(key_files::KEY_ENCRYPTION)) =>
+        {
             Err(WiringError::LostKey(path.display().to_string()))
         }
         _ => Ok(()),
@@ -219,4 +223,25 @@ fn write_log_key(config: &Config, checkpoint: &CheckpointKey) -> Result<(), Wiri
         return Ok(());
     }
     std::fs::write(&path, line).map_err(|error| WiringError::Origin(format!("{}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lost_key_is_made_anew_only_when_that_is_meant() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("broker");
+        crate::init::init(&home).await.unwrap();
+        let mut config = Config::read(&home.join("bailiwick.toml"), None).unwrap();
+        let key = config.keys.join(key_files::KEY_ENCRYPTION);
+        std::fs::remove_file(&key).unwrap();
+        let refused = wire_keys_and_store(&config, Patience::None).await;
+        assert!(matches!(refused, Err(WiringError::LostKey(path)) if path.ends_with(key_files::KEY_ENCRYPTION)));
+        assert!(!key.exists());
+        config.danger_new_keys = true;
+        assert!(wire_keys_and_store(&config, Patience::None).await.is_ok());
+        assert!(key.exists());
+    }
 }

@@ -11,11 +11,12 @@ use crate::{
 /// Runs until it is told to stop.
 pub(crate) async fn run(arguments: &Arguments, ask: &Serve, output: &Output) -> Result<Exit, Failure> {
     observe::logs(ask.log_json);
-    let config = Config::read(&arguments.config, ask.listen).map_err(|error| {
+    let mut config = Config::read(&arguments.config, ask.listen).map_err(|error| {
         let hint =
             error.hint.clone().unwrap_or_else(|| "`bailiwick doctor` looks at the whole installation".to_owned());
         Failure::new(error.to_string()).hint(hint)
     })?;
+    config.danger_new_keys = ask.danger_new_keys;
     let ready = |facts: &serve::Ready| {
         output.note(&format!(
             "bailiwick {} serves {}\n  agents     {}\n  operators  {}\n  policy     {}\n  evidence   {}",
