@@ -23,7 +23,7 @@ const CLIENTS: &[&str] = &["reqwest", "ureq"];
 const DRIVERS: &[&str] = &["rusqlite", "tokio-postgres", "sqlx", "deadpool-postgres"];
 const CEDAR: &[&str] = &["cedar-policy", "cedar-policy-core"];
 const CHANCE: &[&str] = &["rand", "getrandom", "fastrand"];
-const HASHES_AND_SIGNATURES: &[&str] = &["aws-lc-rs", "jsonwebtoken", "p256", "ed25519-dalek"];
+const HASHES_AND_SIGNATURES: &[&str] = &["aws-lc-rs", "p256", "ed25519-dalek"];
 
 /// One crate of ours.
 struct Room {
