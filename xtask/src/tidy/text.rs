@@ -6,16 +6,8 @@ use super::{Finding, TextFile};
 const EXEMPT: &[&str] = &["Cargo.lock", "xtask/src/tidy/text.rs", "LICENSE"];
 /// Folders in which people's own files lie, as they start an absolute path.
 const MACHINE_FOLDERS: &[&str] = &["/home/", "/root/", "/work/", "/Users/"];
-/// Hosts that serve packages: configuration of a machine, never of this repository.
-const REGISTRY_HOSTS: &[&str] = &[
-    "artifactory",
-    "index.crates.io",
-    "static.crates.io",
-    "registry.npmjs.org",
-    "files.pythonhosted.org",
-    "pypi.org/simple",
-    "deb.debian.org",
-];
+/// Labels of hosts that serve packages: configuration of a machine, never of this repository.
+const REGISTRY_LABELS: &[&str] = &["artifactory", "deb", "files", "index", "mirror", "pypi", "registry", "static"];
 
 /// Looks through one file.
 pub(super) fn check(file: &TextFile) -> Vec<Finding> {
@@ -30,9 +22,16 @@ fn complaint(line: &str) -> Option<String> {
     if let Some(folder) = MACHINE_FOLDERS.iter().find(|folder| starts_a_path(line, folder)) {
         return Some(format!("`{folder}…` is a path of one machine; use a relative one"));
     }
-    let lower = line.to_lowercase();
-    let host = REGISTRY_HOSTS.iter().find(|host| lower.contains(**host))?;
+    let host = hosts(line).find(|host| host.split('.').any(|label| REGISTRY_LABELS.contains(&label)))?;
     Some(format!("`{host}` is a registry's host; that belongs into the machine's configuration"))
+}
+
+/// The hosts of all URLs in a line, in lower case.
+fn hosts(line: &str) -> impl Iterator<Item = String> {
+    line.split("://").skip(1).map(|rest| {
+        let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '-'))).unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default().to_lowercase()
+    })
 }
 
 /// Whether `folder` stands in `line` as the start of an absolute path with something after it.
@@ -61,7 +60,11 @@ mod tests {
 
     #[test]
     fn registry_hosts_are_found_and_names_of_registries_are_not() {
-        assert!(complaint("url = \"https://index.crates.io/\"").is_some());
-        assert!(complaint("it is on crates.io, PyPI and npm").is_none());
+        for bad in ["url = \"https://registry.example.org/\"", "see https://deb.Mirror.example/debian"] {
+            assert!(complaint(bad).is_some(), "{bad}");
+        }
+        for good in ["it is on PyPI and npm", "https://www.example.org/index/static", "http://127.0.0.1:1/registry"] {
+            assert!(complaint(good).is_none(), "{good}");
+        }
     }
 }
