@@ -22,7 +22,9 @@ fn complaint(line: &str) -> Option<String> {
     if let Some(folder) = MACHINE_FOLDERS.iter().find(|folder| starts_a_path(line, folder)) {
         return Some(format!("`{folder}…` is a path of one machine; use a relative one"));
     }
-    let host = hosts(line).find(|host| host.split('.').any(|label| REGISTRY_LABELS.contains(&label)))?;
+    let host = hosts(line)
+        .filter(|host| host.contains('.'))
+        .find(|host| host.split('.').any(|label| REGISTRY_LABELS.contains(&label)))?;
     Some(format!("`{host}` is a registry's host; that belongs into the machine's configuration"))
 }
 
