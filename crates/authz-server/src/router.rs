@@ -7,7 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use bailiwick_oauth::{
-    metadata::{AUTHORIZATION_SERVER_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH, TOKEN_PATH},
+    metadata::{AUTHORIZATION_PATH, AUTHORIZATION_SERVER_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH, TOKEN_PATH},
     token_request::FORM_BYTES_MAX,
 };
 use bailiwick_web::{
@@ -15,7 +15,7 @@ use bailiwick_web::{
     limits::{EXCHANGE_TIME_MAX, Limits},
 };
 
-use crate::{jwks, metadata, protected_resource, token};
+use crate::{authorize, jwks, metadata, protected_resource, token};
 
 /// The endpoints below `/oauth` and the discovery documents below `/.well-known`.
 pub fn router(entrance: Arc<Entrance>) -> Router {
@@ -23,6 +23,7 @@ pub fn router(entrance: Arc<Entrance>) -> Router {
         .route(TOKEN_PATH, post(token::token))
         .with_state(Arc::new(token::TokenEndpoint::new(Arc::clone(&entrance))));
     let documents = Router::new()
+        .route(AUTHORIZATION_PATH, get(authorize::authorize).post(authorize::authorize))
         .route(JWKS_PATH, get(jwks::jwks))
         .route(AUTHORIZATION_SERVER_PATH, get(metadata::metadata))
         .route(PROTECTED_RESOURCE_PATH, get(protected_resource::root))

@@ -10,6 +10,8 @@ use crate::presented::Scheme;
 
 /// The signature algorithms that we verify, as the JOSE registry spells them.
 pub const SIGNING_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "Ed25519", "PS256"];
+/// Path of the authorization endpoint below the issuer. It refuses everybody until people can sign in.
+pub const AUTHORIZATION_PATH: &str = "/oauth/authorize";
 /// Path of the token endpoint below the issuer.
 pub const TOKEN_PATH: &str = "/oauth/token";
 /// Path of the key set below the issuer.
@@ -24,6 +26,9 @@ pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource
 pub struct AuthorizationServerMetadata {
     /// The issuer, byte for byte as in every token.
     pub issuer: String,
+    /// An endpoint that refuses every client. RFC 8414 §2 lets a server without such grants leave it out, but MCP clients
+    /// refuse a document that lacks it, even where they use `client_credentials` alone.
+    pub authorization_endpoint: String,
     /// Where tokens are asked for.
     pub token_endpoint: String,
     /// Where our public keys lie.
@@ -31,7 +36,7 @@ pub struct AuthorizationServerMetadata {
     /// What may be asked for.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes_supported: BTreeSet<Scope>,
-    /// Required by RFC 8414 and empty: there is no authorization endpoint. (Its
+    /// Required by RFC 8414 and empty: the authorization endpoint answers nothing yet. (Its
     /// §3.2 would have empty members left out, but §2 requires this one, and
     /// clients refuse a document without it.)
     pub response_types_supported: [&'static str; 0],
@@ -60,6 +65,7 @@ impl AuthorizationServerMetadata {
     pub fn new(issuer: &str, scopes: BTreeSet<Scope>, protected_resources: Vec<String>) -> Self {
         Self {
             issuer: issuer.to_owned(),
+            authorization_endpoint: format!("{issuer}{AUTHORIZATION_PATH}"),
             token_endpoint: format!("{issuer}{TOKEN_PATH}"),
             jwks_uri: format!("{issuer}{JWKS_PATH}"),
             scopes_supported: scopes,
@@ -136,6 +142,7 @@ mod tests {
             serde_json::to_value(document).unwrap(),
             serde_json::json!({
                 "issuer": "https://b.example",
+                "authorization_endpoint": "https://b.example/oauth/authorize",
                 "token_endpoint": "https://b.example/oauth/token",
                 "jwks_uri": "https://b.example/oauth/jwks",
                 "scopes_supported": ["files:read"],

@@ -86,6 +86,19 @@ fn the_python_sdk_works_over_http_with_a_bearer_token() {
     }
 }
 
+/// From nothing but the endpoint and its own key: the SDK discovers the broker (RFC 9728, RFC 8414), authenticates with a
+/// signed assertion and calls. It knows no DPoP, so its registration has to allow bearer tokens.
+#[test]
+fn the_python_sdk_speaks_oauth_by_itself() {
+    let Some(tools) = ready(&[Need::Broker, Need::Python]) else { return };
+    let depot = Depot::stdio(&tools);
+    let agent = depot.broker.register("reader-1", "reader", &["--danger-allow-bearer-tokens"]);
+    let issuer = depot.broker.url();
+    let oauth = json!({ "issuer": issuer, "client": agent.name, "key": agent.key_file });
+    let http = json!({ "url": format!("{issuer}/mcp/depot"), "oauth": oauth });
+    check_python(&depot, &python(&tools, &json!({ "http": http, "mode": "auto", "steps": steps() })));
+}
+
 #[test]
 fn the_inspector_works_through_the_bridge() {
     let Some(tools) = ready(&[Need::Broker, Need::Node]) else { return };
