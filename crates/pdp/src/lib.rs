@@ -26,6 +26,7 @@ pub mod normalise;
 mod over_grant;
 mod policies;
 pub mod propose;
+mod quote;
 mod roles;
 pub mod scenario;
 pub mod schema;

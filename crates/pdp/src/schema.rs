@@ -20,7 +20,7 @@ use crate::{
     catalogue::{Catalogue, System, Tool},
     json_schema::{Attribute, RecordType, Type},
     mapping::{MAPPED_METHODS, MappedMethod},
-    normalise::is_hidden,
+    quote::quoted,
 };
 
 /// The fact that stands in where a bundle declares none: an enumeration cannot be empty.
@@ -101,7 +101,7 @@ pub fn generate(catalogue: &Catalogue, vocabulary: &Vocabulary) -> GeneratedSche
     writer.line("// Generated from the catalogue: change `systems/*.toml` instead.");
     writer.line("namespace Bailiwick {");
     writer.text.push_str(ENTITIES);
-    let quoted_facts: Vec<String> = facts.iter().map(|fact| quoted(fact)).collect();
+    let quoted_facts: Vec<String> = facts.iter().map(|fact| literal(fact)).collect();
     writer.line(&format!("  entity Fact enum [{}];", quoted_facts.join(", ")));
     writer.zones(&vocabulary.zones);
     writer.groups(catalogue);
@@ -147,7 +147,7 @@ impl Writer {
         let records: Vec<String> = catalogue.systems().flat_map(record_types).collect();
         self.line("\n  // Classes: each action is in exactly one.");
         for class in ActionClass::ALL {
-            self.line(&format!("  action {};", quoted(class.as_str())));
+            self.line(&format!("  action {};", literal(class.as_str())));
             let by_method = class == ActionClass::Read && catalogue.systems().next().is_some();
             if !by_method && !tools().any(|tool| tool.class == class) {
                 self.witness(class.as_str(), &records);
@@ -155,7 +155,7 @@ impl Writer {
         }
         self.line("\n  // Tags.");
         for tag in ActionTag::ALL {
-            self.line(&format!("  action {};", quoted(tag.as_str())));
+            self.line(&format!("  action {};", literal(tag.as_str())));
             if !tools().any(|tool| tool.tags.contains(&tag)) {
                 self.witness(tag.as_str(), &records);
             }
@@ -172,11 +172,11 @@ impl Writer {
     fn system(&mut self, system: &System) {
         self.line(&format!("\n  // System `{}`.", system.name));
         let all = system_group(system);
-        self.line(&format!("  action {};", quoted(&all)));
+        self.line(&format!("  action {};", literal(&all)));
         let records: Vec<String> = record_types(system).collect();
         for class in ActionClass::ALL {
             let group = class_group(system, class);
-            self.line(&format!("  action {} in [{}, {}];", quoted(&group), quoted(class.as_str()), quoted(&all)));
+            self.line(&format!("  action {} in [{}, {}];", literal(&group), literal(class.as_str()), literal(&all)));
             let empty = class != ActionClass::Read && !system.tools.values().any(|tool| tool.class == class);
             if empty {
                 // In the class of this system only: the class itself may have real members elsewhere.
@@ -206,20 +206,20 @@ impl Writer {
             self.line("  // Not classified: judged as the worst.");
         }
         if !tool.opaque.is_empty() {
-            let names: Vec<String> = tool.opaque.iter().map(|name| quoted(name)).collect();
+            let names: Vec<String> = tool.opaque.iter().map(|name| literal(name)).collect();
             self.line(&format!("  // Not visible to policy: {}.", names.join(", ")));
         }
         self.action(tool.action.as_str(), &groups, &[resource], &tool.input);
     }
 
     fn action(&mut self, name: &str, groups: &[String], resources: &[String], input: &RecordType) {
-        let groups: Vec<String> = groups.iter().map(|group| quoted(group)).collect();
+        let groups: Vec<String> = groups.iter().map(|group| literal(group)).collect();
         let _ = write!(
             self.text,
             "  action {} in [{}] appliesTo {{\n    principal: [User, Agent, Workload],\n    resource: [{}],\n    context: {{\n      \
              now: datetime, local: LocalContext, network: NetworkContext, effect: EffectContext,\n      \
              task: TaskContext, approvals: Set<String>,\n      input: {},\n    }},\n  }};\n",
-            quoted(name),
+            literal(name),
             groups.join(", "),
             resources.join(", "),
             record_type(input),
@@ -274,25 +274,13 @@ fn attribute_name(name: &str) -> String {
     if starts_plain && name.chars().all(plain) && !RESERVED_WORDS.contains(&name) {
         name.to_owned()
     } else {
-        quoted(name)
+        literal(name)
     }
 }
 
 /// A Cedar string literal.
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            hidden if is_hidden(hidden) => {
-                let _ = write!(quoted, "\\u{{{:x}}}", u32::from(hidden));
-            }
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
+fn literal(text: &str) -> String {
+    quoted(text, |hidden| format!("\\u{{{hidden:x}}}"))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::{
     definition::visible,
     json_schema,
     normalise::is_hidden,
+    quote::quoted,
 };
 
 /// Characters of a description that are repeated in a comment.
@@ -212,19 +213,7 @@ fn key(name: &str) -> String {
 
 /// A TOML basic string.
 fn string(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            hidden if is_hidden(hidden) => {
-                let _ = write!(quoted, "\\U{:08X}", u32::from(hidden));
-            }
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
+    quoted(text, |hidden| format!("\\U{hidden:08X}"))
 }
 
 /// Text for a comment: one line, short, every character visible.
