@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     agents,
     failure::{Failure, Step},
-    statements,
+    spent, statements,
     turn::{Turn, signed},
 };
 
@@ -22,29 +22,39 @@ const MINUTE_US: i64 = 60_000_000;
 pub(crate) fn commit_intent(turn: &mut Turn<'_>, intent: Intent) -> Step<Receipt> {
     let Intent { entry, spent, budgets, facts, relied_on } = intent;
     let now = entry.event.at.as_microsecond();
-    spend(turn, &spent)?;
+    use_up(turn, &spent)?;
     check(turn, &relied_on, now)?;
+    if !budgets.is_empty() {
+        turn.guard()?;
+    }
     budgets.iter().try_for_each(|draw| draw_on(turn, draw))?;
+    let receipt = turn.place(entry)?;
+    spent::keep(turn.connection, &spent)?;
     keep_facts(turn, &facts)?;
-    turn.place(entry)
+    Ok(receipt)
 }
 
 /// Records what came of an intent that is open.
 pub(crate) fn conclude(turn: &mut Turn<'_>, conclusion: Conclusion) -> Step<Receipt> {
     let Conclusion { entry, facts } = conclusion;
+    let receipt = turn.place(entry)?;
     keep_facts(turn, &facts)?;
-    turn.place(entry)
+    Ok(receipt)
 }
 
 /// Records an event that changes no state.
 pub(crate) fn append(turn: &mut Turn<'_>, entry: Entry, spent: &[Spent]) -> Step<Receipt> {
-    spend(turn, spent)?;
-    turn.place(entry)
+    use_up(turn, spent)?;
+    let receipt = turn.place(entry)?;
+    spent::keep(turn.connection, spent)?;
+    Ok(receipt)
 }
 
 /// Records a token, and the last use of the credential that asked for it.
 pub(crate) fn issue_token(turn: &mut Turn<'_>, token: &IssuedToken, spent: &[Spent], entry: Entry) -> Step<Receipt> {
-    spend(turn, spent)?;
+    use_up(turn, spent)?;
+    turn.guard()?;
+    spent::keep(turn.connection, spent)?;
     let (client, credential) = (token.client.as_str(), token.credential.to_string());
     let last: Option<Option<i64>> = turn
         .statement(statements::CREDENTIAL_LAST_USED)?
@@ -88,14 +98,8 @@ pub(crate) fn budget_used(connection: &Connection, budget: &str, window_start_s:
     })
 }
 
-fn spend(turn: &Turn<'_>, spent: &[Spent]) -> Step<()> {
-    for Spent { scope, jti, forget_at } in spent {
-        let row = params![scope, jti.as_bytes(), forget_at.as_microsecond()];
-        if turn.execute(statements::SPEND, row)? == 0 {
-            return Err(StoreError::Replayed.into());
-        }
-    }
-    Ok(())
+fn use_up(turn: &mut Turn<'_>, spent: &[Spent]) -> Step<()> {
+    if turn.used.take(spent) { Ok(()) } else { Err(StoreError::Replayed.into()) }
 }
 
 fn check(turn: &Turn<'_>, relied_on: &ReliedOn, now: i64) -> Step<()> {

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn every_search_prepares() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("../../migrations/0001_start.sql")).unwrap();
+        super::super::open::MIGRATIONS.iter().for_each(|script| connection.execute_batch(script).unwrap());
         for bits in 0_u8..128 {
             let on = |bit: u8| bits & (1 << bit) != 0;
             let filter = EntryFilter {

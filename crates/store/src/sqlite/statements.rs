@@ -53,7 +53,8 @@ statements! {
     CHECKPOINT_ROOT = "SELECT root FROM checkpoints WHERE size = $1";
 
     // ---- calls ----
-    SPEND = "INSERT INTO spent (scope, jti, forget_at) VALUES ($1, $2, $3) ON CONFLICT (scope, jti) DO NOTHING";
+    SPEND = "INSERT INTO spent (forget_at, scope, jti) VALUES ($1, $2, $3)";
+    SPENT = "SELECT scope, jti FROM spent";
     DRAW = "INSERT INTO budgets (budget, window_start_s, until_at, used) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (budget, window_start_s) DO UPDATE SET used = budgets.used + excluded.used \
         WHERE budgets.used + excluded.used <= $5";
@@ -132,16 +133,16 @@ statements! {
     SECRETS = "SELECT name FROM secrets ORDER BY name";
 
     // ---- forgetting ----
-    FORGET_SPENT = "DELETE FROM spent WHERE (scope, jti) IN \
-        (SELECT scope, jti FROM spent WHERE forget_at <= $1 ORDER BY forget_at LIMIT $2)";
+    FORGET_SPENT = "DELETE FROM spent WHERE (forget_at, scope, jti) IN (SELECT forget_at, scope, jti FROM spent \
+        WHERE forget_at <= $1 ORDER BY forget_at, scope, jti LIMIT $2) RETURNING scope, jti";
     FORGET_BUDGETS = "DELETE FROM budgets WHERE (budget, window_start_s) IN \
         (SELECT budget, window_start_s FROM budgets WHERE until_at <= $1 ORDER BY until_at LIMIT $2)";
     FORGET_FACTS = "DELETE FROM facts WHERE (initiating, fact) IN \
         (SELECT initiating, fact FROM facts WHERE until_at <= $1 ORDER BY until_at LIMIT $2)";
 }
 
-/// What is run before each commit: $1 is the time, $2 the number of rows.
-pub(crate) const FORGET: [&str; 3] = [FORGET_SPENT, FORGET_BUDGETS, FORGET_FACTS];
+/// What is run before each commit besides [`FORGET_SPENT`]: $1 is the time, $2 the number of rows.
+pub(crate) const FORGET: [&str; 2] = [FORGET_BUDGETS, FORGET_FACTS];
 
 /// The start of every search of entries; [`super::evidence`] adds its conditions.
 pub(crate) const ENTRIES: &str = "SELECT e.sequence AS sequence, e.leaf AS leaf, s.subject AS subject, \
@@ -153,11 +154,17 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+    use crate::sqlite::open::MIGRATIONS;
+
+    fn empty() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        MIGRATIONS.iter().for_each(|script| connection.execute_batch(script).unwrap());
+        connection
+    }
 
     #[test]
     fn every_statement_prepares_with_numbered_parameters_in_order() {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("../../migrations/0001_start.sql")).unwrap();
+        let connection = empty();
         for (name, sql) in ALL {
             // SQLite numbers `$n` by first use, PostgreSQL by n: both agree if first uses are in order.
             let mut highest = 0;
@@ -175,8 +182,7 @@ mod tests {
     /// The statements of the hot path must never scan a table.
     #[test]
     fn nothing_on_the_way_of_a_call_scans() {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("../../migrations/0001_start.sql")).unwrap();
+        let connection = empty();
         let hot = [
             INSERT_ENTRY,
             INSERT_OPEN_INTENT,

@@ -15,6 +15,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, para
 use super::{
     failure::{Failure, Severity, Step, severity},
     open::Identity,
+    spent::UsedUp,
     statements,
 };
 
@@ -55,6 +56,35 @@ pub(crate) struct Turn<'t> {
     pub(crate) connection: &'t Connection,
     pub(crate) identity: Identity,
     pub(crate) head: &'t mut Head,
+    pub(crate) used: &'t mut UsedUp,
+    /// Whether a savepoint is open that undoes this command alone.
+    guarded: bool,
+}
+
+impl<'t> Turn<'t> {
+    pub(crate) const fn new(
+        connection: &'t Connection,
+        identity: Identity,
+        head: &'t mut Head,
+        used: &'t mut UsedUp,
+    ) -> Self {
+        Self { connection, identity, head, used, guarded: false }
+    }
+
+    /// Opens the savepoint that a command needs which may be refused after it has changed something. It costs a copy of
+    /// each page that the command changes, so what is refused first and changes afterwards does without.
+    pub(crate) fn guard(&mut self) -> Step<()> {
+        if !self.guarded {
+            self.execute(statements::SAVEPOINT, [])?;
+            self.guarded = true;
+        }
+        Ok(())
+    }
+
+    /// Whether [`Turn::guard`] was called.
+    pub(crate) const fn guarded(&self) -> bool {
+        self.guarded
+    }
 }
 
 impl Turn<'_> {
@@ -77,7 +107,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Appends an event to the chain.
+    /// Appends an event to the chain. Whatever refuses it does so before anything is changed.
     pub(crate) fn place(&mut self, entry: Entry) -> Step<Receipt> {
         let Entry { event, sealed } = entry;
         let Identity { replica, boot } = self.identity;
@@ -85,38 +115,36 @@ impl Turn<'_> {
         let bytes = leaf::encode(&event, &position).map_err(Failure::unfit)?;
         let hash = leaf::hash(&bytes);
         let sequence = signed(position.sequence)?;
-        let at = event.at.as_microsecond();
-        let text = |key: &str| body_text(&event, key);
-        self.execute(
-            statements::INSERT_ENTRY,
-            params![
-                sequence,
-                event.id,
-                event.kind.as_str(),
-                at,
-                event.concludes,
-                text("agent"),
-                text("system"),
-                text("action"),
-                hash,
-                bytes
-            ],
-        )?;
-        if let Some(sealed) = sealed {
-            self.execute(statements::INSERT_SEALED, params![sequence, sealed.subject, sealed.ciphertext])?;
-        }
         match event.kind {
             EventKind::Intent => {
                 let intent = params![event.id, sequence, boot.as_bytes()];
                 self.insert(statements::INSERT_OPEN_INTENT, intent, || event.id.clone())?;
             }
             EventKind::Outcome => {
-                let concluded = event.concludes.unwrap_or_default();
-                if self.execute(statements::CLOSE_INTENT, [&concluded])? == 0 {
-                    return Err(StoreError::Missing(concluded).into());
+                let concluded = event.concludes.as_deref().unwrap_or_default();
+                if self.execute(statements::CLOSE_INTENT, [concluded])? == 0 {
+                    return Err(StoreError::Missing(concluded.to_owned()).into());
                 }
             }
             _ => {}
+        }
+        let at = event.at.as_microsecond();
+        let text = |key: &str| body_text(&event, key);
+        let row = params![
+            sequence,
+            event.id,
+            event.kind.as_str(),
+            at,
+            event.concludes,
+            text("agent"),
+            text("system"),
+            text("action"),
+            hash,
+            bytes
+        ];
+        self.execute(statements::INSERT_ENTRY, row)?;
+        if let Some(sealed) = sealed {
+            self.execute(statements::INSERT_SEALED, params![sequence, sealed.subject, sealed.ciphertext])?;
         }
         let latest = self.head.latest.max(at);
         *self.head = Head { next: position.sequence + 1, previous: hash, latest };

@@ -2,8 +2,8 @@
 //! them durable together.
 //!
 //! Group commit: all commands that wait when the writer looks are one
-//! transaction. Each runs in a savepoint of its own, so that a refused one leaves
-//! no trace; after the one commit (one fsync) everybody is answered. If the commit
+//! transaction. A refused one leaves no trace: it is refused before it changes anything, or it
+//! runs in a savepoint of its own. After the one commit (one fsync) everybody is answered. If the commit
 //! fails, everybody is refused: nobody is ever told of a record that is not there.
 
 use std::{
@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     failure::{Failure, Severity, Step, severity},
     open::{Identity, OpenError, Options},
+    spent::UsedUp,
     statements,
     stats::Counters,
     turn::{Head, Turn},
@@ -50,8 +51,10 @@ impl Writer {
             Failure::Database(error) => OpenError::Database(error),
             Failure::Refused(error) => OpenError::Thread(std::io::Error::other(error)),
         })?;
+        let used = UsedUp::read(&connection)?;
         let (queue, commands) = mpsc::channel(options.queue_commands_max.max(1));
-        let worker = Worker { connection, identity, head, counters: Arc::clone(&counters), failed: None, _lock: lock };
+        let worker =
+            Worker { connection, identity, head, used, counters: Arc::clone(&counters), failed: None, _lock: lock };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || worker.run(commands))
@@ -71,6 +74,16 @@ impl Writer {
 
     /// Runs `work` in a transaction and returns once it is durable.
     pub(crate) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Turn<'_>) -> Step<T> + Send + 'static,
+    {
+        self.write_unguarded(move |turn| turn.guard().and_then(|()| work(turn))).await
+    }
+
+    /// The same for `work` that takes care itself that a refusal leaves no trace: by refusing before it changes
+    /// anything, or by [`Turn::guard`]. If it does neither, its whole batch is refused.
+    pub(crate) async fn write_unguarded<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Turn<'_>) -> Step<T> + Send + 'static,
@@ -223,10 +236,17 @@ struct Worker {
     connection: Connection,
     identity: Identity,
     head: Head,
+    used: UsedUp,
     counters: Arc<Counters>,
     failed: Option<String>,
     /// Dropped last, so that the database is free only when it is closed.
     _lock: Option<File>,
+}
+
+/// A command was refused after it had changed something, unguarded.
+fn torn() -> rusqlite::Error {
+    let interrupted = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT);
+    rusqlite::Error::SqliteFailure(interrupted, Some("a refused command had changed something".to_owned()))
 }
 
 /// How many commands of a batch did what.
@@ -280,19 +300,11 @@ impl Worker {
         self.execute(statements::BEGIN)?;
         self.head.latest = i64::MIN;
         for job in batch.iter_mut().filter(|job| job.writes()) {
-            let before = self.head.clone();
-            self.execute(statements::SAVEPOINT)?;
-            let mut turn = Turn { connection: &self.connection, identity: self.identity, head: &mut self.head };
-            match job.run(&mut turn) {
-                Ran::Done => tally.done += 1,
-                Ran::Refused => {
-                    self.execute(statements::UNDO)?;
-                    self.head = before;
-                    tally.refused += 1;
-                }
-                Ran::Broken(error) => return Err(error),
+            if self.take_turn(job.as_mut())? {
+                tally.done += 1;
+            } else {
+                tally.refused += 1;
             }
-            self.execute(statements::RELEASE)?;
         }
         if tally.done == 0 {
             self.execute(statements::ROLLBACK)?;
@@ -300,12 +312,41 @@ impl Worker {
             self.forget(tally.done)?;
             self.execute(statements::COMMIT)?;
         }
+        self.used.committed();
         Ok(tally)
     }
 
+    /// Runs one command, and undoes it if it is refused. Whether it was done.
+    fn take_turn(&mut self, job: &mut dyn Job) -> Result<bool, rusqlite::Error> {
+        let (before, mark, changes) = (self.head.clone(), self.used.mark(), self.connection.total_changes());
+        let mut turn = Turn::new(&self.connection, self.identity, &mut self.head, &mut self.used);
+        let ran = job.run(&mut turn);
+        let guarded = turn.guarded();
+        let done = match ran {
+            Ran::Done => true,
+            Ran::Refused => {
+                if guarded {
+                    self.execute(statements::UNDO)?;
+                } else if self.connection.total_changes() != changes {
+                    // Nothing can undo it alone. That is a mistake of ours, and costs the batch rather than the truth.
+                    return Err(torn());
+                }
+                self.head = before;
+                self.used.take_back(mark);
+                false
+            }
+            Ran::Broken(error) => return Err(error),
+        };
+        if guarded {
+            self.execute(statements::RELEASE)?;
+        }
+        Ok(done)
+    }
+
     /// Removes what may be forgotten, in steps that keep up with what the batch added.
-    fn forget(&self, commands: u64) -> Result<(), rusqlite::Error> {
+    fn forget(&mut self, commands: u64) -> Result<(), rusqlite::Error> {
         let step = i64::try_from(2 * commands).unwrap_or(i64::MAX).max(16);
+        self.used.forget(&self.connection, self.head.latest, step)?;
         for statement in statements::FORGET {
             self.connection.prepare_cached(statement)?.execute([self.head.latest, step])?;
         }
@@ -319,6 +360,7 @@ impl Worker {
     /// Undoes a broken transaction and finds out whether there may be another one.
     fn recover(&mut self, error: &rusqlite::Error) -> String {
         let mut reason = error.to_string();
+        self.used.rolled_back();
         let undone = if self.connection.is_autocommit() { Ok(()) } else { self.execute(statements::ROLLBACK) };
         let head = undone.map_err(Failure::from).and_then(|()| Head::read(&self.connection));
         match head {
@@ -339,3 +381,6 @@ impl Worker {
         reason
     }
 }
+
+#[cfg(test)]
+mod tests;

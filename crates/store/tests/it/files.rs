@@ -271,3 +271,27 @@ async fn a_chain_that_contradicts_itself_is_not_continued() {
         assert!(matches!(refused, Some(OpenError::Forked { .. })), "{tamper}: {refused:?}");
     }
 }
+
+/// What was used up under the first version of the file is still used up under this one, and after a restart.
+#[tokio::test]
+async fn identifiers_stay_used_up_across_versions_and_restarts() {
+    let database = Database::new();
+    let old = Connection::open(database.path()).unwrap();
+    old.execute_batch(include_str!("../../migrations/0001_start.sql")).unwrap();
+    old.pragma_update(None, "application_id", 0x6277_636b).unwrap();
+    old.pragma_update(None, "user_version", 1).unwrap();
+    let used = spent("before", 4_000_000_000);
+    let row = rusqlite::params![used.scope, used.jti.as_bytes(), used.forget_at.as_microsecond()];
+    old.execute("INSERT INTO spent (scope, jti, forget_at) VALUES (?1, ?2, ?3)", row).unwrap();
+    drop(old);
+    for round in 0..2 {
+        let store = open(&database.path()).unwrap();
+        for again in ["before", "after"].into_iter().take(1 + round) {
+            let answer = store.append(entry(EventKind::Denial, "eval_x"), vec![spent(again, 4_000_000_000)]).await;
+            assert!(matches!(answer, Err(StoreError::Replayed)), "{again}, round {round}");
+        }
+        if round == 0 {
+            store.append(entry(EventKind::Denial, "eval_1"), vec![spent("after", 4_000_000_000)]).await.unwrap();
+        }
+    }
+}
