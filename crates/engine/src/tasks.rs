@@ -4,13 +4,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use bailiwick_audit_log::{commit::commit, event::EventKind};
 use bailiwick_model::{
+    agent::Agent,
     id::TaskId,
     limits::{PIN_VALUES_MAX, PROMPT_BYTES_MAX, TASK_TOOLS_MAX},
-    name::{ActionName, AgentName},
+    name::{ActionName, AgentName, TemplateName},
     principal::Principal,
     task::{Pin, Task, TaskStatus, ToolGrant},
 };
-use bailiwick_pdp::snapshot::Snapshot;
+use bailiwick_pdp::{snapshot::Snapshot, templates::Stated};
 use bailiwick_ports::{chance::random, new_id};
 use jiff::SignedDuration;
 
@@ -31,9 +32,18 @@ pub struct TaskAsk {
     /// The user's words; sealed, committed to in the evidence.
     pub prompt: Option<String>,
     /// All that it may call, and with which arguments.
-    pub tools: Vec<ToolGrant>,
+    pub work: Work,
     /// Seconds until it ends by itself.
     pub lifetime_s: Option<u64>,
+}
+
+/// What a task is to allow.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// These tools and pins.
+    Tools(Vec<ToolGrant>),
+    /// What a template of the active bundle makes of what was stated.
+    Template(TemplateName, Stated),
 }
 
 /// Makes a task.
@@ -45,8 +55,9 @@ pub async fn create(broker: &Broker, by: &Principal, ask: TaskAsk) -> Result<Arc
         .standing(now)
         .map_err(|inactive| Refusal::Conflict(format!("agent `{}` cannot take a task: {inactive}", ask.agent)))?;
     let purpose = text("purpose", &ask.purpose, "say in one sentence what the task is for")?;
-    check_tools(broker, &ask.tools)?;
-    let lifetime = ask.lifetime_s.unwrap_or(TASK_S);
+    let Granted { tools, template, lifetime_s } = granted(broker, &agent, ask.work)?;
+    check_tools(broker, &tools)?;
+    let lifetime = ask.lifetime_s.or(lifetime_s).unwrap_or(TASK_S);
     if !(1..=TASK_S_MAX).contains(&lifetime) {
         return Err(Refusal::invalid(
             format!("a task lasts 1 to {TASK_S_MAX} seconds, not {lifetime}"),
@@ -63,7 +74,7 @@ pub async fn create(broker: &Broker, by: &Principal, ask: TaskAsk) -> Result<Arc
         agent: ask.agent,
         purpose,
         prompt_commitment: ask.prompt.as_ref().map(|prompt| commit(&salt, "prompt", prompt.as_bytes())),
-        tools: ask.tools,
+        tools,
         status: TaskStatus::Open,
         created_at: now,
         expires_at,
@@ -71,6 +82,7 @@ pub async fn create(broker: &Broker, by: &Principal, ask: TaskAsk) -> Result<Arc
     let mut draft = draft(broker, by, &task, "created")
         .field("tools", task.tools.iter().map(|grant| grant.action.to_string()).collect::<Vec<_>>())
         .field("expires_at", task.expires_at.to_string())
+        .field_if("template", template.map(|name| name.to_string()))
         .sealed("purpose", task.purpose.clone())
         .sealed("grants", serde_json::to_string(&task.tools).unwrap_or_default());
     if let Some(prompt) = ask.prompt {
@@ -113,6 +125,42 @@ pub async fn end(broker: &Broker, by: &Principal, id: TaskId, reason: &str) -> R
 /// One task, open or ended.
 pub async fn show(broker: &Broker, id: TaskId) -> Result<Task, Refusal> {
     broker.ports.store.task(id).await?.ok_or_else(|| Refusal::Missing(format!("task `{id}`")))
+}
+
+struct Granted {
+    tools: Vec<ToolGrant>,
+    template: Option<TemplateName>,
+    lifetime_s: Option<u64>,
+}
+
+fn granted(broker: &Broker, agent: &Agent, work: Work) -> Result<Granted, Refusal> {
+    let (name, stated) = match work {
+        Work::Tools(tools) => return Ok(Granted { tools, template: None, lifetime_s: None }),
+        Work::Template(name, stated) => (name, stated),
+    };
+    let live = broker.live();
+    let policy = live.policy.as_deref().ok_or_else(|| Refusal::Conflict("no policy bundle is active".to_owned()))?;
+    let template = policy.template(&name).ok_or_else(|| {
+        let known: Vec<String> = policy.templates().map(|template| format!("`{}`", template.name)).collect();
+        let hint = match known.is_empty() {
+            true => "the active bundle has none: write `templates/<name>.toml` and publish it".to_owned(),
+            false => format!("there is {}", known.join(", ")),
+        };
+        Refusal::invalid(format!("the active bundle has no template `{name}`"), hint)
+    })?;
+    if !policy.takes_tasks_of(&agent.role, template) {
+        let roles: Vec<String> = template.roles.iter().map(ToString::to_string).collect();
+        return Err(Refusal::invalid(
+            format!("template `{name}` is not for role `{}` of agent `{}`", agent.role, agent.name),
+            format!(
+                "it is for {}; add the role to `{}`, where it is checked against it",
+                roles.join(", "),
+                template.file
+            ),
+        ));
+    }
+    let tools = template.expand(&stated).map_err(|error| Refusal::invalid(error.message, error.hint))?;
+    Ok(Granted { tools, template: Some(name), lifetime_s: template.minutes.map(|minutes| minutes.saturating_mul(60)) })
 }
 
 fn draft(broker: &Broker, by: &Principal, task: &Task, verb: &str) -> Draft {

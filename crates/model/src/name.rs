@@ -134,6 +134,16 @@ name!(
     "start with a lower-case letter, go on with lower-case letters, digits and `-`, 64 at most"
 );
 name!(
+    /// A kind of task, as a file `templates/<name>.toml`.
+    TemplateName, "template name", |t| slug(t, b'-'),
+    "start with a lower-case letter, go on with lower-case letters, digits and `-`, 64 at most"
+);
+name!(
+    /// What whoever makes a task from a template states: a parameter of the template.
+    ParameterName, "parameter name", |t| slug(t, b'_'),
+    "start with a lower-case letter, go on with lower-case letters, digits and `_`, 64 at most"
+);
+name!(
     /// An MCP tool's name, byte for byte as its upstream gives it.
     ToolName, "tool name", |t| graphic(t, TOOL_NAME_BYTES_MAX),
     "use 1 to 128 printable ASCII characters without spaces, quotes or backslashes"

@@ -250,6 +250,12 @@ impl Catalogue {
         self.systems.get(system)?.tools.get(tool)
     }
 
+    /// The tool that an action calls; `None` for an MCP method.
+    pub fn tool_of(&self, action: &ActionName) -> Option<&Tool> {
+        let system = self.system(&action.system().parse().ok()?)?;
+        system.tools.values().find(|tool| tool.action == *action)
+    }
+
     /// All facts that some tool declares.
     pub fn facts(&self) -> BTreeSet<Fact> {
         let tools = self.systems().flat_map(|system| system.tools.values());

@@ -32,6 +32,7 @@ pub mod scenario;
 pub mod schema;
 pub mod snapshot;
 mod strict_toml;
+pub mod templates;
 mod values;
 pub mod visibility;
 

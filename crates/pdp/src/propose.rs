@@ -7,7 +7,7 @@ mod arguments;
 mod classify;
 mod fields;
 mod lock;
-mod render;
+pub(crate) mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -88,6 +88,18 @@ impl Roles {
         self.roles.iter()
     }
 
+    /// A role and all that it inherits.
+    pub(crate) fn family<'a>(&'a self, name: &'a RoleName) -> impl Iterator<Item = (&'a RoleName, &'a Role)> {
+        let role = self.roles.get(name);
+        let inherited = role.into_iter().flat_map(|role| &role.ancestors);
+        std::iter::once(name).chain(inherited).filter_map(|name| Some((name, self.roles.get(name)?)))
+    }
+
+    /// The role of a family that has an action out of scope.
+    pub(crate) fn excluded_by<'a>(&'a self, name: &'a RoleName, action: &ActionName) -> Option<&'a RoleName> {
+        self.family(name).find(|(_, role)| role.out_of_scope.contains_key(action)).map(|(name, _)| name)
+    }
+
     /// The limits of a role and of all that it inherits.
     pub(crate) fn limits(&self, name: &RoleName) -> impl Iterator<Item = &Limit> {
         let role = self.roles.get(name);

@@ -69,6 +69,7 @@ const ENTITIES: &str = r#"  // Who acts.
   type NetworkContext = { zone: String };
   type EffectContext = { records: Long, reversible: Bool };
   type TaskContext = { implicit: Bool, facts: Set<Fact> };
+  type ChainContext = { length: Long, members: Set<String>, hops: Set<String> };
 "#;
 
 /// What the schema depends on besides the catalogue.
@@ -218,7 +219,7 @@ impl Writer {
             self.text,
             "  action {} in [{}] appliesTo {{\n    principal: [User, Agent, Workload],\n    resource: [{}],\n    context: {{\n      \
              now: datetime, local: LocalContext, network: NetworkContext, effect: EffectContext,\n      \
-             task: TaskContext, approvals: Set<String>,\n      input: {},\n    }},\n  }};\n",
+             task: TaskContext, chain: ChainContext, approvals: Set<String>,\n      input: {},\n    }},\n  }};\n",
             literal(name),
             groups.join(", "),
             resources.join(", "),
@@ -268,7 +269,7 @@ fn type_text(kind: &Type) -> String {
 }
 
 /// An attribute's name, quoted only where Cedar needs it.
-fn attribute_name(name: &str) -> String {
+pub(crate) fn attribute_name(name: &str) -> String {
     let plain = |character: char| character.is_ascii_alphanumeric() || character == '_';
     let starts_plain = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
     if starts_plain && name.chars().all(plain) && !RESERVED_WORDS.contains(&name) {
@@ -279,7 +280,7 @@ fn attribute_name(name: &str) -> String {
 }
 
 /// A Cedar string literal.
-fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     quoted(text, |hidden| format!("\\u{{{hidden:x}}}"))
 }
 

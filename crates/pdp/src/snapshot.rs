@@ -9,7 +9,7 @@ use bailiwick_model::{
     bundle::{BundleFiles, BundleRevision},
     decision::{Effect, Evaluated, Reason},
     evaluation::Evaluation,
-    name::{ActionName, PolicyId, Scope},
+    name::{ActionName, PolicyId, RoleName, Scope, TemplateName},
     operation::Operation,
 };
 use cedar_policy::Schema;
@@ -29,6 +29,7 @@ use crate::{
     index::{Index, PolicyNumber},
     mapping::{self, Call},
     roles::Roles,
+    templates::{Template, Templates},
     visibility::{self, Listing, Reads, Visibility},
 };
 
@@ -46,6 +47,7 @@ pub struct Snapshot {
     catalogue: Catalogue,
     calendar: Calendar,
     roles: Roles,
+    templates: Templates,
     actions: Actions,
     schema_text: String,
     schema: Schema,
@@ -128,8 +130,28 @@ impl Snapshot {
     }
 
     /// Every role of the bundle with its purpose, in name order.
-    pub fn roles_with_purpose(&self) -> impl Iterator<Item = (&bailiwick_model::name::RoleName, &str)> {
+    pub fn roles_with_purpose(&self) -> impl Iterator<Item = (&RoleName, &str)> {
         self.roles.iter().map(|(name, role)| (name, role.purpose.as_str()))
+    }
+
+    /// The kinds of tasks of the bundle, in name order.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        self.templates.iter()
+    }
+
+    /// One kind of task.
+    pub fn template(&self, name: &TemplateName) -> Option<&Template> {
+        self.templates.template(name)
+    }
+
+    /// Whether the holders of a role take tasks of a kind: because it names their role, or one that theirs inherits.
+    pub fn takes_tasks_of(&self, role: &RoleName, template: &Template) -> bool {
+        self.roles.family(role).any(|(name, _)| template.roles.contains(name))
+    }
+
+    /// Whether a role is another one, or inherits it.
+    pub fn role_includes(&self, role: &RoleName, other: &RoleName) -> bool {
+        self.roles.family(role).any(|(name, _)| name == other)
     }
 
     /// Every action that a call can have, in name order.

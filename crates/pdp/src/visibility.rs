@@ -85,7 +85,8 @@ fn reason_to_hide(snapshot: &Snapshot, listing: &Listing<'_>, action: &ActionNam
     };
     // Whatever can be lifted by asking counts as lifted.
     let gates: BTreeSet<PolicyId> = snapshot.gates().cloned().collect();
-    let context = match shared_context(snapshot, listing.now, listing.network_zone, listing.task, &gates) {
+    let Listing { now, parties, network_zone, task, .. } = *listing;
+    let context = match shared_context(snapshot, now, network_zone, task, parties, &gates) {
         Ok(context) => context,
         Err(reason) => return Some(reason),
     };

@@ -99,7 +99,7 @@ pub struct TlsFiles {
 /// A configuration that holds together.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The folder that holds `bailiwick.toml`, `policies/`, `roles/`, `systems/`.
+    /// The folder that holds `bailiwick.toml`, `policies/`, `roles/`, `systems/`, `templates/`.
     pub folder: PathBuf,
     /// What clients call this broker; `None` is `http://<listen address>` on loopback.
     pub public_url: Option<Url>,

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Folders whose files form the bundle.
-pub const BUNDLE_FOLDERS: [&str; 3] = ["policies", "roles", "systems"];
+pub const BUNDLE_FOLDERS: [&str; 4] = ["policies", "roles", "systems", "templates"];
 
 /// What was made.
 #[derive(Debug)]

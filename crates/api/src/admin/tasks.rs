@@ -17,12 +17,14 @@ mod create;
 mod end;
 mod list;
 mod show;
+mod templates;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list::list, create::create))
         .routes(routes!(show::show))
         .routes(routes!(end::end))
+        .routes(routes!(templates::templates))
 }
 
 /// A tool that a task may call.

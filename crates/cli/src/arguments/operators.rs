@@ -184,10 +184,13 @@ pub(crate) struct AddSystem {
 /// `tasks`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tasks {
-    /// Make a task: `--tool files.read_text_file --pin files.read_text_file:path=under:/srv/docs`.
+    /// Make a task: `--tool files.read_text_file --pin files.read_text_file:path=under:/srv/docs`, or
+    /// `--template handle-ticket --set ticket=4711`.
     Create(CreateTask),
     /// List open tasks.
     List,
+    /// List the kinds of tasks that the active bundle has, with what each asks for.
+    Templates,
     /// Show a task.
     Show {
         /// Its id.
@@ -215,14 +218,20 @@ pub(crate) struct CreateTask {
     /// A file with the user's prompt; `-` is standard input. Sealed, never in the clear.
     #[arg(long, value_name = "FILE")]
     pub(crate) prompt: Option<PathBuf>,
+    /// The kind of task, a file of `templates/`; `bailiwick tasks templates` lists them.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["tools", "pins"])]
+    pub(crate) template: Option<String>,
+    /// What the template asks for: `ticket=4711` (JSON or plain text); repeat for several, also of one parameter.
+    #[arg(long = "set", value_name = "PARAMETER=VALUE", requires = "template")]
+    pub(crate) set: Vec<String>,
     /// A tool that it may call: `<system>.<tool>`; repeat for several.
-    #[arg(long = "tool", value_name = "ACTION", required = true)]
+    #[arg(long = "tool", value_name = "ACTION", required_unless_present = "template")]
     pub(crate) tools: Vec<String>,
     /// What an argument must be: `<action>:<argument>=<value>` (JSON or plain text, repeat for several), or
     /// `=under:<folder>`, or `=at-most:<number>`.
     #[arg(long = "pin", value_name = "PIN")]
     pub(crate) pins: Vec<String>,
-    /// Minutes until it ends by itself: 480 unless given.
+    /// Minutes until it ends by itself: what its template says, or 480, unless given.
     #[arg(long)]
     pub(crate) minutes: Option<u64>,
 }

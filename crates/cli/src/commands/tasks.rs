@@ -42,6 +42,16 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Tasks, output: &Output) -> 
                 output.hint("no task is open: `bailiwick tasks create --help`");
             }
         }
+        Tasks::Templates => {
+            let listed = door.read("/api/v1/templates").await?;
+            output.document(&listed, |listed| {
+                let rows = listed.get("templates").and_then(Value::as_array).cloned().unwrap_or_default();
+                rows.iter().map(template).collect::<Vec<_>>().join("\n\n")
+            });
+            if listed.get("templates").and_then(Value::as_array).is_none_or(Vec::is_empty) {
+                output.hint("there is none: write `templates/<name>.toml`, as docs/tasks.md shows, and publish it");
+            }
+        }
         Tasks::Show { id } => {
             let task = door.read(&format!("/api/v1/tasks/{}", task_id(id)?)).await?;
             output.document(&task, one);
@@ -76,8 +86,25 @@ fn body(ask: &CreateTask) -> Result<Value, Failure> {
     let prompt = ask.prompt.as_deref().map(read_prompt).transpose()?;
     Ok(json!({
         "agent": ask.agent, "purpose": ask.purpose, "prompt": prompt, "tools": tools,
+        "template": ask.template, "parameters": stated(&ask.set)?,
         "lifetime_s": ask.minutes.map(|minutes| minutes.saturating_mul(60)),
     }))
+}
+
+/// What `--set` states, values of one parameter together.
+fn stated(set: &[String]) -> Result<Map<String, Value>, Failure> {
+    let mut all: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for one in set {
+        let (name, value) = one.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(|| {
+            Failure::new(format!("`{one}` states no parameter")).hint("write `--set ticket=4711`").exit(Exit::Usage)
+        })?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+        match value {
+            Value::Array(values) => all.entry(name).or_default().extend(values),
+            value => all.entry(name).or_default().push(value),
+        }
+    }
+    Ok(all.into_iter().map(|(name, values)| (name.to_owned(), Value::Array(values))).collect())
 }
 
 /// What `--pin` says of one argument.
@@ -134,7 +161,13 @@ fn read_prompt(path: &Path) -> Result<String, Failure> {
 /// One pin in words.
 fn said(argument: &str, pin: &Value) -> String {
     let values = pin.get("one_of").and_then(Value::as_array);
-    if let Some(folder) = pin.get("under").and_then(Value::as_str) {
+    let stated = ["one_of", "under", "at_most"].iter().find_map(|rule| {
+        let named = pin.get(rule).and_then(Value::as_str).filter(|text| text.starts_with('$'))?;
+        Some(format!("`{argument}` {} what `{}` states", rule.replace('_', " "), named.trim_start_matches('$')))
+    });
+    if let Some(stated) = stated {
+        stated
+    } else if let Some(folder) = pin.get("under").and_then(Value::as_str) {
         format!("`{argument}` under {folder}")
     } else if let Some(most) = pin.get("at_most").filter(|most| most.is_number()) {
         format!("`{argument}` at most {most}")
@@ -146,24 +179,42 @@ fn said(argument: &str, pin: &Value) -> String {
     }
 }
 
+/// Tools with their pins, a line each.
+fn tools(of: &Value) -> String {
+    let tools = of.get("tools").and_then(Value::as_array).cloned().unwrap_or_default();
+    let tools = tools.iter().map(|tool| {
+        let pins = tool.get("pins").and_then(Value::as_object).cloned().unwrap_or_default();
+        let pins: Vec<String> = pins.iter().map(|(argument, pin)| said(argument, pin)).collect();
+        let pins = if pins.is_empty() { "any arguments".to_owned() } else { pins.join("; ") };
+        format!("{}: {}", text(tool, "/action"), crate::output::clean(&pins))
+    });
+    tools.collect::<Vec<_>>().join("\n            ")
+}
+
+fn template(template: &Value) -> String {
+    let parameters = template.get("parameters").and_then(Value::as_object).cloned().unwrap_or_default();
+    let parameters = parameters.iter().map(|(name, about)| {
+        let about = about.as_str().unwrap_or_default();
+        format!("--set {name}=…: {}", crate::output::clean(about))
+    });
+    fields(&[
+        ("template", text(template, "/name")),
+        ("purpose", text(template, "/purpose")),
+        ("roles", text(template, "/roles")),
+        ("minutes", text(template, "/minutes")),
+        ("parameters", parameters.collect::<Vec<_>>().join("\n            ")),
+        ("tools", tools(template)),
+    ])
+}
+
 fn one(task: &Value) -> String {
-    let tools = task.get("tools").and_then(Value::as_array).cloned().unwrap_or_default();
-    let tools: Vec<String> = tools
-        .iter()
-        .map(|tool| {
-            let pins = tool.get("pins").and_then(Value::as_object).cloned().unwrap_or_default();
-            let pins: Vec<String> = pins.iter().map(|(argument, pin)| said(argument, pin)).collect();
-            let pins = if pins.is_empty() { "any arguments".to_owned() } else { pins.join("; ") };
-            format!("{}: {}", text(tool, "/action"), crate::output::clean(&pins))
-        })
-        .collect();
     fields(&[
         ("id", text(task, "/id")),
         ("agent", text(task, "/agent")),
         ("state", text(task, "/state")),
         ("purpose", text(task, "/purpose")),
         ("ends", minute(&text(task, "/expires_at"))),
-        ("tools", tools.join("\n         ")),
+        ("tools", tools(task)),
     ])
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_model::{
     decision::{Reason, ReasonCode},
-    evaluation::TaskContext,
+    evaluation::{Party, TaskContext},
     name::PolicyId,
     operation::Operation,
 };
@@ -25,6 +25,7 @@ pub(crate) fn shared(
     now: Timestamp,
     network_zone: &str,
     task: &TaskContext,
+    parties: &[Party],
     approvals: &BTreeSet<PolicyId>,
 ) -> Result<Shared, Reason> {
     let doubt = |error: values::NotAValue| {
@@ -55,8 +56,23 @@ pub(crate) fn shared(
         ("local", Value::record(local, None)),
         ("network", Value::record(network, None)),
         ("task", Value::record(task, None)),
+        ("chain", chain(parties)),
         ("approvals", Value::set(approvals, None)),
     ]))
+}
+
+/// Who hands on to whom, initiating principal first. Principals are text here: that one of them exists is not asked of
+/// the bundle, and no policy can look inside somebody else than the one it decides on.
+fn chain(parties: &[Party]) -> Value {
+    let names: Vec<String> = parties.iter().map(|party| party.principal.to_string()).collect();
+    let hops = names.windows(2).map(|hop| Value::from(hop.join(">")));
+    let members = names.iter().map(|name| Value::from(name.as_str()));
+    let record: [(&str, Value); 3] = [
+        ("length", i64::try_from(names.len()).unwrap_or(i64::MAX).into()),
+        ("members", Value::set(members, None)),
+        ("hops", Value::set(hops, None)),
+    ];
+    Value::record(record, None)
 }
 
 impl Shared {

@@ -83,7 +83,8 @@ pub(crate) fn principals<'a>(snapshot: &Snapshot, parties: &'a [Party]) -> Resul
 
 /// Decides every principal on every operation.
 pub(super) fn verdict(snapshot: &Snapshot, evaluation: &Evaluation, approvals: &BTreeSet<PolicyId>) -> Verdict {
-    let shared = context::shared(snapshot, evaluation.now, &evaluation.network_zone, &evaluation.task, approvals);
+    let Evaluation { now, network_zone, task, parties, .. } = evaluation;
+    let shared = context::shared(snapshot, *now, network_zone, task, parties, approvals);
     let acting = principals(snapshot, &evaluation.parties);
     let (shared, acting) = match (shared, acting) {
         (Ok(shared), Ok(acting)) => (shared, acting),

@@ -206,18 +206,18 @@ pub(super) fn start(system: &SystemName, upstream: &Upstream, environment: Envir
 }
 
 /// A TOML key, quoted only where it must be.
-fn key(name: &str) -> String {
+pub(crate) fn key(name: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     if !name.is_empty() && name.bytes().all(bare) { name.to_owned() } else { string(name) }
 }
 
 /// A TOML basic string.
-fn string(text: &str) -> String {
+pub(crate) fn string(text: &str) -> String {
     quoted(text, |hidden| format!("\\U{hidden:08X}"))
 }
 
 /// Text for a comment: one line, short, every character visible.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut line = words.join(" ");
     if let Some((end, _)) = line.char_indices().nth(COMMENT_CHARS_MAX) {

@@ -24,6 +24,7 @@ use crate::{
     finding::{Finding, Severity},
     mapping::Call,
     snapshot::Snapshot,
+    templates,
     visibility::{Listing, Visibility},
 };
 
@@ -56,7 +57,7 @@ pub(super) fn call(snapshot: &Snapshot, file: &ScenarioFile, call: &CallEntry) -
     };
     let raw = Call { system: &system, method, name, arguments: &call.arguments };
     let mut authority = Authority { scopes: BTreeSet::new(), safe_modes: call.safe_modes.clone() };
-    let task = task(call);
+    let task = task(snapshot, call)?;
     let network_zone = call.network_zone.clone().unwrap_or_else(|| String::from("unknown"));
     let mut seen = match snapshot.map(&raw) {
         Err(reason) => Seen { outcome: String::from("deny"), ..Seen::default() }.with_reasons([reason]),
@@ -114,13 +115,20 @@ fn parties(file: &ScenarioFile, call: &CallEntry) -> Result<Vec<Party>, String> 
     only()?.into_iter().map(party).collect()
 }
 
-fn task(call: &CallEntry) -> TaskContext {
-    let grants = call.task.as_ref().map(|grants| {
-        let grant = |entry: &GrantEntry| ToolGrant { action: entry.call.clone(), pins: entry.pins.clone() };
-        grants.iter().map(grant).collect()
-    });
+fn task(snapshot: &Snapshot, call: &CallEntry) -> Result<TaskContext, String> {
+    let grant = |entry: &GrantEntry| ToolGrant { action: entry.call.clone(), pins: entry.pins.clone() };
+    let grants = match (&call.task, &call.template) {
+        (Some(_), Some(_)) => return Err(String::from("a call has a `task` or a `template`, not both")),
+        (Some(grants), None) => Some(grants.iter().map(grant).collect()),
+        (None, Some(name)) => {
+            let template = snapshot.template(name).ok_or_else(|| format!("there is no template `{name}`"))?;
+            let expanded = template.expand(&templates::stated(call.stated.clone()));
+            Some(expanded.map_err(|error| error.to_string())?)
+        }
+        (None, None) => None,
+    };
     let id = grants.is_some().then(|| TaskId::new(0, [0; 10]));
-    TaskContext { id, tools: grants, facts: call.facts.clone() }
+    Ok(TaskContext { id, tools: grants, facts: call.facts.clone() })
 }
 
 impl Seen {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_model::{
     agent::Environment,
-    name::{ActionName, Fact, PolicyId, RoleName, Scope},
+    name::{ActionName, Fact, PolicyId, RoleName, Scope, TemplateName},
     safe_mode::SafeModeScope,
     task::Pin,
 };
@@ -27,6 +27,9 @@ pub(super) struct ScenarioFile {
     /// As `roles/<role>.toml`.
     #[serde(default)]
     pub(super) roles: BTreeMap<String, toml::Table>,
+    /// As `templates/<name>.toml`.
+    #[serde(default)]
+    pub(super) templates: BTreeMap<String, toml::Table>,
     /// Cedar text by folder: `boundary`, `organisation`, `roles`, `users`.
     #[serde(default)]
     pub(super) policies: BTreeMap<String, String>,
@@ -49,8 +52,8 @@ pub(super) struct ScenarioFile {
 impl ScenarioFile {
     /// Whether it brings its own bundle.
     pub(super) fn carries_policy(&self) -> bool {
-        !(self.systems.is_empty() && self.roles.is_empty() && self.policies.is_empty() && self.refused.is_empty())
-            || self.calendar.is_some()
+        let none = self.systems.is_empty() && self.roles.is_empty() && self.templates.is_empty();
+        !(none && self.policies.is_empty() && self.refused.is_empty()) || self.calendar.is_some()
     }
 }
 
@@ -116,6 +119,10 @@ pub(super) struct CallEntry {
     pub(super) facts: BTreeSet<Fact>,
     /// Without it: the implicit task.
     pub(super) task: Option<Vec<GrantEntry>>,
+    /// Or a task of this kind, with what is stated.
+    pub(super) template: Option<TemplateName>,
+    #[serde(default)]
+    pub(super) stated: serde_json::Map<String, serde_json::Value>,
     pub(super) expect: Outcome,
     /// All codes among the reasons.
     pub(super) reasons: Option<BTreeSet<String>>,

@@ -20,6 +20,9 @@ pub(super) fn bundle(path: &str, file: &ScenarioFile) -> Result<BundleFiles, Fin
     for (role, table) in &file.roles {
         files.insert(format!("roles/{role}.toml"), text(table).map_err(refused)?);
     }
+    for (template, table) in &file.templates {
+        files.insert(format!("templates/{template}.toml"), text(table).map_err(refused)?);
+    }
     if let Some(table) = &file.calendar {
         files.insert(CALENDAR_FILE.to_owned(), text(table).map_err(refused)?);
     }

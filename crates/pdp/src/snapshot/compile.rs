@@ -26,6 +26,7 @@ use crate::{
     policies::{self, Layer, SourcePolicy},
     roles,
     schema::{self, Vocabulary},
+    templates,
     visibility::reads,
 };
 
@@ -60,6 +61,8 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
     let (roles, generated_policies, more) = roles::read(files, &actions);
     policies.extend(generated_policies);
     findings.extend(more);
+    let (templates, more) = templates::read(files, &catalogue, &actions, &roles);
+    findings.extend(more);
     if has_errors(&findings) {
         return Err(refuse(findings, []));
     }
@@ -85,6 +88,7 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
         catalogue,
         calendar,
         roles,
+        templates,
         actions,
         schema_text: generated.text,
         schema,
@@ -92,6 +96,10 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
         policies: compiled,
         index,
     };
+    let wider = templates::wider(&snapshot);
+    if !wider.is_empty() {
+        return Err(refuse(snapshot.warnings, wider));
+    }
     let surplus = over_grant::find(&snapshot);
     snapshot.warnings.extend(surplus);
     snapshot.warnings.sort();
@@ -130,12 +138,12 @@ fn refuse(mut findings: Vec<Finding>, more: impl IntoIterator<Item = Finding>) -
 
 /// Files that no part of the broker reads.
 fn unread(files: &BundleFiles) -> Vec<Finding> {
-    let read = ["policies/", "roles/", "systems/"];
+    let read = ["policies/", "roles/", "systems/", "templates/"];
     let ignored = files.iter().filter(|(path, _)| !read.iter().any(|folder| path.starts_with(folder)));
     ignored
         .map(|(path, _)| {
             Finding::warning("file-ignored", path, "nothing reads this file")
-                .with_help("a bundle has `policies/`, `roles/` and `systems/`")
+                .with_help("a bundle has `policies/`, `roles/`, `systems/` and `templates/`")
         })
         .collect()
 }

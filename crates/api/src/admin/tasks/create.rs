@@ -1,8 +1,9 @@
 //! `POST /api/v1/tasks`: makes a task, always narrower than its agent's role.
 
 use axum::{Json, extract::State};
-use bailiwick_engine::tasks::{self, TaskAsk};
-use bailiwick_model::name::AgentName;
+use bailiwick_engine::tasks::{self, TaskAsk, Work};
+use bailiwick_model::name::{AgentName, TemplateName};
+use bailiwick_pdp::templates::stated;
 use bailiwick_web::{json::StrictJson, problem::Problem};
 use http::StatusCode;
 use serde::Deserialize;
@@ -24,9 +25,17 @@ pub(crate) struct NewTask {
     purpose: String,
     /// The user's words; sealed, and committed to in the evidence.
     prompt: Option<String>,
-    /// All that it may call.
+    /// All that it may call; or name a `template`.
+    #[serde(default)]
     tools: Vec<GrantBody>,
-    /// Seconds until it ends by itself; eight hours if left out.
+    /// The kind of task, a file of `templates/`, instead of `tools`.
+    #[schema(value_type = Option<String>, example = "handle-ticket")]
+    template: Option<TemplateName>,
+    /// What the template asks for: per parameter one value, or a list of them.
+    #[serde(default)]
+    #[schema(value_type = Object, example = json!({"ticket": 4711}))]
+    parameters: serde_json::Map<String, serde_json::Value>,
+    /// Seconds until it ends by itself; what its template says, or eight hours, if left out.
     lifetime_s: Option<u64>,
 }
 
@@ -43,9 +52,16 @@ pub(super) async fn create(
     operator: Operator,
     StrictJson(body): StrictJson<NewTask>,
 ) -> Result<(StatusCode, Json<TaskView>), Problem> {
-    let NewTask { agent, purpose, prompt, tools, lifetime_s } = body;
-    let tools = tools.into_iter().map(Into::into).collect();
-    let ask = TaskAsk { agent, purpose, prompt, tools, lifetime_s };
+    let NewTask { agent, purpose, prompt, tools, template, parameters, lifetime_s } = body;
+    let work = match template {
+        Some(name) if tools.is_empty() => Work::Template(name, stated(parameters)),
+        None if parameters.is_empty() => Work::Tools(tools.into_iter().map(Into::into).collect()),
+        _ => {
+            let detail = "a task has `tools`, or a `template` with its `parameters`, not both";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, "task_malformed", detail));
+        }
+    };
+    let ask = TaskAsk { agent, purpose, prompt, work, lifetime_s };
     let task = tasks::create(&admin.broker, &operator.principal(), ask).await?;
     Ok((StatusCode::CREATED, Json(TaskView::of(&task, admin.broker.now()))))
 }
