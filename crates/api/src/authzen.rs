@@ -23,15 +23,16 @@ use bailiwick_web::{
 };
 use http::{StatusCode, request::Parts};
 
+mod call;
 mod configuration;
 mod evaluation;
 mod evaluations;
+pub mod message;
 mod question;
+mod search;
 
 /// Bytes of one body.
 pub const AUTHZEN_BODY_BYTES_MAX: usize = 1_024 * 1_024;
-/// Evaluations in one message.
-pub const EVALUATIONS_MAX: usize = 100;
 
 /// The decision interface.
 pub struct Authzen {
@@ -58,6 +59,9 @@ impl Authzen {
         let routes = Router::new()
             .route("/access/v1/evaluation", post(evaluation::evaluation))
             .route("/access/v1/evaluations", post(evaluations::evaluations))
+            .route("/access/v1/search/subject", post(search::subjects))
+            .route("/access/v1/search/resource", post(search::resources))
+            .route("/access/v1/search/action", post(search::actions))
             .route("/.well-known/authzen-configuration", get(configuration::configuration))
             .with_state(Arc::new(self))
             .layer(from_fn_with_state(entrance, with_nonce));

@@ -15,7 +15,9 @@ use crate::{Administration, Authzen, Facts, Operator, closed_over_network};
 
 mod admin;
 mod authzen;
+mod certification;
 mod door;
+mod search;
 
 struct Scene {
     world: World,

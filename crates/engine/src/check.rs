@@ -57,25 +57,7 @@ pub async fn check(
     spent: Vec<Spent>,
 ) -> Result<Evaluated, Box<Denied>> {
     let id = new_id!(EvaluationId, broker.now(), broker.entropy());
-    let scopes = question.scopes.clone().unwrap_or_else(|| all_scopes(&question.system));
-    let caller = Caller {
-        chain: DelegationChain::of(Principal::Agent(question.agent.clone())),
-        token: TokenId::from_bytes([0; 16]),
-        scopes,
-        audience: String::new(),
-        task: question.task,
-        confirmation: None,
-        address: question.address,
-        spent: Vec::new(),
-    };
-    let call = RawCall {
-        system: &question.system,
-        method: &question.method,
-        name: question.name.as_deref(),
-        arguments: &question.arguments,
-        declared: None,
-    };
-    let decided = decide(broker, &caller, &call, id, Purpose::Question);
+    let decided = decided(broker, id, &question);
     let arguments = serde_json::Value::Object(question.arguments.clone()).to_string();
     let policies: BTreeSet<String> = decided.evaluated.determining.iter().map(|one| one.policy.to_string()).collect();
     let mut draft = Draft::with_id(EventKind::Evaluated, id.to_string())
@@ -99,6 +81,29 @@ pub async fn check(
     settle(broker, entry, spent, decided).await
 }
 
+/// Decides a question as `check` does, and records nothing.
+pub(crate) fn decided(broker: &Broker, id: EvaluationId, question: &Question) -> Decided {
+    let scopes = question.scopes.clone().unwrap_or_else(|| all_scopes(&question.system));
+    let caller = Caller {
+        chain: DelegationChain::of(Principal::Agent(question.agent.clone())),
+        token: TokenId::from_bytes([0; 16]),
+        scopes,
+        audience: String::new(),
+        task: question.task,
+        confirmation: None,
+        address: question.address,
+        spent: Vec::new(),
+    };
+    let call = RawCall {
+        system: &question.system,
+        method: &question.method,
+        name: question.name.as_deref(),
+        arguments: &question.arguments,
+        declared: None,
+    };
+    decide(broker, &caller, &call, id, Purpose::Question)
+}
+
 /// Denies a question that names no call at all, and records that it was asked. `why` is one of our own constant phrases.
 pub async fn unanswerable(
     broker: &Broker,
@@ -120,7 +125,12 @@ pub async fn unanswerable(
 }
 
 /// The answer, once it is recorded and its proof used up.
-async fn settle(broker: &Broker, entry: Entry, spent: Vec<Spent>, decided: Decided) -> Result<Evaluated, Box<Denied>> {
+pub(crate) async fn settle(
+    broker: &Broker,
+    entry: Entry,
+    spent: Vec<Spent>,
+    decided: Decided,
+) -> Result<Evaluated, Box<Denied>> {
     match broker.ports.store.append(entry.clone(), spent).await {
         Ok(_) => Ok(decided.evaluated),
         Err(StoreError::Replayed) => {

@@ -25,6 +25,7 @@ pub mod permitted;
 mod record;
 pub mod refusal;
 pub mod safe_mode;
+pub mod search;
 pub mod secrets;
 pub mod start;
 pub mod tasks;

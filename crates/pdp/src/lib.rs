@@ -22,6 +22,7 @@ mod index;
 pub mod json_schema;
 mod literals;
 pub mod mapping;
+mod named;
 pub mod normalise;
 mod over_grant;
 mod policies;

@@ -212,6 +212,11 @@ impl Snapshot {
         self.policies.iter().filter(|policy| policy.annotations.gate.is_some()).map(|policy| &policy.id)
     }
 
+    /// Scope and clauses of every policy.
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &Expr> {
+        self.policies.iter().map(|policy| &policy.condition)
+    }
+
     /// The entity of an action that a call can have.
     pub(crate) fn callable(&self, action: &ActionName) -> Option<&Arc<Entity>> {
         self.actions.callable().get(action).and_then(|action| self.actions.entity(action.as_str()))

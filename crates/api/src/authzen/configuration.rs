@@ -10,6 +10,9 @@ pub(super) struct Configuration {
     policy_decision_point: String,
     access_evaluation_endpoint: String,
     access_evaluations_endpoint: String,
+    search_subject_endpoint: String,
+    search_resource_endpoint: String,
+    search_action_endpoint: String,
 }
 
 pub(super) async fn configuration(State(authzen): State<Shared>) -> Json<Configuration> {
@@ -18,5 +21,8 @@ pub(super) async fn configuration(State(authzen): State<Shared>) -> Json<Configu
         policy_decision_point: authzen.entrance.issuer().to_owned(),
         access_evaluation_endpoint: url("/access/v1/evaluation"),
         access_evaluations_endpoint: url("/access/v1/evaluations"),
+        search_subject_endpoint: url("/access/v1/search/subject"),
+        search_resource_endpoint: url("/access/v1/search/resource"),
+        search_action_endpoint: url("/access/v1/search/action"),
     })
 }

@@ -5,12 +5,8 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse as _, Response},
 };
-use bailiwick_web::json;
 
-use super::{
-    Shared,
-    question::{self, Asked},
-};
+use super::{Shared, message::Evaluation, question};
 
 pub(super) async fn evaluation(State(authzen): State<Shared>, message: Request) -> Response {
     let (parts, body) = message.into_parts();
@@ -18,16 +14,13 @@ pub(super) async fn evaluation(State(authzen): State<Shared>, message: Request) 
         Ok(caller) => caller,
         Err(refused) => return refused.into_response(),
     };
-    let asked: Asked = match question::body(&parts, body).await.and_then(|bytes| json::read(&bytes)) {
+    let asked = question::body(&parts, body).await.and_then(|bytes| Evaluation::parse(&bytes));
+    let asked = match asked {
         Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
     };
-    let complete = match asked.complete(None) {
-        Ok(complete) => complete,
-        Err(problem) => return problem.into_response(),
-    };
     let spent = caller.spent.clone();
-    match question::answer(authzen.entrance.broker(), &caller, complete, spent).await {
+    match question::answer(authzen.entrance.broker(), &caller, &asked, spent).await {
         Ok(answer) => Json(answer).into_response(),
         Err(problem) => problem.into_response(),
     }

@@ -1,5 +1,5 @@
 //! `POST /access/v1/evaluations`: several decisions in one message (AuthZEN 1.0 §7), with defaults and the three ways
-//! to stop early.
+//! to stop early. One that cannot be read is denied alone.
 
 use axum::{
     Json,
@@ -7,47 +7,19 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bailiwick_engine::caller::Caller;
-use bailiwick_web::{json, problem::Problem};
-use http::StatusCode;
-use serde::Deserialize;
+use bailiwick_web::problem::Problem;
 
 use super::{
-    Authzen, EVALUATIONS_MAX, Shared,
-    question::{self, Answer, Asked},
+    Authzen, Shared,
+    message::{Evaluations, Semantic},
+    question::{self, Answer},
 };
 
-#[derive(Deserialize)]
-struct Batch {
-    #[serde(flatten)]
-    defaults: Asked,
-    #[serde(default)]
-    evaluations: Vec<Asked>,
-    #[serde(default)]
-    options: Options,
-}
-
-#[derive(Default, Deserialize)]
-struct Options {
-    #[serde(default)]
-    evaluations_semantic: Semantic,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Semantic {
-    #[default]
-    ExecuteAll,
-    DenyOnFirstDeny,
-    PermitOnFirstPermit,
-}
-
-impl Semantic {
-    fn stops_at(self, answer: &Answer) -> bool {
-        match self {
-            Self::ExecuteAll => false,
-            Self::DenyOnFirstDeny => !answer.is_allowed(),
-            Self::PermitOnFirstPermit => answer.is_allowed(),
-        }
+fn stops(semantic: Semantic, answer: &Answer) -> bool {
+    match semantic {
+        Semantic::ExecuteAll => false,
+        Semantic::DenyOnFirstDeny => !answer.is_allowed(),
+        Semantic::PermitOnFirstPermit => answer.is_allowed(),
     }
 }
 
@@ -57,32 +29,31 @@ pub(super) async fn evaluations(State(authzen): State<Shared>, message: Request)
         Ok(caller) => caller,
         Err(refused) => return refused.into_response(),
     };
-    let batch = match question::body(&parts, body).await.and_then(|bytes| json::read(&bytes)) {
-        Ok(batch) => batch,
+    let asked = match question::body(&parts, body).await.and_then(|bytes| Evaluations::parse(&bytes)) {
+        Ok(asked) => asked,
         Err(problem) => return problem.into_response(),
     };
-    answer(&authzen, &caller, batch).await.unwrap_or_else(|problem| problem.into_response())
+    answer(&authzen, &caller, asked).await.unwrap_or_else(|problem| problem.into_response())
 }
 
-async fn answer(authzen: &Authzen, caller: &Caller, batch: Batch) -> Result<Response, Problem> {
-    let Batch { defaults, evaluations, options } = batch;
+async fn answer(authzen: &Authzen, caller: &Caller, asked: Evaluations) -> Result<Response, Problem> {
     let broker = authzen.entrance.broker();
     let mut spent = caller.spent.clone();
-    if evaluations.is_empty() {
-        let answer = question::answer(broker, caller, defaults.complete(None)?, spent).await?;
-        return Ok(Json(answer).into_response());
-    }
-    if evaluations.len() > EVALUATIONS_MAX {
-        let detail = format!("at most {EVALUATIONS_MAX} evaluations can be asked for at a time");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "evaluations_count", detail));
-    }
-    let questions: Vec<_> =
-        evaluations.into_iter().map(|asked| asked.complete(Some(&defaults))).collect::<Result<_, _>>()?;
+    let (semantic, evaluations) = match asked {
+        Evaluations::One(one) => {
+            return Ok(Json(question::answer(broker, caller, &one, spent).await?).into_response());
+        }
+        Evaluations::Several(semantic, evaluations) => (semantic, evaluations),
+    };
     let mut answers = Vec::new();
-    for question in questions {
+    for evaluation in evaluations {
         // The proof is used up with the first answer.
-        let answer = question::answer(broker, caller, question, std::mem::take(&mut spent)).await?;
-        let stop = options.evaluations_semantic.stops_at(&answer);
+        let spent = std::mem::take(&mut spent);
+        let answer = match evaluation {
+            Ok(evaluation) => question::answer(broker, caller, &evaluation, spent).await?,
+            Err(detail) => question::unreadable(broker, caller, detail, spent).await?,
+        };
+        let stop = stops(semantic, &answer);
         answers.push(answer);
         if stop {
             break;

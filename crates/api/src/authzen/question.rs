@@ -1,6 +1,7 @@
-//! From AuthZEN's words to a question for the engine, and back. Unknown members
-//! are tolerated and ignored (AuthZEN 1.0 §5); unknown subjects, actions and
-//! resources are denials, never errors; properties are never believed.
+//! From AuthZEN's words to a question for the engine, and back. Unknown subjects,
+//! actions and resources are denials, never errors. What a caller says about a
+//! subject is never believed; what it says about action and resource is at most
+//! what the arguments of the call would say, which anybody who calls can choose.
 
 use axum::body::{Body, Bytes};
 use bailiwick_engine::{
@@ -11,67 +12,28 @@ use bailiwick_engine::{
 use bailiwick_model::{
     decision::{Decision, Evaluated, Gate, Obligation, Reason},
     id::TaskId,
-    name::{AgentName, SystemName},
+    name::AgentName,
     operation::{Operation, Resource},
 };
+use bailiwick_pdp::catalogue::Tool;
 use bailiwick_ports::store::Spent;
 use bailiwick_web::{json::is_json, limits::body_too_large, problem::Problem};
 use http::{StatusCode, request::Parts};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::AUTHZEN_BODY_BYTES_MAX;
-
-/// One evaluation as asked, or the defaults of several.
-#[derive(Clone, Default, Deserialize)]
-pub(super) struct Asked {
-    subject: Option<Entity>,
-    action: Option<Action>,
-    resource: Option<Entity>,
-    context: Option<Map<String, Value>>,
-}
-
-#[derive(Clone, Deserialize)]
-struct Entity {
-    #[serde(rename = "type")]
-    kind: String,
-    id: String,
-}
-
-#[derive(Clone, Deserialize)]
-struct Action {
-    name: String,
-}
-
-/// One evaluation with everything that the standard requires.
-pub(super) struct Complete {
-    subject: Entity,
-    action: Action,
-    resource: Entity,
-    context: Map<String, Value>,
-}
-
-impl Asked {
-    /// Takes what is missing from `defaults`; what then is missing is a 400.
-    pub(super) fn complete(self, defaults: Option<&Self>) -> Result<Complete, Problem> {
-        let Self { subject, action, resource, context } = self;
-        let missing = |what: &str| {
-            Problem::new(StatusCode::BAD_REQUEST, "member_missing", format!("`{what}` is missing"))
-                .with_hint("an evaluation has `subject`, `action` and `resource`")
-        };
-        let subject = subject.or_else(|| defaults?.subject.clone()).ok_or_else(|| missing("subject"))?;
-        let action = action.or_else(|| defaults?.action.clone()).ok_or_else(|| missing("action"))?;
-        let resource = resource.or_else(|| defaults?.resource.clone()).ok_or_else(|| missing("resource"))?;
-        let context = context.or_else(|| defaults?.context.clone()).unwrap_or_default();
-        Ok(Complete { subject, action, resource, context })
-    }
-}
+use super::{
+    AUTHZEN_BODY_BYTES_MAX,
+    call::{Call, is_record},
+    message::{Action, Entity, Evaluation},
+};
 
 /// The bytes of a JSON body.
 pub(super) async fn body(parts: &Parts, body: Body) -> Result<Bytes, Problem> {
     if !is_json(&parts.headers) {
         let detail = "the body must be sent as `application/json`";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", detail));
+        // Not 415: the certification scenario of AuthZEN 1.0 wants a 400 for every message that cannot be read.
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "not_json", detail));
     }
     axum::body::to_bytes(body, AUTHZEN_BODY_BYTES_MAX).await.map_err(|_| body_too_large(AUTHZEN_BODY_BYTES_MAX))
 }
@@ -102,6 +64,15 @@ struct AnswerContext {
     /// Rules that people can lift for this one call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     requestable: Vec<Gate>,
+    /// Why this one of several evaluations could not be read (AuthZEN 1.0 §7.2.1).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<AnswerError>,
+}
+
+#[derive(Serialize)]
+struct AnswerError {
+    status: u16,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -139,6 +110,7 @@ impl From<Evaluated> for Answer {
             reasons,
             obligations,
             requestable,
+            error: None,
         };
         Self { decision, context }
     }
@@ -148,28 +120,49 @@ impl From<Evaluated> for Answer {
 pub(super) async fn answer(
     broker: &Broker,
     caller: &Caller,
-    asked: Complete,
+    asked: &Evaluation,
     spent: Vec<Spent>,
 ) -> Result<Answer, Problem> {
     let by = caller.chain.current();
-    let record = asked.resource.clone();
-    let evaluated = match question(broker, asked).and_then(|question| same_record(broker, &record, question)) {
+    let evaluated = match question(broker, asked) {
         Ok(question) => check::check(broker, by, question, spent).await,
         Err(why) => check::unanswerable(broker, by, why, spent).await,
     };
     evaluated.map(Answer::from).map_err(|denied| Problem::from(denied.as_ref()))
 }
 
+/// The answer to one of several that cannot be read: denied, recorded, and said why.
+pub(super) async fn unreadable(
+    broker: &Broker,
+    caller: &Caller,
+    detail: String,
+    spent: Vec<Spent>,
+) -> Result<Answer, Problem> {
+    let why = "the evaluation cannot be read";
+    let evaluated = check::unanswerable(broker, caller.chain.current(), why, spent).await;
+    let mut answer = evaluated.map(Answer::from).map_err(|denied| Problem::from(denied.as_ref()))?;
+    answer.context.error = Some(AnswerError { status: StatusCode::BAD_REQUEST.as_u16(), message: detail });
+    Ok(answer)
+}
+
+/// Types of subjects that name an agent: ours, and COAZ's word for whoever the token names.
+const SUBJECT_TYPES: [&str; 2] = ["agent", "identity"];
+
+/// Whether subjects of a type are agents.
+pub(super) fn is_agent(kind: &str) -> bool {
+    SUBJECT_TYPES.iter().any(|known| kind.eq_ignore_ascii_case(known))
+}
+
 /// Finds the call that is meant, or says in one constant phrase why there is none.
-fn question(broker: &Broker, asked: Complete) -> Result<Question, &'static str> {
-    let Complete { subject, action, resource, context } = asked;
-    if !subject.kind.eq_ignore_ascii_case("agent") {
+pub(super) fn question(broker: &Broker, asked: &Evaluation) -> Result<Question, &'static str> {
+    let Evaluation { subject, action, resource, context } = asked;
+    if !is_agent(&subject.kind) {
         return Err("the subject's type is not `agent`");
     }
     let agent: AgentName = subject.id.parse().map_err(|_| "the subject's id is no agent's name")?;
-    let call = call(&action.name, &resource)?;
+    let call = Call::meant(&broker.settings().issuer, asked)?;
     let arguments = match context.get("arguments") {
-        None => implied_arguments(broker, &call, &resource),
+        None => implied_arguments(broker, &call, action, resource),
         Some(Value::Object(arguments)) => arguments.clone(),
         Some(_) => return Err("`context.arguments` is not an object"),
     };
@@ -180,36 +173,39 @@ fn question(broker: &Broker, asked: Complete) -> Result<Question, &'static str> 
     };
     let Call { system, method, name } = call;
     // We see the enforcement point's address only. Where the subject calls from nobody proved, so its zone is unknown.
-    Ok(Question { agent, system, method, name, arguments, task, scopes: None, address: None })
+    let question = Question { agent, system, method, name, arguments, task, scopes: None, address: None };
+    same_record(broker, resource, question)
 }
 
-struct Call {
-    system: SystemName,
-    method: String,
-    name: Option<String>,
-}
-
-/// Types of resources that name the call itself and no record.
-const CALL_TYPES: [&str; 4] = ["tool", "system", "resource", "prompt"];
-
-fn is_record(resource: &Entity) -> bool {
-    !CALL_TYPES.iter().any(|kind| resource.kind.eq_ignore_ascii_case(kind))
-}
-
-/// Without arguments, the record that is asked about stands for the one argument that names it.
-fn implied_arguments(broker: &Broker, call: &Call, resource: &Entity) -> Map<String, Value> {
+/// Without arguments, the properties of the action are the arguments, and the record that is asked about stands for the
+/// ones that name and describe it. Nothing that the tool does not take becomes an argument, and nothing is overwritten.
+fn implied_arguments(broker: &Broker, call: &Call, action: &Action, resource: &Entity) -> Map<String, Value> {
     let live = broker.live();
-    let tool = call.name.as_deref().and_then(|name| name.parse().ok());
-    let mapping = tool
-        .and_then(|tool| live.policy.as_deref()?.catalogue().tool(&call.system, &tool))
-        .and_then(|tool| tool.records.as_ref())
-        .filter(|mapping| is_record(resource) && mapping.each.is_empty());
-    match mapping.map(|mapping| mapping.ids.as_slice()) {
-        Some([path]) if path.steps().len() == 1 => {
-            Map::from_iter([(path.argument().to_owned(), Value::String(resource.id.clone()))])
+    let name = call.name.as_deref().and_then(|name| name.parse().ok());
+    let tool = name.and_then(|name| live.policy.as_deref()?.catalogue().tool(&call.system, &name));
+    let Some(tool) = tool.filter(|_| call.method == "tools/call") else { return Map::new() };
+    let taken = |(name, _): &(&String, &Value)| tool.input.attributes.contains_key(*name);
+    let properties = action.properties.iter().filter(taken);
+    let mut arguments: Map<String, Value> = properties.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if is_record(resource) {
+        for (argument, value) in of_record(tool, resource) {
+            arguments.entry(argument).or_insert(value);
         }
-        _ => Map::new(),
     }
+    arguments
+}
+
+/// The arguments that name and describe a record.
+fn of_record(tool: &Tool, resource: &Entity) -> Vec<(String, Value)> {
+    let Some(mapping) = tool.records.as_ref().filter(|mapping| mapping.each.is_empty()) else { return Vec::new() };
+    let [id] = mapping.ids.as_slice() else { return Vec::new() };
+    let named = std::iter::once((id, Value::String(resource.id.clone())));
+    let described = mapping.attributes.iter();
+    let described = described.filter_map(|(name, path)| Some((path, resource.properties.get(name)?.clone())));
+    let whole = |(path, value): (&bailiwick_pdp::catalogue::ArgumentPath, Value)| {
+        (path.steps().len() == 1).then(|| (path.argument().to_owned(), value))
+    };
+    named.chain(described).filter_map(whole).collect()
 }
 
 /// A decision is about what the call does, so the record that is asked about must be the one that the arguments name:
@@ -240,62 +236,5 @@ fn same_record(broker: &Broker, resource: &Entity, question: Question) -> Result
         Ok(question)
     } else {
         Err("the resource is not the record that the arguments name")
-    }
-}
-
-/// An action of ours is `<system>.<tool>` or `<system>:<mcp method>`; `tools/call` on a resource of the type `tool` with
-/// the id `<system>.<tool>` is the same call in MCP's words.
-fn call(action: &str, resource: &Entity) -> Result<Call, &'static str> {
-    let unknown = "the action is not `<system>.<tool>` or `<system>:<mcp method>`";
-    let tool = |text: &str| {
-        let (system, tool) = text.split_once('.').ok_or(unknown)?;
-        let system = system.parse().map_err(|_| unknown)?;
-        Ok(Call { system, method: "tools/call".to_owned(), name: Some(tool.to_owned()) })
-    };
-    let is_tool = resource.kind.eq_ignore_ascii_case("tool");
-    if action == "tools/call" {
-        return if is_tool { tool(&resource.id) } else { Err("`tools/call` needs a resource of the type `tool`") };
-    }
-    match action.find(['.', ':']).and_then(|at| action.split_at_checked(at)) {
-        Some((_, rest)) if rest.starts_with('.') => {
-            // A tool is asked for as itself, or with the record that it is used on; naming another tool is a contradiction.
-            if is_tool && resource.id != action && format!(".{}", resource.id) != rest {
-                return Err("action and resource name different tools");
-            }
-            tool(action)
-        }
-        Some((system, rest)) => {
-            let system = system.parse().map_err(|_| unknown)?;
-            let method = rest.trim_start_matches(':').to_owned();
-            Ok(Call { system, method, name: Some(resource.id.clone()) })
-        }
-        None => Err(unknown),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(action: &str, kind: &str, id: &str, expected: Result<(&str, &str, &str), ()>) {
-        let resource = Entity { kind: kind.to_owned(), id: id.to_owned() };
-        let found = call(action, &resource);
-        let found =
-            found.as_ref().map(|call| (call.system.as_str(), call.method.as_str(), call.name.as_deref().unwrap()));
-        assert_eq!(found.map_err(|_| ()), expected, "{action} on {kind} {id}");
-    }
-
-    #[test]
-    fn actions_and_resources_name_one_call() {
-        check("files.read_file", "tool", "files.read_file", Ok(("files", "tools/call", "read_file")));
-        check("files.read_file", "tool", "read_file", Ok(("files", "tools/call", "read_file")));
-        check("files.read.deep", "File", "/a", Ok(("files", "tools/call", "read.deep")));
-        check("tools/call", "tool", "files.read_file", Ok(("files", "tools/call", "read_file")));
-        check("files:resources/read", "resource", "file:///a", Ok(("files", "resources/read", "file:///a")));
-        check("files.read_file", "tool", "files.write_file", Err(()));
-        check("tools/call", "File", "files.read_file", Err(()));
-        check("read", "tool", "files.read_file", Err(()));
-        check("", "tool", "", Err(()));
-        check("FILES.read", "tool", "FILES.read", Err(()));
     }
 }

@@ -169,7 +169,7 @@ async fn several_questions_share_defaults_and_stop_early_when_asked_to() {
         assert!(json.get("decision").is_none());
     }
     decided(&scene.asking("gate", EVALUATIONS, reads()).await, true, None);
-    let many = batch("execute_all", json!(vec![json!({}); crate::authzen::EVALUATIONS_MAX + 1]));
+    let many = batch("execute_all", json!(vec![json!({}); crate::authzen::message::EVALUATIONS_MAX + 1]));
     assert_eq!(scene.asking("gate", EVALUATIONS, many).await.status, 400);
     assert_eq!(scene.asking("gate", EVALUATIONS, batch("as_you_like", json!([{}]))).await.status, 400);
 }

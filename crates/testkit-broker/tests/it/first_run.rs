@@ -35,6 +35,12 @@ fn the_commands_of_getting_started_work() {
 }
 
 #[test]
+fn the_commands_of_the_authzen_page_work() {
+    let Some(tools) = ready(&[Need::Broker, Need::Node]) else { return };
+    documents::run(&tools, "docs/authzen.md");
+}
+
+#[test]
 fn doctor_finds_a_healthy_installation_healthy_and_a_broken_one_broken() {
     let Some(tools) = ready(&[Need::Broker]) else { return };
     let broker = Broker::started(&tools);

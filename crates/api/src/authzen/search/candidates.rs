@@ -1,0 +1,119 @@
+//! What could be found: agents of the registry, tools, prompts and methods of the catalogue, records that a policy
+//! names. Nobody else knows of records but their system, so others are not found. Always in the same order.
+
+use bailiwick_engine::live::Live;
+use bailiwick_model::name::{AgentName, SystemName};
+use bailiwick_pdp::{mapping::MAPPED_METHODS, snapshot::Snapshot};
+use serde_json::{Value, json};
+
+use crate::authzen::{
+    message::{
+        Action, Evaluation,
+        search::{Kind, Sought},
+    },
+    question,
+};
+
+/// The candidates of one search.
+pub(super) struct Candidates {
+    kind: Kind,
+    /// The type that was asked for; empty for actions.
+    type_name: String,
+    names: Vec<String>,
+}
+
+impl Candidates {
+    pub(super) fn of(live: &Live, sought: &Sought) -> Self {
+        let policy = live.policy.as_deref();
+        let (type_name, names) = match sought.kind {
+            Kind::Subject => (sought.subject.kind.clone(), agents(live, &sought.subject.kind)),
+            Kind::Resource => {
+                let names = policy.map(|policy| resources(policy, &sought.action.name, &sought.resource.kind));
+                (sought.resource.kind.clone(), names.unwrap_or_default())
+            }
+            Kind::Action => (String::new(), policy.map(actions).unwrap_or_default()),
+        };
+        Self { kind: sought.kind, type_name, names }
+    }
+
+    /// The question whether one candidate is allowed; `None` behind the last.
+    pub(super) fn evaluation(&self, at: usize, sought: &Sought) -> Option<Evaluation> {
+        let name = self.names.get(at)?.clone();
+        let Sought { kind: _, subject, action, resource, context, page: _ } = sought.clone();
+        let mut evaluation = Evaluation { subject, action, resource, context };
+        match self.kind {
+            Kind::Subject => evaluation.subject.id = name,
+            Kind::Resource => evaluation.resource.id = name,
+            Kind::Action => evaluation.action = Action { name, properties: evaluation.action.properties },
+        }
+        Some(evaluation)
+    }
+
+    /// One candidate on the wire: nothing but type and id, or a name.
+    pub(super) fn result(&self, at: usize) -> Option<Value> {
+        let name = self.names.get(at)?;
+        Some(match self.kind {
+            Kind::Subject | Kind::Resource => json!({ "type": self.type_name, "id": name }),
+            Kind::Action => json!({ "name": name }),
+        })
+    }
+}
+
+fn agents(live: &Live, type_name: &str) -> Vec<String> {
+    if !question::is_agent(type_name) {
+        return Vec::new();
+    }
+    let mut names: Vec<&AgentName> = live.agents.keys().collect();
+    names.sort_unstable();
+    names.into_iter().map(ToString::to_string).collect()
+}
+
+fn resources(policy: &Snapshot, action: &str, type_name: &str) -> Vec<String> {
+    let is = |known: &str| type_name.eq_ignore_ascii_case(known);
+    if action == "tools/call" {
+        return if is("tool") { tools(policy).collect() } else { Vec::new() };
+    }
+    let Some((system, rest)) = action.find(['.', ':']).map(|at| action.split_at(at)) else { return Vec::new() };
+    let Ok(system) = system.parse::<SystemName>() else { return Vec::new() };
+    let Some(system) = policy.catalogue().system(&system) else { return Vec::new() };
+    match rest.strip_prefix(':') {
+        Some("prompts/get" | "completion/complete") if is("prompt") => system.pinned.prompts.keys().cloned().collect(),
+        Some(_) => Vec::new(),
+        None if is("tool") => vec![action.to_owned()],
+        None if type_name.contains("::") => policy.named_records(type_name).into_iter().collect(),
+        None => policy.named_records(&format!("{}::{type_name}", system.namespace)).into_iter().collect(),
+    }
+}
+
+fn tools(policy: &Snapshot) -> impl Iterator<Item = String> {
+    let systems = policy.catalogue().systems();
+    systems.flat_map(|system| system.tools.values().map(|tool| format!("{}.{}", system.name, tool.name)))
+}
+
+fn actions(policy: &Snapshot) -> Vec<String> {
+    let methods = policy
+        .catalogue()
+        .systems()
+        .flat_map(|system| MAPPED_METHODS.iter().map(|mapped| format!("{}:{}", system.name, mapped.method)));
+    tools(policy).chain(methods).chain(std::iter::once("tools/call".to_owned())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authzen::message::Entity;
+
+    #[test]
+    fn the_candidate_takes_the_place_of_what_was_sought() {
+        let entity = |kind: &str| Entity { kind: kind.to_owned(), id: String::new(), properties: Default::default() };
+        let action = Action { name: "files.read".to_owned(), properties: Default::default() };
+        let page = crate::authzen::message::search::Page { token: None, limit: 1 };
+        let (subject, resource) = (entity("agent"), entity("File"));
+        let sought = Sought { kind: Kind::Resource, subject, action, resource, context: Default::default(), page };
+        let candidates =
+            Candidates { kind: Kind::Resource, type_name: "File".to_owned(), names: vec!["/a".to_owned()] };
+        assert_eq!(candidates.evaluation(0, &sought).unwrap().resource.id, "/a");
+        assert_eq!(candidates.evaluation(1, &sought), None);
+        assert_eq!(candidates.result(0), Some(json!({"type": "File", "id": "/a"})));
+    }
+}
