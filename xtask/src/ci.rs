@@ -1,4 +1,4 @@
-//! `ci`, `e2e`, `conformance` and `soak`: which steps there are, in which order, and what each one counts.
+//! `ci`, `e2e`, `conformance`, `fuzz` and `soak`: which steps there are, in which order, and what each one counts.
 //!
 //! A failed step never hides the next one; the last line is always the sum.
 
@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     conformance,
+    fuzz::{self, Length},
     outcome::{Failure, Tally},
     say,
     step::{Steps, cargo, command, read, show, works},
@@ -23,6 +24,8 @@ const END_TO_END: &str = "bailiwick-testkit-broker";
 const CLOSING_LINE: &str = "target/ci-closing-line";
 /// Rounds of the end-to-end tests in the long form.
 const SOAK_ROUNDS: u32 = 10;
+/// Seconds per fuzz target in the long form.
+const FUZZ_SECONDS: u32 = 300;
 /// Cases per property in the long form.
 const SOAK_CASES: &str = "8192";
 
@@ -51,6 +54,7 @@ pub(crate) fn everything(root: &Path) -> Result<(), Failure> {
     } else {
         steps.skip("conformance", "the binary could not be built");
     }
+    steps.run("fuzz targets, briefly", || fuzz::run(root, Length::Brief));
     close(root, steps)
 }
 
@@ -74,6 +78,18 @@ pub(crate) fn conformance(root: &Path) -> Result<(), Failure> {
     close(root, steps)
 }
 
+/// The fuzz targets alone, for some seconds each.
+pub(crate) fn fuzz(root: &Path, seconds: Option<&str>) -> Result<(), Failure> {
+    let seconds = match seconds.map(str::parse) {
+        None => FUZZ_SECONDS,
+        Some(Ok(seconds)) if seconds > 0 => seconds,
+        Some(_) => return Err(Failure::new("usage: cargo xtask fuzz [SECONDS]")),
+    };
+    let mut steps = Steps::default();
+    steps.run("fuzz targets", || fuzz::run(root, Length::Seconds(seconds)));
+    close(root, steps)
+}
+
 /// The long form: many more cases per property, and the end-to-end tests again and again.
 pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
     let mut steps = Steps::default();
@@ -87,6 +103,7 @@ pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
             steps.run(&format!("end to end, {round} of {SOAK_ROUNDS}"), || end_to_end_tests(root));
         }
     }
+    steps.run("fuzz targets", || fuzz::run(root, Length::Seconds(FUZZ_SECONDS)));
     close(root, steps)
 }
 

@@ -1,10 +1,11 @@
-//! The project's own tasks: `cargo xtask tidy`, `ci`, `e2e`, `conformance`, `soak`, `tools`.
+//! The project's own tasks: `cargo xtask tidy`, `ci`, `e2e`, `conformance`, `fuzz`, `soak`, `tools`.
 //!
 //! Builds nothing of the product itself: it runs cargo and reads its answers.
 //! It must not depend on any crate of ours, so that a broken tree can be checked.
 
 mod ci;
 mod conformance;
+mod fuzz;
 mod outcome;
 mod say;
 mod step;
@@ -23,6 +24,7 @@ usage: cargo xtask <task>
   e2e      build the release binary and run the end-to-end tests
   conformance
            run the MCP project's conformance suite, directly and through the gateway
+  fuzz     build the fuzz targets, and run each for five minutes or for the seconds given
   soak     the long form of the tests: more property cases, end to end ten times
   tools    install the pinned tools of the end-to-end tests into `target/ci-tools`
 ";
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Some("ci") => root().and_then(|root| ci::everything(&root)),
         Some("e2e") => root().and_then(|root| ci::end_to_end(&root)),
         Some("conformance") => root().and_then(|root| ci::conformance(&root)),
+        Some("fuzz") => root().and_then(|root| ci::fuzz(&root, env::args().nth(2).as_deref())),
         Some("soak") => root().and_then(|root| ci::soak(&root)),
         Some("tools") => root().and_then(|root| tools::install_servers(&root)),
         Some("help" | "--help" | "-h") => {

@@ -2,6 +2,7 @@
 //!
 //! Reads the files that git knows and cargo's metadata; never compiles and never changes a file.
 
+mod abuse;
 mod docs;
 mod edges;
 mod source;
@@ -69,6 +70,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
         }
     }
     findings.extend(docs::check(root, &files));
+    findings.extend(abuse::check(&files));
     findings.extend(edges::check(root)?);
     findings.sort();
     for finding in &findings {

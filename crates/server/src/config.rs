@@ -127,16 +127,22 @@ pub struct Config {
 impl Config {
     /// Reads and checks a file; `listen` overrides its address.
     pub fn read(file: &Path, listen: Option<SocketAddr>) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            let hint = "make one with `bailiwick init --dir DIRECTORY`".to_owned();
+            ConfigError { file: file.to_owned(), message: format!("cannot be read: {error}"), hint: Some(hint) }
+        })?;
+        Self::parse(&text, file, listen)
+    }
+
+    /// Checks the text of a file that lies, or would lie, at `file`.
+    pub fn parse(text: &str, file: &Path, listen: Option<SocketAddr>) -> Result<Self, ConfigError> {
         let refuse = |message: String, hint: Option<&str>| ConfigError {
             file: file.to_owned(),
             message,
             hint: hint.map(str::to_owned),
         };
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            refuse(format!("cannot be read: {error}"), Some("make one with `bailiwick init --dir DIRECTORY`"))
-        })?;
         let parsed: File =
-            toml::from_str(&text).map_err(|error| refuse(error.to_string().trim_end().to_owned(), None))?;
+            toml::from_str(text).map_err(|error| refuse(error.to_string().trim_end().to_owned(), None))?;
         let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
         let within = |path: PathBuf| if path.is_absolute() { path } else { folder.join(path) };
         let public_url = match parsed.public_url {

@@ -108,7 +108,8 @@ impl Broker {
         self.serve_by(command);
     }
 
-    fn address(&self) -> String {
+    /// Host and port of its listener.
+    pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 

@@ -155,28 +155,31 @@ impl<'a> HttpClient<'a> {
 
     /// Asks the token endpoint, once more if it wants its nonce in the proof.
     pub async fn ask_token(&mut self) -> HttpAnswer {
+        let answer = self.ask_token_with(&self.assertion()).await;
+        if self.learn_nonce(&answer) { self.ask_token_with(&self.assertion()).await } else { answer }
+    }
+
+    /// Asks the token endpoint once, with this assertion and a fresh proof.
+    pub async fn ask_token_with(&self, assertion: &str) -> HttpAnswer {
         let endpoint = format!("{}/oauth/token", self.issuer);
-        for last in [false, true] {
-            let name = self.agent.name.parse().expect("an agent's name");
-            let jti = Uuid::new_v4().to_string();
-            let assertion = self.agent.key.sign_client_assertion(&self.issuer, &name, Timestamp::now(), &jti);
-            let assertion = assertion.expect("a signature");
-            let mut form = vec![
-                ("grant_type", "client_credentials"),
-                ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-                ("client_assertion", &assertion),
-                ("resource", &self.resource),
-            ];
-            if let Some(task) = &self.task {
-                form.push(("bailiwick_task", task));
-            }
-            let proof = self.proof("POST", &endpoint, None);
-            let answer = send(self.http.post(&endpoint).form(&form).header("dpop", proof)).await;
-            if last || !self.learn_nonce(&answer) {
-                return answer;
-            }
+        let mut form = vec![
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", assertion),
+            ("resource", &self.resource),
+        ];
+        if let Some(task) = &self.task {
+            form.push(("bailiwick_task", task));
         }
-        unreachable!("the last round returns")
+        let proof = self.proof("POST", &endpoint, None);
+        send(self.http.post(&endpoint).form(&form).header("dpop", proof)).await
+    }
+
+    /// A fresh assertion of who this client is.
+    pub fn assertion(&self) -> String {
+        let name = self.agent.name.parse().expect("an agent's name");
+        let jti = Uuid::new_v4().to_string();
+        self.agent.key.sign_client_assertion(&self.issuer, &name, Timestamp::now(), &jti).expect("a signature")
     }
 
     /// A fresh proof of possession by the agent's own key.

@@ -92,6 +92,7 @@ const ROOMS: &[Room] = &[
         &[CEDAR],
     ),
     room("testkit-mcp", &[], &[CEDAR, DRIVERS]),
+    room("fuzz", &["model", "pdp", "audit-log", "oauth", "keys", "gateway", "server"], &[CEDAR, DRIVERS]),
     room("xtask", &[], &[]),
 ];
 

@@ -8,6 +8,7 @@ use bailiwick_testkit_broker::{
     stdio_client::succeeded,
     tools::{Need, ready},
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::json;
 
@@ -53,7 +54,25 @@ fn unsigned(token: &str) -> String {
     format!("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.{claims}.")
 }
 
+/// The token with an actor put into its claims, as if somebody had delegated to it.
+fn with_actor(token: &str, act: &serde_json::Value) -> String {
+    let parts: Vec<&str> = token.split('.').collect();
+    let mut claims: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
+    claims["act"] = act.clone();
+    format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()), parts[2])
+}
+
 const WRONG: &[Wrong] = &[
+    ("a forged actor", |a| {
+        let token = with_actor(&a.client.token, &json!({ "sub": "reader-2" }));
+        let proof = a.good_proof(&token);
+        a.with("DPoP", &token, proof)
+    }),
+    ("a forged chain of actors", |a| {
+        let token = with_actor(&a.client.token, &json!({ "sub": "reader-2", "act": { "sub": "user:ann" } }));
+        let proof = a.good_proof(&token);
+        a.with("DPoP", &token, proof)
+    }),
     ("no credential", |a| a.ask),
     ("a proof without a token", |a| {
         let proof = a.good_proof("x").unwrap();
@@ -161,6 +180,22 @@ async fn a_proof_is_good_once() {
     let second = send(ask()).await;
     assert_eq!(second.status, StatusCode::UNAUTHORIZED, "{}", second.body);
     assert_eq!(depot.ledger.acts(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_assertion_is_good_once() {
+    let Some(tools) = ready(&[Need::Broker]) else { return };
+    let depot = Depot::stdio(&tools);
+    let agent = depot.broker.register("reader-1", "reader", &[]);
+    let client = HttpClient::connect(&depot.broker, &agent, "depot", Revision::Stateless).await;
+    let assertion = client.assertion();
+    // Proofs of their own, so that it is the assertion that is known already.
+    let first = client.ask_token_with(&assertion).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.body);
+    for _ in 0..3 {
+        let again = client.ask_token_with(&assertion).await;
+        assert_eq!(again.message_or_body()["error"], "invalid_client", "{} {}", again.status, again.body);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

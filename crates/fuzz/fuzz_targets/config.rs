@@ -1,0 +1,21 @@
+//! `bailiwick.toml`: nothing that is accepted opens the broker to the world in the clear.
+#![no_main]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target that is surprised must fail")]
+
+use std::path::Path;
+
+use bailiwick_server::config::Config;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let config = match Config::parse(text, Path::new("bailiwick.toml"), None) {
+        Ok(config) => config,
+        Err(error) => return assert!(!error.message.is_empty(), "refused without a word"),
+    };
+    let covered = config.tls.is_some() || !config.trusted_proxies.is_empty();
+    assert!(config.address.ip().is_loopback() || covered, "{text}");
+    if let Some(url) = config.public_url {
+        assert!(matches!(url.scheme(), "http" | "https") && url.password().is_none() && url.path() == "/", "{url}");
+    }
+});

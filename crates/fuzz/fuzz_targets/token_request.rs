@@ -1,0 +1,28 @@
+//! Bodies of token requests, keys and their wrapping: what is accepted says one thing only.
+#![no_main]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target that is surprised must fail")]
+
+use bailiwick_oauth::{json::parse_object, key_policy::KeyPolicy, pem, token_request::TokenRequest};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(request) = TokenRequest::parse(data) {
+        assert!(!request.client_assertion.is_empty() && !request.resource.is_empty());
+        let body = String::from_utf8(data.to_vec()).expect("a form is ASCII");
+        for once in ["grant_type", "client_assertion", "client_assertion_type", "resource"] {
+            let times = body.split('&').filter(|pair| pair.split('=').next() == Some(once)).count();
+            assert!(times <= 1, "{once} counted twice in {body}");
+        }
+    }
+    if let Ok(object) = parse_object(data) {
+        let plain: serde_json::Value = serde_json::from_slice(data).expect("strict JSON is JSON");
+        assert_eq!(plain.as_object(), Some(&object));
+        if let Ok(key) = KeyPolicy::default().verifying_key(&object) {
+            assert!(object.get("d").is_none(), "a private key was taken for a public one");
+            assert!(key.verify(b"message", &[0; 64]).is_err(), "nothing signs nothing");
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        drop(pem::decode("PRIVATE KEY", text));
+    }
+});
