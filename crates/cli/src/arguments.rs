@@ -72,13 +72,12 @@ pub(crate) enum Command {
     Bridge(Bridge),
     /// Print an access token for a script.
     Token(Token),
+    /// Ask, as an agent, what it may do: allowed, to be asked for, denied, or up to the arguments.
+    Permissions(Permissions),
     /// Ask what would be decided, without calling.
     Check(Check),
-    /// Explain a recorded decision and reproduce it under the bundle that made it.
-    Explain {
-        /// The decision's id: `eval_…`.
-        evaluation: String,
-    },
+    /// Explain a decision: the rules that made it, the permits that came nearest, and whether it can be reproduced.
+    Explain(Explain),
     /// Register agents and steer their lives.
     #[command(subcommand)]
     Agents(Agents),
@@ -193,6 +192,19 @@ pub(crate) struct Token {
     pub(crate) proof_for: Option<Vec<String>>,
 }
 
+/// `permissions`.
+#[derive(Debug, Args)]
+pub(crate) struct Permissions {
+    /// The system; all systems without one.
+    pub(crate) system: Option<String>,
+    /// Who asks; nobody can ask for somebody else.
+    #[command(flatten)]
+    pub(crate) credential: Credential,
+    /// The broker.
+    #[arg(long, env = "BAILIWICK_URL", hide_env_values = true, default_value = "http://127.0.0.1:8420")]
+    pub(crate) url: String,
+}
+
 /// `check`.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
@@ -201,13 +213,34 @@ pub(crate) struct Check {
     pub(crate) agent: String,
     /// What it would call: `files.read_text_file`, or `files:resources/read` with `--name`.
     pub(crate) action: String,
+    /// With what.
+    #[command(flatten)]
+    pub(crate) call: Hypothetical,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The decision's id, `eval_…`; with `--agent`, what the agent would call, such as `files.read_text_file`.
+    pub(crate) what: String,
+    /// Explain what would be decided if this agent made the call, without calling.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// With what.
+    #[command(flatten)]
+    pub(crate) call: Hypothetical,
+}
+
+/// A call that nobody makes.
+#[derive(Debug, Args)]
+pub(crate) struct Hypothetical {
     /// The arguments, a JSON object.
-    #[arg(long, default_value = "{}", value_name = "JSON")]
+    #[arg(long, default_value = "{}", value_name = "JSON", requires = "agent")]
     pub(crate) arguments: String,
     /// The resource's URI or the prompt's name, for methods other than tools.
-    #[arg(long)]
+    #[arg(long, requires = "agent")]
     pub(crate) name: Option<String>,
     /// In this task.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", requires = "agent")]
     pub(crate) task: Option<String>,
 }

@@ -7,7 +7,9 @@ mod care;
 mod check;
 mod demo;
 mod doctor;
+mod explain;
 mod init;
+mod permissions;
 mod policy;
 mod safe_mode;
 mod secrets;
@@ -34,8 +36,9 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
         Command::Doctor => doctor::run(arguments, output).await,
         Command::Bridge(ask) => bridge::run(ask, output).await,
         Command::Token(ask) => token::run(ask, output).await,
+        Command::Permissions(ask) => permissions::run(ask, output).await,
         Command::Check(ask) => check::check(arguments, ask, output).await,
-        Command::Explain { evaluation } => check::explain(arguments, evaluation, output).await,
+        Command::Explain(ask) => explain::explain(arguments, ask, output).await,
         Command::Agents(ask) => agents::run(arguments, ask, output).await,
         Command::Systems(ask) => systems::run(arguments, ask, output).await,
         Command::Tasks(ask) => tasks::run(arguments, ask, output).await,

@@ -144,9 +144,11 @@ pub(crate) fn finding(finding: &serde_json::Value) -> String {
             text(finding, "/difference")
         );
     }
-    let place = match finding.get("line").and_then(serde_json::Value::as_u64) {
-        Some(line) => format!("{}:{line}", text(finding, "/file")),
-        None => text(finding, "/file"),
+    let number = |name| finding.get(name).and_then(serde_json::Value::as_u64);
+    let place = match (number("line"), number("column")) {
+        (Some(line), Some(column)) => format!("{}:{line}:{column}", text(finding, "/file")),
+        (Some(line), None) => format!("{}:{line}", text(finding, "/file")),
+        (None, _) => text(finding, "/file"),
     };
     let mut line =
         format!("{}[{}] {place}: {}", text(finding, "/severity"), text(finding, "/code"), text(finding, "/message"));

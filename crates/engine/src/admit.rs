@@ -12,7 +12,7 @@ use bailiwick_model::{
 };
 use bailiwick_pdp::{
     snapshot::Snapshot,
-    visibility::{Listing, Visibility},
+    visibility::{Listing, Lookout, Visibility},
 };
 use bailiwick_ports::{new_id, store::StoreError};
 use jiff::Timestamp;
@@ -41,6 +41,11 @@ impl Admitted {
     /// Whether a list shows this action to this caller: unless it is proved that no call of it could be allowed or
     /// asked for.
     pub fn visibility(&self, action: &ActionName) -> Visibility {
+        self.lookout().visibility(action)
+    }
+
+    /// The same about many actions: what they have in common is worked out once.
+    pub fn lookout(&self) -> Lookout<'_> {
         let listing = Listing {
             now: self.now,
             parties: &self.parties,
@@ -48,7 +53,7 @@ impl Admitted {
             task: &self.task,
             authority: &self.authority,
         };
-        self.policy.visibility(&listing, action)
+        self.policy.lookout(listing)
     }
 
     /// The bundle that filters.

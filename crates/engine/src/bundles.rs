@@ -80,7 +80,7 @@ pub async fn publish(
         published_by: by.to_string(),
     };
     let epoch = broker.ports.store.publish_bundle(bundle, entry).await?;
-    let warnings = snapshot.warnings().to_vec();
+    let warnings = bailiwick_pdp::lint(&snapshot);
     install(broker, epoch, snapshot);
     Ok(Activated { revision, previous, warnings, tests_passed: report.passed() })
 }

@@ -47,6 +47,7 @@ impl Decided {
                 determining: Vec::new(),
                 errors: BTreeMap::new(),
                 budgets: Vec::new(),
+                examined: Vec::new(),
             },
             relied_on: ReliedOn::default(),
             scopes_needed: Vec::new(),

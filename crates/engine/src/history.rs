@@ -7,7 +7,12 @@ use bailiwick_audit_log::{
     event::{Commitment, EventKind},
     leaf,
 };
-use bailiwick_model::{decision::Evaluated, evaluation::Evaluation, principal::Principal};
+use bailiwick_model::{
+    decision::{Evaluated, ReasonCode},
+    evaluation::Evaluation,
+    examined::Examined,
+    principal::Principal,
+};
 use bailiwick_ports::{
     entry::Opened,
     store::{EntryFilter, StoredEntry},
@@ -90,9 +95,34 @@ pub struct Explained {
     pub evaluated: Evaluated,
     /// The answer to the same question under the cited bundle, made again now; absent without a question or bundle.
     pub reproduced: Option<Evaluated>,
+    /// What denied it after policy had decided, on state that the question does not hold: a budget, a proof used twice.
+    pub overruled_by: Option<ReasonCode>,
+    /// The answer to the same question under the bundle that is active now, where that is another one.
+    pub today: Option<Evaluated>,
 }
 
-/// Explains a recorded decision and reproduces it under the bundle that it cites.
+impl Explained {
+    /// Whether the cited bundle still decides alike, by the same policies; `None` where that cannot be asked.
+    pub fn is_reproduced(&self) -> Option<bool> {
+        if self.overruled_by.is_some() {
+            return None;
+        }
+        let again = self.reproduced.as_ref()?;
+        let then = &self.evaluated;
+        Some(again.decision == then.decision && again.determining == then.determining && again.errors == then.errors)
+    }
+
+    /// The policies that came nearest or stood in the way. A record that has none of its own, being older, or overruled,
+    /// has those of the same evaluation made again.
+    pub fn examined(&self) -> &[Examined] {
+        match &self.reproduced {
+            Some(again) if self.evaluated.examined.is_empty() && self.is_reproduced() == Some(true) => &again.examined,
+            _ => &self.evaluated.examined,
+        }
+    }
+}
+
+/// Explains a recorded decision, reproduces it under the bundle that it cites, and asks the active one as well.
 pub async fn explain(broker: &Broker, by: &Principal, evaluation_id: &str) -> Result<Explained, Refusal> {
     let entries = of(broker, evaluation_id).await?;
     let opened = open(broker, by, evaluation_id, &entries).await?;
@@ -107,13 +137,29 @@ pub async fn explain(broker: &Broker, by: &Principal, evaluation_id: &str) -> Re
         Some(json) => Some(serde_json::from_str(json).map_err(|_| unreadable())?),
     };
     let mut reproduced = None;
-    if let Some(question) = &evaluation
-        && let Some(bundle) = broker.ports.store.bundle(evaluated.bundle).await?
-        && let Ok(snapshot) = bailiwick_pdp::snapshot::Snapshot::compile(&bundle.files)
-    {
-        reproduced = Some(snapshot.evaluate(question));
+    let mut today = None;
+    if let Some(question) = &evaluation {
+        let active = broker.live().policy.clone();
+        match active {
+            Some(active) if active.revision() == evaluated.bundle => reproduced = Some(active.evaluate(question)),
+            active => {
+                today = active.map(|active| active.evaluate(question));
+                if let Some(bundle) = broker.ports.store.bundle(evaluated.bundle).await?
+                    && let Ok(snapshot) = bailiwick_pdp::snapshot::Snapshot::compile(&bundle.files)
+                {
+                    reproduced = Some(snapshot.evaluate(question));
+                }
+            }
+        }
     }
-    Ok(Explained { evaluation, evaluated, reproduced })
+    let overruled_by = overruling(&evaluated);
+    Ok(Explained { evaluation, evaluated, reproduced, overruled_by, today })
+}
+
+/// The reason that only the commit of a decision gives, never policy.
+fn overruling(evaluated: &Evaluated) -> Option<ReasonCode> {
+    let of_the_commit = [ReasonCode::LimitReached, ReasonCode::Replayed];
+    evaluated.decision.reasons().iter().map(|reason| reason.code).find(|code| of_the_commit.contains(code))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub mod evidence;
 mod facts;
 pub mod history;
 pub mod live;
+pub mod permissions;
 pub mod permitted;
 mod record;
 pub mod refusal;

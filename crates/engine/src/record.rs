@@ -235,6 +235,7 @@ pub(crate) fn unrecorded_plain(id: EvaluationId, bundle: BundleRevision) -> Box<
         determining: Vec::new(),
         errors: std::collections::BTreeMap::new(),
         budgets: Vec::new(),
+        examined: Vec::new(),
     };
     Box::new(Denied { evaluated, recorded: false, scopes_needed: Vec::new() })
 }

@@ -9,6 +9,7 @@ mod denial;
 pub mod envelope;
 mod failure;
 pub mod mcp;
+mod permissions;
 mod phases;
 mod relay;
 mod result;

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     middleware::{from_fn, from_fn_with_state},
-    routing::any,
+    routing::{any, get},
 };
 use bailiwick_engine::broker::Broker;
 use bailiwick_model::limits::BODY_BYTES_MAX;
@@ -36,7 +36,7 @@ use bailiwick_web::{entrance::Entrance, headers as web_headers, limits::Limits, 
 
 use self::{crowd::Crowd, deferred::DeferredCalls, session::Sessions};
 pub(crate) use self::{message::Incoming, place::Place};
-use crate::upstream::Pool;
+use crate::{permissions, upstream::Pool};
 
 /// The gateway's state, shared by all its listeners.
 pub struct Gateway {
@@ -64,13 +64,15 @@ impl Gateway {
     }
 }
 
-/// `/mcp` and `/mcp/<system>`, with everything that holds before a message is looked at.
+/// `/mcp`, `/mcp/<system>` and what a caller may do there, with everything that holds before a message is looked at.
 pub fn router(gateway: Arc<Gateway>) -> Router {
     let entrance = Arc::clone(&gateway.entrance);
     let names = entrance.own_names().clone();
     let routes = Router::new()
         .route("/mcp", any(inbound::all_systems))
         .route("/mcp/{system}", any(inbound::one_system))
+        .route("/permissions/v1", get(permissions::all_systems))
+        .route("/permissions/v1/{system}", get(permissions::one_system))
         .with_state(gateway);
     // Streams last for long, so the exchange itself has no time limit; bodies and upstreams have.
     Limits { body_bytes_max: BODY_BYTES_MAX, exchange_time_max: None }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     bundle::BundleRevision,
+    examined::Examined,
     id::EvaluationId,
     name::{ActionName, PolicyId},
     principal::Principal,
@@ -249,6 +250,10 @@ pub struct Evaluated {
     pub errors: BTreeMap<PolicyId, String>,
     /// Budgets that the call draws on; settled in the commit of its intent.
     pub budgets: Vec<BudgetDraw>,
+    /// Of a denial: the policies that came nearest or stood in the way, and what of them decided. Holds values of the
+    /// call: for operators and the sealed evidence, never for the caller. Older evidence has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub examined: Vec<Examined>,
 }
 
 /// What one call takes from one budget: a count per window that the store holds exactly.

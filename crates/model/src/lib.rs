@@ -20,6 +20,7 @@ pub mod bundle;
 pub mod decision;
 pub mod digest;
 pub mod evaluation;
+pub mod examined;
 pub mod id;
 pub mod jwk;
 pub mod limits;

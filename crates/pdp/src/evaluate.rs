@@ -5,6 +5,7 @@
 mod authority;
 mod context;
 mod denial;
+mod explain;
 mod obligations;
 mod pins;
 mod policy;
@@ -54,6 +55,7 @@ pub(crate) fn evaluate(snapshot: &Snapshot, evaluation: &Evaluation) -> Evaluate
         determining: verdict.determining.into_iter().collect::<Vec<Determining>>(),
         errors: verdict.errors,
         budgets,
+        examined: verdict.examined,
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Finding {
     pub file: String,
     /// The line in that file, from 1.
     pub line: Option<usize>,
+    /// The character in that line, from 1, where it is known.
+    pub column: Option<u32>,
     /// Error or warning.
     pub severity: Severity,
     /// A stable word for programs, such as `policy-id-missing`.
@@ -42,7 +44,15 @@ pub struct Finding {
 impl Finding {
     /// Something that refuses the bundle.
     pub fn error(code: &'static str, file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line: None, severity: Severity::Error, code, message: message.into(), help: None }
+        Self {
+            file: file.into(),
+            line: None,
+            column: None,
+            severity: Severity::Error,
+            code,
+            message: message.into(),
+            help: None,
+        }
     }
 
     /// Something to look at.
@@ -57,6 +67,20 @@ impl Finding {
         self
     }
 
+    /// With the character of its line, from 1.
+    #[must_use]
+    pub fn at_column(mut self, column: impl Into<Option<usize>>) -> Self {
+        self.column = column.into().and_then(|column| u32::try_from(column).ok());
+        self
+    }
+
+    /// With line and column of a byte of the file's text.
+    #[must_use]
+    pub(crate) fn at_byte(self, text: &str, offset: usize) -> Self {
+        let (line, column) = place_of(text, offset);
+        self.at(line).at_column(column)
+    }
+
     /// With the next step.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
@@ -66,13 +90,16 @@ impl Finding {
 }
 
 impl std::fmt::Display for Finding {
-    /// `error[policy-id-missing] policies/a.cedar:3: message`, with a `hint:` line where there is help.
+    /// `error[policy-id-missing] policies/a.cedar:3:1: message`, with a `hint:` line where there is help.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}[{}]", self.severity.as_str(), self.code)?;
         if !self.file.is_empty() {
             write!(f, " {}", self.file)?;
             if let Some(line) = self.line {
                 write!(f, ":{line}")?;
+                if let Some(column) = self.column {
+                    write!(f, ":{column}")?;
+                }
             }
         }
         write!(f, ": {}", self.message)?;
@@ -81,6 +108,13 @@ impl std::fmt::Display for Finding {
         }
         Ok(())
     }
+}
+
+/// Line and character, both from 1, at which byte `offset` of `text` stands.
+pub(crate) fn place_of(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    (line_of(text, offset), before.get(start..).unwrap_or_default().chars().count() + 1)
 }
 
 /// The line, from 1, on which byte `offset` of `text` stands.

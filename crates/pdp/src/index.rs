@@ -30,9 +30,20 @@ struct Entry {
     resource: Scope,
 }
 
+/// Why a policy of the same action is not a candidate, the nearer first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Miss {
+    /// It is for another principal.
+    Principal,
+    /// It is for another resource.
+    Resource,
+}
+
 /// The policies of one action or group.
 #[derive(Debug, Default)]
 struct Bucket {
+    /// All of them, in the order of their numbers.
+    all: Vec<Entry>,
     by_principal: HashMap<Key, Vec<Entry>>,
     by_resource: HashMap<Key, Vec<Entry>>,
     rest: Vec<Entry>,
@@ -142,6 +153,31 @@ impl Index {
         found.dedup();
         found
     }
+
+    /// Policies of the action whose scope misses by one side only, in the order of their numbers: those of the action
+    /// itself, then of its groups, then those of any action. Looks at `looked_at_max` policies at most.
+    pub(crate) fn near_misses(
+        &self,
+        principal: &Side,
+        action: &Entity,
+        resource: &Side,
+        looked_at_max: usize,
+    ) -> Vec<(PolicyNumber, Miss)> {
+        let key = |uid: &EntityUID| self.uids.get(uid).copied();
+        let mut groups: Vec<Key> = action.ancestors().filter_map(key).collect();
+        groups.sort_unstable();
+        let buckets = key(action.uid()).into_iter().chain(groups).filter_map(|key| self.by_action.get(&key));
+        let entries = buckets.chain(std::iter::once(&self.any_action)).flat_map(|bucket| &bucket.all);
+        let missed = |entry: &Entry| match (principal.fits(entry.principal), resource.fits(entry.resource)) {
+            (false, true) => Some((entry.policy, Miss::Principal)),
+            (true, false) => Some((entry.policy, Miss::Resource)),
+            _ => None,
+        };
+        let mut found: Vec<_> = entries.take(looked_at_max).filter_map(missed).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
 }
 
 impl Bucket {
@@ -152,6 +188,7 @@ impl Bucket {
             _ => &mut self.rest,
         };
         list.push(entry);
+        self.all.push(entry);
     }
 
     fn collect(&self, principal: &Side, resource: Option<&Side>, found: &mut Vec<PolicyNumber>) {

@@ -20,11 +20,13 @@ pub mod finding;
 mod fixtures;
 mod index;
 pub mod json_schema;
+pub mod lint;
 mod literals;
 pub mod mapping;
 mod named;
 pub mod normalise;
 mod over_grant;
+mod parts;
 mod policies;
 pub mod propose;
 mod quote;
@@ -40,7 +42,8 @@ pub mod visibility;
 pub use self::{
     catalogue::Catalogue,
     finding::{Finding, Severity},
+    lint::lint,
     mapping::Call,
     snapshot::Snapshot,
-    visibility::{Listing, Visibility},
+    visibility::{Listing, Lookout, Prospect, Visibility},
 };

@@ -10,7 +10,7 @@ use cedar_policy::{Effect, Policy, PolicySet};
 use miette::Diagnostic;
 
 use self::scan::{NESTING_MAX, OPERATORS_MAX, POLICY_BYTES_MAX, TooMuch};
-use crate::finding::{Finding, line_of};
+use crate::finding::{Finding, line_of, place_of};
 
 /// Bytes of one policy file.
 pub(crate) const POLICY_FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -55,6 +55,8 @@ pub(crate) struct SourcePolicy {
     pub(crate) file: Arc<str>,
     /// Its line in that file, from 1.
     pub(crate) line: usize,
+    /// The character in that line, from 1.
+    pub(crate) column: usize,
     /// The text that the policy's own positions refer to; `None` if it was generated.
     pub(crate) text: Option<Arc<str>>,
 }
@@ -67,15 +69,15 @@ impl SourcePolicy {
 
     /// A finding about this policy.
     pub(crate) fn error(&self, code: &'static str, message: impl Into<String>) -> Finding {
-        Finding::error(code, &*self.file, message).at(self.line)
+        Finding::error(code, &*self.file, message).at(self.line).at_column(self.column)
     }
 
-    /// The line that a Cedar diagnostic about this policy points at.
-    pub(crate) fn line_of(&self, diagnostic: &dyn Diagnostic) -> usize {
+    /// Line and column that a Cedar diagnostic about this policy points at.
+    pub(crate) fn place_of(&self, diagnostic: &dyn Diagnostic) -> (usize, usize) {
         let offset = diagnostic.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
         match (&self.text, offset) {
-            (Some(text), Some(offset)) => line_of(text, offset),
-            _ => self.line,
+            (Some(text), Some(offset)) => place_of(text, offset),
+            _ => (self.line, self.column),
         }
     }
 }
@@ -171,7 +173,7 @@ fn read_text(path: &str, text: &str, layer: Layer, policies: &mut Vec<SourcePoli
     let mut read: Vec<SourcePolicy> = Vec::new();
     for policy in set.policies() {
         let start = AsRef::<cedar_policy_core::ast::Policy>::as_ref(policy).loc().map_or(0, |loc| loc.start());
-        let line = line_of(text, start);
+        let (line, column) = place_of(text, start);
         match id_of(policy, layer) {
             Ok(id) => read.push(SourcePolicy {
                 policy: policy.new_id(cedar_policy::PolicyId::new(id.as_str())),
@@ -179,9 +181,10 @@ fn read_text(path: &str, text: &str, layer: Layer, policies: &mut Vec<SourcePoli
                 layer,
                 file: file.clone(),
                 line,
+                column,
                 text: Some(whole.clone()),
             }),
-            Err(finding) => findings.push(Finding { file: path.to_owned(), line: Some(line), ..finding }),
+            Err(finding) => findings.push(Finding { file: path.to_owned(), ..finding.at(line).at_column(column) }),
         }
     }
     for policy in &read {
@@ -209,13 +212,17 @@ fn too_much(path: &str, text: &str) -> Option<Finding> {
         }
         TooMuch::Nesting(offset) => (offset, format!("brackets nest at most {NESTING_MAX} deep"), "split the policy"),
     };
-    Some(Finding::error("policy-too-large", path, message).at(line_of(text, offset)).with_help(help))
+    Some(Finding::error("policy-too-large", path, message).at_byte(text, offset).with_help(help))
 }
 
 fn parse_findings(path: &str, text: &str, errors: &cedar_policy::ParseErrors) -> Vec<Finding> {
     let finding = |error: &cedar_policy::ParseError| {
         let offset = error.labels().and_then(|mut labels| labels.next()).map(|label| label.offset());
-        let finding = Finding::error("policy-syntax", path, error.to_string()).at(offset.map(|at| line_of(text, at)));
+        let finding = Finding::error("policy-syntax", path, error.to_string());
+        let finding = match offset {
+            Some(offset) => finding.at_byte(text, offset),
+            None => finding,
+        };
         match error.help() {
             Some(help) => finding.with_help(help.to_string()),
             None => finding,
@@ -259,9 +266,16 @@ fn refuse_duplicates(policies: &[SourcePolicy], findings: &mut Vec<Finding>) {
 }
 
 /// Parses one policy that this crate wrote itself.
-pub(crate) fn generated(id: PolicyId, cedar: &str, file: &Arc<str>, line: usize) -> Result<SourcePolicy, Finding> {
+pub(crate) fn generated(
+    id: PolicyId,
+    cedar: &str,
+    file: &Arc<str>,
+    (line, column): (usize, usize),
+) -> Result<SourcePolicy, Finding> {
     let policy = Policy::parse(Some(cedar_policy::PolicyId::new(id.as_str())), cedar).map_err(|errors| {
-        Finding::error("generated-policy", &**file, format!("cannot make the policy `{id}`: {errors}")).at(line)
+        Finding::error("generated-policy", &**file, format!("cannot make the policy `{id}`: {errors}"))
+            .at(line)
+            .at_column(column)
     })?;
-    Ok(SourcePolicy { id, policy, layer: Layer::Generated, file: file.clone(), line, text: None })
+    Ok(SourcePolicy { id, policy, layer: Layer::Generated, file: file.clone(), line, column, text: None })
 }

@@ -19,7 +19,7 @@ use toml::Spanned;
 use self::file::{LimitFile, RoleFile};
 use crate::{
     actions::{Actions, Named},
-    finding::{Finding, line_of},
+    finding::{Finding, line_of, place_of},
     policies::{self, SourcePolicy},
     strict_toml::did_you_mean,
 };
@@ -151,8 +151,12 @@ impl Source {
         line_of(&self.text, spanned.span().start)
     }
 
+    fn place<T>(&self, spanned: &Spanned<T>) -> (usize, usize) {
+        place_of(&self.text, spanned.span().start)
+    }
+
     fn error<T>(&self, at: &Spanned<T>, code: &'static str, message: String) -> Finding {
-        Finding::error(code, &*self.path, message).at(self.line(at))
+        Finding::error(code, &*self.path, message).at_byte(&self.text, at.span().start)
     }
 }
 
@@ -223,7 +227,7 @@ impl Reading<'_> {
                 "permit (principal in Bailiwick::Role::\"{role}\", action {scope} Bailiwick::Action::\"{}\", resource);",
                 named.id
             );
-            self.generate(&format!("role:{role}:allow:{}", index + 1), &cedar, source, line);
+            self.generate(&format!("role:{role}:allow:{}", index + 1), &cedar, source, source.place(pattern));
             allowed.extend(named.actions.into_iter().map(|action| (action, line)));
         }
         allowed
@@ -244,20 +248,20 @@ impl Reading<'_> {
                  forbid (principal in Bailiwick::Role::\"{role}\", action in [{}], resource);",
                 ids.join(", ")
             );
-            self.generate(&format!("role:{role}:out-of-scope"), &cedar, source, source.line(first));
+            self.generate(&format!("role:{role}:out-of-scope"), &cedar, source, source.place(first));
         }
         refused
     }
 
-    fn generate(&mut self, id: &str, cedar: &str, source: &Source, line: usize) {
+    fn generate(&mut self, id: &str, cedar: &str, source: &Source, place: (usize, usize)) {
         let id = match id.parse() {
             Ok(id) => id,
             Err(error) => {
-                self.findings.push(Finding::error("generated-policy", &*source.path, format!("{error}")).at(line));
+                self.findings.push(Finding::error("generated-policy", &*source.path, format!("{error}")).at(place.0));
                 return;
             }
         };
-        match policies::generated(id, cedar, &source.path, line) {
+        match policies::generated(id, cedar, &source.path, place) {
             Ok(policy) => self.policies.push(policy),
             Err(finding) => self.findings.push(finding),
         }

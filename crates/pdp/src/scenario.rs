@@ -8,6 +8,7 @@
 mod check;
 mod file;
 mod inline;
+mod names;
 
 use bailiwick_model::bundle::BundleFiles;
 use serde::Serialize;
@@ -96,7 +97,7 @@ pub fn run_against(snapshot: &Snapshot, path: &str, bytes: &[u8]) -> Report {
                 .with_help("remove `systems`, `roles`, `policies`, `calendar` and `refused`");
         return Report { cases: Vec::new(), unreadable: vec![finding] };
     }
-    cases(snapshot, path, &file)
+    cases(snapshot, path, bytes, &file)
 }
 
 /// Runs one scenario file that carries its own systems, roles and policies.
@@ -108,7 +109,7 @@ pub fn run_file(path: &str, bytes: &[u8]) -> Report {
     };
     let compiled = inline::bundle(path, &file).map_err(|finding| vec![finding]);
     match (compiled.and_then(|files| Snapshot::compile(&files)), file.refused.is_empty()) {
-        (Ok(snapshot), true) => cases(&snapshot, path, &file),
+        (Ok(snapshot), true) => cases(&snapshot, path, bytes, &file),
         (Err(findings), true) => unreadable(findings),
         (compiled, false) => {
             Report { cases: vec![check::refusal(path, &file, compiled.err())], unreadable: Vec::new() }
@@ -133,7 +134,11 @@ fn read(path: &str, bytes: &[u8]) -> Result<ScenarioFile, Finding> {
     Ok(file)
 }
 
-fn cases(snapshot: &Snapshot, path: &str, file: &ScenarioFile) -> Report {
+fn cases(snapshot: &Snapshot, path: &str, bytes: &[u8], file: &ScenarioFile) -> Report {
+    let unknown = names::check(snapshot, path, bytes, file);
+    if !unknown.is_empty() {
+        return Report { cases: Vec::new(), unreadable: unknown };
+    }
     let mut report = Report::default();
     for (number, call) in (1..).zip(&file.calls) {
         let name = call.name.clone().unwrap_or_else(|| format!("call {number}"));

@@ -30,14 +30,14 @@ use crate::{
     mapping::{self, Call},
     roles::Roles,
     templates::{Template, Templates},
-    visibility::{self, Listing, Reads, Visibility},
+    visibility::{Listing, Lookout, Reads, Visibility},
 };
 
 /// Bytes of stack that a decision finds, or is given: what policies nest is
 /// bounded, and Cedar errs rather than overflow, which denies.
-const STACK_BYTES_MIN: usize = 1024 * 1024;
+pub(crate) const STACK_BYTES_MIN: usize = 1024 * 1024;
 /// Bytes of stack that a decision is given.
-const STACK_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 /// A compiled bundle.
 #[derive(Debug)]
@@ -67,6 +67,10 @@ pub(crate) struct Compiled {
     pub(crate) file: Arc<str>,
     /// Its line in that file.
     pub(crate) line: usize,
+    /// The character in that line, from 1.
+    pub(crate) column: usize,
+    /// Whether it was made from `roles/*.toml`, so that its own positions mean nothing.
+    pub(crate) generated: bool,
     /// What its annotations say.
     pub(crate) annotations: Annotations,
     /// Scope and clauses as one expression, made once.
@@ -117,7 +121,12 @@ impl Snapshot {
 
     /// Whether an action is shown in a list to this caller.
     pub fn visibility(&self, listing: &Listing<'_>, action: &ActionName) -> Visibility {
-        stacker::maybe_grow(STACK_BYTES_MIN, STACK_BYTES, || visibility::of(self, listing, action))
+        self.lookout(*listing).visibility(action)
+    }
+
+    /// The same for many actions: what does not depend on the action is worked out once.
+    pub fn lookout<'a>(&'a self, listing: Listing<'a>) -> Lookout<'a> {
+        stacker::maybe_grow(STACK_BYTES_MIN, STACK_BYTES, || Lookout::new(self, listing))
     }
 
     /// The scopes that a token needs for these operations, each once.
@@ -202,7 +211,6 @@ impl Snapshot {
     }
 
     /// Every policy.
-    #[cfg(test)]
     pub(crate) fn policies(&self) -> &[Compiled] {
         &self.policies
     }

@@ -3,7 +3,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::finding::{Finding, line_of};
+use crate::finding::Finding;
 
 /// Bytes of one TOML file of a bundle.
 pub(crate) const TOML_BYTES_MAX: usize = 4 * 1_024 * 1_024;
@@ -15,9 +15,11 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, 
     }
     let text = text(file, bytes)?;
     toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| line_of(text, span.start));
         let message = error.message().lines().next().unwrap_or("it is not TOML");
-        let mut finding = Finding::error("toml-invalid", file, message.trim_end_matches('.')).at(line);
+        let mut finding = Finding::error("toml-invalid", file, message.trim_end_matches('.'));
+        if let Some(span) = error.span() {
+            finding = finding.at_byte(text, span.start);
+        }
         if let Some((unknown, known)) = unknown_name(message) {
             finding.code = "key-unknown";
             finding.message = format!("unknown key or word `{unknown}`");
@@ -75,14 +77,16 @@ mod tests {
     fn says_where_and_what_was_meant() {
         assert_eq!(
             refusal("\n\npurposse = \"x\"\n"),
-            "error[key-unknown] roles/a.toml:3: unknown key or word `purposse`\nhint: did you mean `purpose`?"
+            "error[key-unknown] roles/a.toml:3:1: unknown key or word `purposse`\nhint: did you mean `purpose`?"
         );
         assert_eq!(
             refusal("zebra = 1"),
-            "error[key-unknown] roles/a.toml:1: unknown key or word `zebra`\nhint: known are `purpose`"
+            "error[key-unknown] roles/a.toml:1:1: unknown key or word `zebra`\nhint: known are `purpose`"
         );
-        assert!(refusal("purpose = ").starts_with("error[toml-invalid] roles/a.toml:1: "));
-        assert!(refusal("purpose = 1\n").starts_with("error[toml-invalid] roles/a.toml:1: invalid type: integer `1`"));
+        assert!(refusal("purpose = ").starts_with("error[toml-invalid] roles/a.toml:1:"));
+        assert!(
+            refusal("purpose = 1\n").starts_with("error[toml-invalid] roles/a.toml:1:11: invalid type: integer `1`")
+        );
     }
 
     #[test]

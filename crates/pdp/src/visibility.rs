@@ -2,8 +2,9 @@
 //! call or ask for. Never decides a call.
 
 mod partial;
+mod prospect;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cell::OnceCell, collections::BTreeSet, sync::Arc};
 
 use bailiwick_model::{
     decision::{Effect, Reason, ReasonCode},
@@ -18,12 +19,14 @@ use cedar_policy_core::{
 };
 use jiff::Timestamp;
 
+use self::partial::Situation;
 pub(crate) use self::partial::{Reads, reads};
+pub use self::prospect::{Deciding, Outcome, Prospect};
 use crate::{
     actions::uid,
     entities,
-    evaluate::{Acting, Asked, Shared, authority_of_listing, principals, refused, shared_context},
-    snapshot::{Compiled, Snapshot},
+    evaluate::{Acting, Asked, authority_of_listing, principals, refused, shared_context},
+    snapshot::{Compiled, STACK_BYTES, STACK_BYTES_MIN, Snapshot},
 };
 
 /// Who asks for a list, in which situation. The arguments of later calls are unknown.
@@ -58,48 +61,94 @@ struct Target {
     known: Option<Arc<Entity>>,
 }
 
-/// Whether an action is shown.
-pub(crate) fn of(snapshot: &Snapshot, listing: &Listing<'_>, action: &ActionName) -> Visibility {
-    match reason_to_hide(snapshot, listing, action) {
-        None => Visibility::Shown,
-        Some(reason) => Visibility::Hidden(reason),
+/// Questions about one caller in one situation. What they have in common is worked out once, so that a catalogue of a
+/// thousand tools costs little more than its policies.
+pub struct Lookout<'a> {
+    snapshot: &'a Snapshot,
+    listing: Listing<'a>,
+    acting: Result<Vec<Acting<'a>>, Reason>,
+    /// Whatever can be lifted by asking counts as lifted.
+    lifted: OnceCell<Result<Situation, Reason>>,
+    /// Nothing is lifted.
+    as_is: OnceCell<Result<Situation, Reason>>,
+}
+
+impl<'a> Lookout<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, listing: Listing<'a>) -> Self {
+        let acting = principals(snapshot, listing.parties);
+        Self { snapshot, listing, acting, lifted: OnceCell::new(), as_is: OnceCell::new() }
+    }
+
+    /// Whether an action is shown in a list to this caller.
+    pub fn visibility(&self, action: &ActionName) -> Visibility {
+        match stacker::maybe_grow(STACK_BYTES_MIN, STACK_BYTES, || self.reason_to_hide(action)) {
+            None => Visibility::Shown,
+            Some(reason) => Visibility::Hidden(reason),
+        }
+    }
+
+    /// What calls of an action can come to for this caller.
+    pub fn prospect(&self, action: &ActionName) -> Prospect {
+        stacker::maybe_grow(STACK_BYTES_MIN, STACK_BYTES, || prospect::of(self, action))
+    }
+
+    fn reason_to_hide(&self, action: &ActionName) -> Option<Reason> {
+        let (entity, acting) = match self.known(action) {
+            Ok(known) => known,
+            Err(reason) => return Some(reason),
+        };
+        let situation = match self.lifted() {
+            Ok(situation) => situation,
+            Err(reason) => return Some(reason),
+        };
+        let mut first = None;
+        for target in targets(self.snapshot, action, entity) {
+            let question = Question { snapshot: self.snapshot, situation, action: entity, target };
+            match acting.iter().find_map(|acting| question.reason_to_hide(acting)) {
+                None => return None,
+                Some(reason) => first = first.or(Some(reason)),
+            }
+        }
+        Some(first.unwrap_or_else(|| about_nothing(action)))
+    }
+
+    /// The action and the principals; or what is against every call whatever its arguments.
+    fn known(&self, action: &ActionName) -> Result<(&'a Arc<Entity>, &[Acting<'a>]), Reason> {
+        let Some(entity) = self.snapshot.callable(action) else {
+            let message = format!("`{action}` is not in the published bundle");
+            return Err(refused(ReasonCode::UnknownTool, message));
+        };
+        let Listing { parties, authority, task, .. } = self.listing;
+        if parties.is_empty() {
+            return Err(refused(ReasonCode::EvaluationError, "a list is asked for by somebody"));
+        }
+        let asked = asked(self.snapshot, action, entity);
+        if let Some(reason) = authority_of_listing(asked, parties, authority, task).into_iter().next() {
+            return Err(reason);
+        }
+        match &self.acting {
+            Ok(acting) => Ok((entity, acting)),
+            Err(reason) => Err(reason.clone()),
+        }
+    }
+
+    fn lifted(&self) -> Result<&Situation, Reason> {
+        let gates = || self.snapshot.gates().cloned().collect();
+        self.lifted.get_or_init(|| self.situation(&gates())).as_ref().map_err(Clone::clone)
+    }
+
+    fn as_is(&self) -> Result<&Situation, Reason> {
+        self.as_is.get_or_init(|| self.situation(&BTreeSet::new())).as_ref().map_err(Clone::clone)
+    }
+
+    fn situation(&self, approvals: &BTreeSet<PolicyId>) -> Result<Situation, Reason> {
+        let Listing { now, parties, network_zone, task, .. } = self.listing;
+        shared_context(self.snapshot, now, network_zone, task, parties, approvals).map(Situation::new)
     }
 }
 
-fn reason_to_hide(snapshot: &Snapshot, listing: &Listing<'_>, action: &ActionName) -> Option<Reason> {
-    let Some(entity) = snapshot.callable(action) else {
-        return Some(refused(ReasonCode::UnknownTool, format!("`{action}` is not in the published bundle")));
-    };
-    if listing.parties.is_empty() {
-        return Some(refused(ReasonCode::EvaluationError, "a list is asked for by somebody"));
-    }
-    let asked = asked(snapshot, action, entity);
-    if let Some(reason) =
-        authority_of_listing(asked, listing.parties, listing.authority, listing.task).into_iter().next()
-    {
-        return Some(reason);
-    }
-    let acting = match principals(snapshot, listing.parties) {
-        Ok(acting) => acting,
-        Err(reason) => return Some(reason),
-    };
-    // Whatever can be lifted by asking counts as lifted.
-    let gates: BTreeSet<PolicyId> = snapshot.gates().cloned().collect();
-    let Listing { now, parties, network_zone, task, .. } = *listing;
-    let context = match shared_context(snapshot, now, network_zone, task, parties, &gates) {
-        Ok(context) => context,
-        Err(reason) => return Some(reason),
-    };
-    let mut first = None;
-    for target in targets(snapshot, action, entity) {
-        let question = Question { snapshot, context: &context, action: entity, target };
-        match acting.iter().find_map(|acting| question.reason_to_hide(acting)) {
-            None => return None,
-            Some(reason) => first = first.or(Some(reason)),
-        }
-    }
-    let nothing = || refused(ReasonCode::UnknownTool, format!("`{action}` is about nothing that the bundle knows"));
-    Some(first.unwrap_or_else(nothing))
+fn about_nothing(action: &ActionName) -> Reason {
+    refused(ReasonCode::UnknownTool, format!("`{action}` is about nothing that the bundle knows"))
 }
 
 /// Class and tags as the schema has them: the groups of the action.
@@ -131,46 +180,51 @@ fn targets(snapshot: &Snapshot, action: &ActionName, entity: &Entity) -> Vec<Tar
 /// Whether one principal could do one action to one kind of resource.
 struct Question<'a> {
     snapshot: &'a Snapshot,
-    context: &'a Shared,
+    situation: &'a Situation,
     action: &'a Arc<Entity>,
     target: Target,
 }
 
-impl Question<'_> {
+impl<'a> Question<'a> {
     fn reason_to_hide(&self, acting: &Acting<'_>) -> Option<Reason> {
-        let index = self.snapshot.index();
-        let side = self.target.known.as_ref().map(|entity| index.side(entity));
-        let numbers = index.candidates(&acting.side, self.action, side.as_ref());
-        let candidates = numbers.into_iter().filter_map(|number| self.snapshot.policy(number));
-        let (certain, open): (Vec<&Compiled>, Vec<&Compiled>) = candidates
-            .partition(|policy| !policy.reads.arguments && (self.target.known.is_some() || !policy.reads.resource));
-        let permitted = match self.settle(acting, &certain) {
-            Ok(permitted) => permitted,
+        let (certain, open) = self.candidates(acting);
+        let settled = match self.settle(acting, &certain) {
+            Ok(settled) => settled,
             Err(reason) => return Some(reason),
         };
+        if let Some(policy) = settled.forbids.first() {
+            return Some(forbidden(policy));
+        }
+        let permitted = !settled.permits.is_empty();
         let forbids = open.iter().any(|policy| policy.effect == Effect::Forbid);
         if permitted && !forbids {
             return None;
         }
-        let no_permit = || {
-            let who = acting.party.principal.id();
-            refused(ReasonCode::NoPermit, format!("no policy permits any call of it for `{who}`"))
-        };
         if !permitted && !open.iter().any(|policy| policy.effect == Effect::Permit) {
-            return Some(no_permit());
+            return Some(no_permit(acting));
         }
         match self.partial(acting, &open) {
-            Some(outcome) if outcome.denies => {
+            Some(outcome) if outcome.denies() => {
                 Some(refused(ReasonCode::Forbidden, "a policy forbids every call of it"))
             }
-            Some(outcome) if !permitted && !outcome.may_permit => Some(no_permit()),
+            Some(outcome) if !permitted && !outcome.may_permit() => Some(no_permit(acting)),
             // What cannot be evaluated in part proves nothing.
             _ => None,
         }
     }
 
-    /// Evaluates the policies that depend on nothing unknown: whether one permits; or why all is denied.
-    fn settle(&self, acting: &Acting<'_>, policies: &[&Compiled]) -> Result<bool, Reason> {
+    /// The policies that can match: those that depend on nothing unknown, and the others.
+    fn candidates(&self, acting: &Acting<'_>) -> (Vec<&'a Compiled>, Vec<&'a Compiled>) {
+        let index = self.snapshot.index();
+        let side = self.target.known.as_ref().map(|entity| index.side(entity));
+        let numbers = index.candidates(&acting.side, self.action, side.as_ref());
+        let candidates = numbers.into_iter().filter_map(|number| self.snapshot.policy(number));
+        candidates
+            .partition(|policy| !policy.reads.arguments && (self.target.known.is_some() || !policy.reads.resource))
+    }
+
+    /// Evaluates the policies that depend on nothing unknown; or says why all is denied.
+    fn settle(&self, acting: &Acting<'_>, policies: &[&'a Compiled]) -> Result<Settled<'a>, Reason> {
         let resource = match &self.target.known {
             Some(entity) => entity.uid().clone(),
             None => uid(&self.target.kind, ""), // never looked at by these policies
@@ -179,7 +233,8 @@ impl Question<'_> {
         let all = [&acting.entity, self.action].into_iter().chain(&self.target.known).chain(literals).cloned();
         let doubt = |why: String| refused(ReasonCode::EvaluationError, why);
         let entities = entities::slice(all).map_err(|missing| doubt(format!("{missing:?}")))?;
-        let context = Context::Value(Arc::new(self.context.known().map(|(k, v)| (k.into(), v.clone())).collect()));
+        let known = self.situation.context.known().map(|(name, value)| (name.into(), value.clone()));
+        let context = Context::Value(Arc::new(known.collect()));
         let extensions = Extensions::all_available();
         let known = |entity: &Entity| (entity.uid().clone(), None);
         let request = Request::new(
@@ -192,38 +247,46 @@ impl Question<'_> {
         )
         .map_err(|_| doubt(String::from("the list cannot be evaluated")))?;
         let evaluator = Evaluator::new(request, &entities, extensions);
-        let mut permitted = false;
+        let mut settled = Settled::default();
         for policy in policies {
             let value = evaluator.interpret(&policy.condition, &SlotEnv::new());
-            let satisfied = match value.as_ref().map(|value| value.value_kind()) {
-                Ok(ValueKind::Lit(Literal::Bool(satisfied))) => *satisfied,
+            match value.as_ref().map(|value| value.value_kind()) {
+                Ok(ValueKind::Lit(Literal::Bool(false))) => {}
+                Ok(ValueKind::Lit(Literal::Bool(true))) => match policy.effect {
+                    Effect::Permit => settled.permits.push(policy),
+                    Effect::Forbid => settled.forbids.push(policy),
+                },
                 _ => return Err(doubt(format!("policy `{}` cannot be evaluated", policy.id))),
-            };
-            match policy.effect {
-                Effect::Permit => permitted |= satisfied,
-                Effect::Forbid if satisfied => {
-                    let message = policy.annotations.reason.clone();
-                    let message = message.unwrap_or_else(|| format!("policy `{}` forbids it", policy.id));
-                    let reason = refused(ReasonCode::Forbidden, message);
-                    return Err(Reason {
-                        rule: Some(policy.id.clone()),
-                        help: policy.annotations.help.clone(),
-                        ..reason
-                    });
-                }
-                Effect::Forbid => {}
             }
         }
-        Ok(permitted)
+        Ok(settled)
     }
 
-    fn partial(&self, acting: &Acting<'_>, policies: &[&Compiled]) -> Option<partial::Outcome> {
+    fn partial(&self, acting: &Acting<'_>, policies: &[&'a Compiled]) -> Option<partial::Outcome<'a>> {
         let resource = match &self.target.known {
             Some(entity) => partial::Resource::Known(entity),
             None => partial::Resource::OfType(&self.target.kind),
         };
-        partial::evaluate(self.snapshot, self.context, &acting.entity, self.action, resource, policies)
+        partial::evaluate(self.snapshot, self.situation, &acting.entity, self.action, resource, policies)
     }
+}
+
+/// The policies that are satisfied, whatever the arguments.
+#[derive(Default)]
+struct Settled<'a> {
+    permits: Vec<&'a Compiled>,
+    forbids: Vec<&'a Compiled>,
+}
+
+fn forbidden(policy: &Compiled) -> Reason {
+    let message = policy.annotations.reason.clone().unwrap_or_else(|| format!("policy `{}` forbids it", policy.id));
+    let reason = refused(ReasonCode::Forbidden, message);
+    Reason { rule: Some(policy.id.clone()), help: policy.annotations.help.clone(), ..reason }
+}
+
+fn no_permit(acting: &Acting<'_>) -> Reason {
+    let who = acting.party.principal.id();
+    refused(ReasonCode::NoPermit, format!("no policy permits any call of it for `{who}`"))
 }
 
 #[cfg(test)]

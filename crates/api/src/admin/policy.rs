@@ -46,6 +46,8 @@ pub(in crate::admin) struct FindingView {
     file: String,
     /// The line, from 1.
     line: Option<usize>,
+    /// The character in that line, from 1, where it is known.
+    column: Option<u32>,
     /// What is wrong.
     message: String,
     /// The next step.
@@ -54,12 +56,13 @@ pub(in crate::admin) struct FindingView {
 
 impl FindingView {
     pub(in crate::admin) fn of(finding: &Finding) -> Self {
-        let Finding { file, line, severity, code, message, help } = finding;
+        let Finding { file, line, column, severity, code, message, help } = finding;
         Self {
             severity: severity.as_str().to_owned(),
             code: (*code).to_owned(),
             file: file.clone(),
             line: *line,
+            column: *column,
             message: message.clone(),
             help: help.clone(),
         }

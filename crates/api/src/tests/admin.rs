@@ -267,6 +267,8 @@ async fn evidence_is_read_opened_explained_and_exported() {
         "{explained}"
     );
     assert_eq!(scene.world.events("sealed_opened").await.len(), 2, "explaining opens, too");
+    assert_eq!(explained["examined"], explained["evaluated"]["examined"]);
+    assert_eq!((&explained["bundle"], &explained["active_bundle"]), (&explained["evaluated"]["bundle"], &Value::Null));
 
     ok(&scene.admin("POST", "/api/v1/audit/checkpoint", None).await, 200);
     let note = ok(&scene.admin("GET", "/api/v1/audit/checkpoint", None).await, 200)["note"].clone();

@@ -14,6 +14,8 @@ use crate::exit::{Exit, Failure};
 
 /// The first message of an answer may take this long (a call may wait for its upstream).
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(3_700);
+/// A document may take this long.
+const DOCUMENT_TIME_MAX: Duration = Duration::from_secs(60);
 /// Bytes of one answer that is not streamed, and of one streamed message.
 const MESSAGE_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// Attempts of one message: the first, one with a fresh nonce, one with a fresh token.
@@ -79,6 +81,25 @@ impl Connection {
     pub(crate) async fn listen(&self) -> Result<(), Failure> {
         let answer = self.attempt(|| self.http.get(&self.url).header("accept", "text/event-stream"), "GET").await?;
         if answer.status().is_success() { self.pass_events(answer).await } else { Ok(()) }
+    }
+
+    /// Reads the document that stands at the connection's address.
+    pub(crate) async fn document(&self) -> Result<Value, Failure> {
+        let build = || self.http.get(&self.url).timeout(DOCUMENT_TIME_MAX).header("accept", "application/json");
+        let answer = self.attempt(build, "GET").await?;
+        let status = answer.status();
+        let mut body = BytesMut::new();
+        let mut stream = answer.bytes_stream();
+        while let Some(chunk) = stream.next().await {
+            body.extend_from_slice(&chunk.map_err(|error| unreachable(&self.url, &error))?);
+            if body.len() > MESSAGE_BYTES_MAX {
+                return Err(Failure::new("the answer is too large"));
+            }
+        }
+        if !status.is_success() {
+            return Err(refused(status, &body));
+        }
+        serde_json::from_slice(&body).map_err(|error| Failure::new(format!("the broker's answer is not JSON: {error}")))
     }
 
     /// Ends the session, if there is one.

@@ -241,6 +241,8 @@ pub(crate) struct CreateTask {
 pub(crate) enum Policy {
     /// Compile the bundle of this folder and say everything that is wrong with it; runs no tests.
     Validate,
+    /// Find rules that are valid and suspicious: shadowed, contradictory, always or never true. Fails if it finds any.
+    Lint,
     /// Run the tests beside the policies.
     Test,
     /// Validate, test, sign, and make it the active bundle, whole or not at all.

@@ -1,11 +1,11 @@
-//! `bailiwick check` and `bailiwick explain`: decisions, asked for and looked back at.
+//! `bailiwick check`: what would be decided.
 
 use bailiwick_model::name::ActionName;
 use serde_json::{Value, json};
 
-use super::{agents::percent, door};
+use super::door;
 use crate::{
-    arguments::{Arguments, Check},
+    arguments::{Arguments, Check, Hypothetical},
     door::Door,
     exit::{Exit, Failure},
     output::{Output, clean, fields, text},
@@ -13,8 +13,30 @@ use crate::{
 
 /// What would be decided. Exit code 0 allow, 3 denied, 4 approval needed.
 pub(crate) async fn check(arguments: &Arguments, ask: &Check, output: &Output) -> Result<Exit, Failure> {
+    let answer = asked(arguments, &ask.agent, &ask.action, &ask.call, output).await?;
+    output.document(&answer, |answer| decision(answer.get("evaluated").unwrap_or(&Value::Null)));
+    Ok(outcome(&answer))
+}
+
+/// How a question ends: 0 allow, 3 denied, 4 approval needed.
+pub(super) fn outcome(answer: &Value) -> Exit {
+    match answer.get("decision").and_then(Value::as_str) {
+        Some("allow") => Exit::Done,
+        Some("ask") => Exit::ApprovalNeeded,
+        _ => Exit::Denied,
+    }
+}
+
+/// Asks what would be decided on a call.
+pub(super) async fn asked(
+    arguments: &Arguments,
+    agent: &str,
+    action: &str,
+    ask: &Hypothetical,
+    output: &Output,
+) -> Result<Value, Failure> {
     let usage = |text: String| Failure::new(text).exit(Exit::Usage);
-    let action: ActionName = ask.action.parse().map_err(|error| usage(format!("{error}")))?;
+    let action: ActionName = action.parse().map_err(|error| usage(format!("{error}")))?;
     let call: Value = serde_json::from_str(&ask.arguments)
         .ok()
         .filter(Value::is_object)
@@ -25,46 +47,20 @@ pub(crate) async fn check(arguments: &Arguments, ask: &Check, output: &Output) -
         None => (rest.trim_start_matches(':'), ask.name.as_deref()),
     };
     let body = json!({
-        "agent": ask.agent, "system": action.system(), "method": method, "name": name, "arguments": call,
+        "agent": agent, "system": action.system(), "method": method, "name": name, "arguments": call,
         "task": ask.task,
     });
     let door = door(arguments).await?;
     let answer = door.change("/api/v1/check", &body).await?;
-    output.document(&answer, |answer| decision(answer.get("evaluated").unwrap_or(&Value::Null)));
     let unverified = answer.pointer("/evaluated/decision/reasons/0/code").and_then(Value::as_str);
     if matches!(door, Door::Here(_)) && unverified == Some("definition_unverified") {
         output.hint("no broker is running here, so nobody looks at its systems: start it with `bailiwick serve`");
     }
-    Ok(match answer.get("decision").and_then(Value::as_str) {
-        Some("allow") => Exit::Done,
-        Some("ask") => Exit::ApprovalNeeded,
-        _ => Exit::Denied,
-    })
+    Ok(answer)
 }
 
-/// A recorded decision, and the same question asked again under its bundle.
-pub(crate) async fn explain(arguments: &Arguments, evaluation: &str, output: &Output) -> Result<Exit, Failure> {
-    let answer = door(arguments).await?.change(&format!("/api/v1/explain/{}", percent(evaluation)), &json!({})).await?;
-    output.document(&answer, |answer| {
-        let mut page = decision(answer.get("evaluated").unwrap_or(&Value::Null));
-        if let Some(question) = answer.get("question").filter(|question| !question.is_null()) {
-            page.push_str("\n\n");
-            page.push_str(&context(question));
-        }
-        page.push_str(match answer.get("reproduced").and_then(Value::as_bool) {
-            Some(true) => "\n\nreproduced: the same question under the cited bundle gives the same decision",
-            Some(false) => "\n\nNOT reproduced: the cited bundle decides otherwise now",
-            None => "\n\nnot reproduced: the call was denied before there was a question",
-        });
-        page
-    });
-    Ok(match answer.get("reproduced").and_then(Value::as_bool) {
-        Some(false) => Exit::IntegrityFailed,
-        _ => Exit::Done,
-    })
-}
-
-fn decision(evaluated: &Value) -> String {
+/// A decision with its reasons and policies.
+pub(super) fn decision(evaluated: &Value) -> String {
     let mut rows = vec![
         ("decision", text(evaluated, "/decision/outcome").replace('_', " ")),
         ("evaluation", text(evaluated, "/id")),
@@ -100,41 +96,4 @@ fn decision(evaluated: &Value) -> String {
         rows.push(("error", format!("{policy}: {}", clean(error.as_str().unwrap_or_default()))));
     }
     fields(&rows)
-}
-
-/// What an operation acts on: a record by its type and id, or the tool itself.
-fn resource(resource: &Value) -> String {
-    match resource.get("kind").and_then(Value::as_str) {
-        Some("record") => {
-            format!("{} {} of `{}`", text(resource, "/type_name"), text(resource, "/id"), text(resource, "/system"))
-        }
-        Some("tool") => "the tool itself".to_owned(),
-        _ => clean(&resource.to_string()),
-    }
-}
-
-fn context(question: &Value) -> String {
-    let parties = question.get("parties").and_then(Value::as_array).cloned().unwrap_or_default();
-    let parties: Vec<String> = parties
-        .iter()
-        .map(|party| format!("{} (role {})", text(party, "/principal/id"), text(party, "/role")))
-        .collect();
-    let operations = question.get("operations").and_then(Value::as_array).cloned().unwrap_or_default();
-    let operations: Vec<String> = operations
-        .iter()
-        .map(|operation| {
-            format!("{} on {}", text(operation, "/action"), resource(operation.get("resource").unwrap_or(&Value::Null)))
-        })
-        .collect();
-    fields(&[
-        ("asked", text(question, "/now")),
-        ("principals", parties.join(", ")),
-        ("operations", operations.join("\n            ")),
-        ("arguments", clean(&question.get("arguments").map(Value::to_string).unwrap_or_default())),
-        ("zone", text(question, "/network_zone")),
-        ("task", text(question, "/task/id")),
-        ("facts", text(question, "/task/facts")),
-        ("scopes", text(question, "/authority/scopes")),
-        ("safe modes", text(question, "/authority/safe_modes")),
-    ])
 }

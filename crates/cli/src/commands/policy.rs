@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use bailiwick_model::bundle::BundleFiles;
 use bailiwick_pdp::{
     finding::{Finding, Severity},
-    scenario,
+    lint, scenario,
     snapshot::Snapshot,
 };
 use bailiwick_server::init::read_bundle;
@@ -27,6 +27,7 @@ const REVISION_CHARACTERS: usize = 19;
 pub(crate) async fn run(arguments: &Arguments, ask: &Policy, output: &Output) -> Result<Exit, Failure> {
     match ask {
         Policy::Validate => Ok(validated(&bundle(arguments)?).print(output)),
+        Policy::Lint => Ok(linted(&bundle(arguments)?).print(output)),
         Policy::Test => Ok(tested(&bundle(arguments)?).print(output)),
         Policy::Publish { dry_run: true, .. } => {
             let files = bundle(arguments)?;
@@ -98,7 +99,7 @@ impl Looked {
 
 fn validated(files: &BundleFiles) -> Looked {
     let (findings, valid) = match Snapshot::compile(files) {
-        Ok(snapshot) => (snapshot.warnings().to_vec(), true),
+        Ok(snapshot) => (lint(&snapshot), true),
         Err(findings) => (findings, false),
     };
     let document = json!({"revision": files.revision().to_string(), "valid": valid, "findings": findings});
@@ -110,6 +111,24 @@ fn validated(files: &BundleFiles) -> Looked {
         format!("bundle {} is not valid: {}", files.revision().short(), count(errors, "error"))
     });
     Looked { document, page: lines.join("\n"), exit: if valid { Exit::Done } else { Exit::PolicyInvalid } }
+}
+
+/// As `validated`, and whatever is found fails: a program that checks changes wants to stop there.
+fn linted(files: &BundleFiles) -> Looked {
+    let (findings, valid) = match Snapshot::compile(files) {
+        Ok(snapshot) => (lint(&snapshot), true),
+        Err(findings) => (findings, false),
+    };
+    let clean = findings.is_empty();
+    let document = json!({
+        "revision": files.revision().to_string(), "valid": valid, "clean": clean, "findings": findings,
+    });
+    let mut lines = told(&findings);
+    lines.push(match clean {
+        true => format!("bundle {} is clean", files.revision().short()),
+        false => format!("bundle {}: {}", files.revision().short(), count(findings.len(), "finding")),
+    });
+    Looked { document, page: lines.join("\n"), exit: if clean { Exit::Done } else { Exit::PolicyInvalid } }
 }
 
 /// Findings as text. The same slip shows once for each action that a policy rules on; once is enough here, and

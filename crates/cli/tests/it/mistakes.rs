@@ -72,3 +72,27 @@ fn mistakes_in_commands() {
     ]);
     insta::assert_snapshot!(told);
 }
+
+#[test]
+fn what_ships_is_clean_and_a_suspicious_rule_stops_a_pipeline() {
+    for here in [Installation::fresh(), Installation::lived_in()] {
+        let told = here.told(&["policy", "lint"]);
+        assert!(told.contains("is clean") && !told.contains("exit code"), "{told}");
+        here.edit(
+            "D/policies/roles/reader.cedar",
+            "resource\n);",
+            "resource\n);\n\n@id(\"again\")\npermit (principal in Bailiwick::Role::\"reader\", action in Bailiwick::Action::\"read\", resource)\n\
+             when { context.effect.records >= 0 };",
+        );
+        let told = here.told(&["policy", "lint"]);
+        let place = |code: &str, at: &str| format!("warning[{code}] policies/roles/reader.cedar:{at}: ");
+        assert!(told.contains(&place("policy-shadowed", "10:1")), "{told}");
+        assert!(told.contains(&place("always-true", "12:8")), "{told}");
+        assert!(told.contains("hint: ") && told.contains("2 findings") && told.contains("[exit code 5]"), "{told}");
+        let json = here.told(&["policy", "lint", "--output", "json"]);
+        assert!(json.contains("\"column\": 8") && json.contains("\"clean\": false"), "{json}");
+        // Suspicious is not invalid.
+        let told = here.told(&["policy", "validate"]);
+        assert!(told.contains("is valid, 2 warnings") && !told.contains("exit code"), "{told}");
+    }
+}

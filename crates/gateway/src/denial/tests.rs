@@ -26,6 +26,7 @@ fn denied(decision: Decision, scopes: &[&str]) -> Denied {
             determining: Vec::new(),
             errors: BTreeMap::new(),
             budgets: Vec::new(),
+            examined: Vec::new(),
         },
         recorded: true,
         scopes_needed: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),

@@ -9,7 +9,11 @@ use bailiwick_model::{
     decision::{Reason, ReasonCode},
     name::{ActionName, SystemName, ToolName},
 };
-use bailiwick_pdp::{catalogue::System, definition, visibility::Visibility};
+use bailiwick_pdp::{
+    catalogue::System,
+    definition,
+    visibility::{Lookout, Visibility},
+};
 use http::StatusCode;
 use serde_json::{Value, value::RawValue};
 
@@ -151,14 +155,14 @@ fn malformed(system: &SystemName) -> Fault {
 /// Says of each item whether this caller is shown it.
 struct Judge<'a> {
     live: Arc<Live>,
-    admitted: &'a Admitted,
+    lookout: Lookout<'a>,
     system: &'a SystemName,
     list: ListKind,
 }
 
 impl<'a> Judge<'a> {
-    const fn new(live: Arc<Live>, admitted: &'a Admitted, system: &'a SystemName, list: ListKind) -> Self {
-        Self { live, admitted, system, list }
+    fn new(live: Arc<Live>, admitted: &'a Admitted, system: &'a SystemName, list: ListKind) -> Self {
+        Self { live, lookout: admitted.lookout(), system, list }
     }
 
     fn entry(&self) -> Option<&System> {
@@ -168,7 +172,7 @@ impl<'a> Judge<'a> {
     fn visibility(&self, name: &str, item: &RawValue) -> Visibility {
         match method::used_by(self.list) {
             Some(used_by) => match ActionName::of_method(self.system, used_by) {
-                Ok(action) => self.pinned_prompt(name, item).unwrap_or_else(|| self.admitted.visibility(&action)),
+                Ok(action) => self.pinned_prompt(name, item).unwrap_or_else(|| self.lookout.visibility(&action)),
                 Err(error) => hidden(ReasonCode::UnknownMethod, &error.to_string(), None),
             },
             None => self.tool(name, item),
@@ -190,7 +194,7 @@ impl<'a> Judge<'a> {
             let help = "an operator looks at the difference with `bailiwick systems show` and approves or rejects it";
             return hidden(ReasonCode::DefinitionChanged, "its definition is not the approved one", Some(help));
         }
-        self.admitted.visibility(&tool.action)
+        self.lookout.visibility(&tool.action)
     }
 
     /// A prompt is a text that a model will follow: one that changed since it was pinned is not shown.

@@ -174,24 +174,24 @@ fn effects_count_what_is_there() {
 fn misspelt_keys_and_words_are_refused_with_their_line() {
     check_entry(
         "resorce = { }",
-        &["error[key-unknown]:7: unknown key or word `resorce`\nhint: did you mean `resource`?"],
+        &["error[key-unknown]:7:1: unknown key or word `resorce`\nhint: did you mean `resource`?"],
     );
     check_entry(
         "tags = [\"egres\"]",
-        &["error[key-unknown]:7: unknown key or word `egres`\nhint: did you mean `egress`?"],
+        &["error[key-unknown]:7:9: unknown key or word `egres`\nhint: did you mean `egress`?"],
     );
     check_entry(
         "normalise = { path = \"pth\" }",
-        &["error[key-unknown]:7: unknown key or word `pth`\nhint: did you mean `path`?"],
+        &["error[key-unknown]:7:22: unknown key or word `pth`\nhint: did you mean `path`?"],
     );
     check_entry(
         "effect = { record = 1 }",
-        &["error[key-unknown]:7: unknown key or word `record`\nhint: did you mean `records`?"],
+        &["error[key-unknown]:7:12: unknown key or word `record`\nhint: did you mean `records`?"],
     );
     check_entry(
         "effect = { records = true }",
         &[
-            "error[toml-invalid]:7: invalid type: boolean `true`, expected a number, `len:<argument>` or `input:<argument>`",
+            "error[toml-invalid]:7:22: invalid type: boolean `true`, expected a number, `len:<argument>` or `input:<argument>`",
         ],
     );
     check_entry(

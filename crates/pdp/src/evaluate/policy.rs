@@ -10,6 +10,7 @@ use std::{
 use bailiwick_model::{
     decision::{Determining, Effect, Obligation, Reason, ReasonCode},
     evaluation::{Evaluation, Party},
+    examined::Examined,
     name::PolicyId,
     operation::{Operation, Resource},
     principal::Principal,
@@ -25,6 +26,7 @@ use cedar_policy_core::{
 use super::{
     context::{self, Shared},
     denial::{self, Denial, refused},
+    explain::{self, PERMITS_EXAMINED_MAX, TOLD_MAX},
 };
 use crate::{
     entities::{self, Missing},
@@ -43,12 +45,34 @@ pub(super) struct Verdict {
     pub(super) errors: BTreeMap<PolicyId, String>,
     /// Obligations of all satisfied permits.
     pub(super) obligations: BTreeSet<Obligation>,
+    /// The policies that came nearest or stood in the way, and why.
+    pub(super) examined: Vec<Examined>,
 }
 
 impl Verdict {
     /// A verdict that denies for one reason.
     pub(super) fn denied(reason: Reason) -> Self {
         Self { denials: vec![Denial::Final(reason)], ..Self::default() }
+    }
+
+    /// Tells of policies, each once for a principal and an action: of 200 elements that fail alike, the first will do.
+    fn tell(&mut self, examined: impl IntoIterator<Item = Examined>) {
+        for one in examined {
+            let told = |other: &Examined| {
+                other.policy == one.policy && other.principal == one.principal && other.action == one.action
+            };
+            if self.examined.len() < TOLD_MAX && !self.examined.iter().any(told) {
+                self.examined.push(one);
+            }
+        }
+    }
+
+    /// Whether it is told already which permits came nearest.
+    fn tells_nearest(&self, acting: &Acting<'_>, operation: &Operation) -> bool {
+        let same = |one: &Examined| {
+            one.effect == Effect::Permit && one.principal == acting.party.principal && one.action == operation.action
+        };
+        self.examined.len() >= TOLD_MAX || self.examined.iter().any(same)
     }
 }
 
@@ -100,11 +124,11 @@ pub(super) fn verdict(snapshot: &Snapshot, evaluation: &Evaluation, approvals: &
 }
 
 /// What all principals' requests about one operation have in common.
-struct Attempt<'a> {
-    operation: &'a Operation,
-    action: &'a Arc<Entity>,
-    resource: Arc<Entity>,
-    side: Side,
+pub(super) struct Attempt<'a> {
+    pub(super) operation: &'a Operation,
+    pub(super) action: &'a Arc<Entity>,
+    pub(super) resource: Arc<Entity>,
+    pub(super) side: Side,
     context: Context,
 }
 
@@ -161,14 +185,16 @@ fn decide_request(
     let candidates = candidates(snapshot, acting, attempt);
     let entities = slice(&candidates, acting, attempt)?;
     let evaluator = Evaluator::new(request, &entities, Extensions::all_available());
+    let asked = explain::DecidedRequest { snapshot, evaluator: &evaluator, acting, attempt };
     let mut permitted = false;
     let mut barred = false;
-    let mut near = None;
+    let mut unmatched: Vec<&Compiled> = Vec::new();
     for policy in candidates {
-        let satisfied = satisfied(&evaluator, policy);
-        match satisfied {
+        match satisfied(&evaluator, policy) {
             Ok(false) => {
-                near = near.or((policy.effect == Effect::Permit).then_some(policy));
+                if policy.effect == Effect::Permit && unmatched.len() < PERMITS_EXAMINED_MAX {
+                    unmatched.push(policy);
+                }
                 continue;
             }
             Ok(true) => {}
@@ -194,12 +220,17 @@ fn decide_request(
                 let denial = denial::forbidden(policy, acting.named.clone());
                 barred |= matches!(denial, Denial::Final(_));
                 verdict.denials.push(denial);
+                verdict.tell([asked.held(policy)]);
             }
         }
     }
     if !permitted && !barred {
         let action = &attempt.operation.action;
+        let near = unmatched.first().copied();
         verdict.denials.push(denial::not_permitted(acting.party, action, near, acting.named.clone()));
+        if !verdict.tells_nearest(acting, attempt.operation) {
+            verdict.tell(asked.nearest(&unmatched));
+        }
     }
     Ok(())
 }

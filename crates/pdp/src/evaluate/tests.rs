@@ -16,12 +16,12 @@ use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request};
 
 use crate::{Call, scenario, snapshot::Snapshot};
 
-fn snapshot(text: &str) -> Snapshot {
+pub(super) fn snapshot(text: &str) -> Snapshot {
     let bundle = scenario::bundle("test.toml", text.as_bytes()).unwrap();
     Snapshot::compile(&bundle).unwrap_or_else(|findings| panic!("{findings:#?}"))
 }
 
-fn party(name: &str, role: &str) -> Party {
+pub(super) fn party(name: &str, role: &str) -> Party {
     Party {
         principal: Principal::Agent(name.parse().unwrap()),
         owner: "team".into(),
@@ -33,14 +33,14 @@ fn party(name: &str, role: &str) -> Party {
     }
 }
 
-fn call(snapshot: &Snapshot, tool: &str, arguments: serde_json::Value) -> Vec<Operation> {
+pub(super) fn call(snapshot: &Snapshot, tool: &str, arguments: serde_json::Value) -> Vec<Operation> {
     let (system, name) = tool.split_once('.').unwrap();
     let system = system.parse().unwrap();
     let arguments = arguments.as_object().unwrap().clone();
     snapshot.map(&Call { system: &system, method: "tools/call", name: Some(name), arguments: &arguments }).unwrap()
 }
 
-fn evaluation(snapshot: &Snapshot, party: Party, operations: Vec<Operation>) -> Evaluation {
+pub(super) fn evaluation(snapshot: &Snapshot, party: Party, operations: Vec<Operation>) -> Evaluation {
     Evaluation {
         id: EvaluationId::new(0, [0; 10]),
         now: "2026-06-15T10:00:00Z".parse().unwrap(),

@@ -41,6 +41,8 @@ struct Seen {
     obligations: BTreeSet<String>,
     budgets: BTreeSet<String>,
     listed: Option<bool>,
+    /// Whether the arguments were understood.
+    mapped: bool,
     told: Vec<Reason>,
 }
 
@@ -49,8 +51,9 @@ pub(super) fn call(snapshot: &Snapshot, file: &ScenarioFile, call: &CallEntry) -
     let parties = parties(file, call)?;
     let now = call.at.as_deref().or(file.now.as_deref()).unwrap_or(NOW);
     let now: Timestamp = now.parse().map_err(|_| format!("`{now}` is not a moment such as `{NOW}`"))?;
-    let system: SystemName = call.call.system().parse().map_err(|error| format!("{error}"))?;
-    let rest = call.call.as_str().get(system.as_str().len()..).unwrap_or_default();
+    let action = call.call.get_ref();
+    let system: SystemName = action.system().parse().map_err(|error| format!("{error}"))?;
+    let rest = action.as_str().get(system.as_str().len()..).unwrap_or_default();
     let (method, name) = match rest.strip_prefix('.') {
         Some(tool) => ("tools/call", Some(tool)),
         None => (rest.trim_start_matches(':'), call.named.as_deref()),
@@ -72,22 +75,27 @@ pub(super) fn call(snapshot: &Snapshot, file: &ScenarioFile, call: &CallEntry) -
                 arguments: call.arguments.clone().into_iter().collect::<BTreeMap<_, _>>(),
                 network_zone: network_zone.clone(),
                 task: task.clone(),
-                approvals: call.approvals.clone(),
+                approvals: call.approvals.iter().map(|gate| gate.get_ref().clone()).collect(),
                 authority: authority.clone(),
             };
             Seen::of(snapshot.evaluate(&evaluation))
         }
     };
     let listing = Listing { now, parties: &parties, network_zone: &network_zone, task: &task, authority: &authority };
-    seen.listed = Some(snapshot.visibility(&listing, &call.call) == Visibility::Shown);
+    let lookout = snapshot.lookout(listing);
+    seen.listed = Some(lookout.visibility(action) == Visibility::Shown);
+    let told = lookout.prospect(action).outcomes;
+    if seen.mapped && call.approvals.is_empty() && !told.iter().any(|outcome| outcome.as_str() == seen.outcome) {
+        return Err(format!("the broker would tell its caller {told:?}, and decides `{}`", seen.outcome));
+    }
     Ok(difference(call, &seen))
 }
 
 fn parties(file: &ScenarioFile, call: &CallEntry) -> Result<Vec<Party>, String> {
     let only = || match (call.by.is_empty(), file.agents.len()) {
-        (true, 1) => Ok(file.agents.keys().cloned().collect()),
+        (true, 1) => Ok(file.agents.keys().cloned().collect::<Vec<_>>()),
         (true, _) => Err(String::from("who calls? say `by = [\"…\"]`")),
-        (false, _) => Ok(call.by.clone()),
+        (false, _) => Ok(call.by.iter().map(|name| name.get_ref().clone()).collect()),
     };
     let party = |name: String| {
         if let Some(agent) = file.agents.get(&name) {
@@ -95,7 +103,7 @@ fn parties(file: &ScenarioFile, call: &CallEntry) -> Result<Vec<Party>, String> 
                 principal: Principal::Agent(name.parse().map_err(|error| format!("{error}"))?),
                 owner: agent.owner.clone(),
                 environment: Some(agent.environment),
-                role: agent.role.clone(),
+                role: agent.role.as_ref().map(|role| role.get_ref().clone()),
                 groups: BTreeSet::new(),
                 promoted: agent.promoted,
                 task_required: agent.task_required,
@@ -116,7 +124,7 @@ fn parties(file: &ScenarioFile, call: &CallEntry) -> Result<Vec<Party>, String> 
 }
 
 fn task(snapshot: &Snapshot, call: &CallEntry) -> Result<TaskContext, String> {
-    let grant = |entry: &GrantEntry| ToolGrant { action: entry.call.clone(), pins: entry.pins.clone() };
+    let grant = |entry: &GrantEntry| ToolGrant { action: entry.call.get_ref().clone(), pins: entry.pins.clone() };
     let grants = match (&call.task, &call.template) {
         (Some(_), Some(_)) => return Err(String::from("a call has a `task` or a `template`, not both")),
         (Some(grants), None) => Some(grants.iter().map(grant).collect()),
@@ -128,13 +136,14 @@ fn task(snapshot: &Snapshot, call: &CallEntry) -> Result<TaskContext, String> {
         (None, None) => None,
     };
     let id = grants.is_some().then(|| TaskId::new(0, [0; 10]));
-    Ok(TaskContext { id, tools: grants, facts: call.facts.clone() })
+    Ok(TaskContext { id, tools: grants, facts: call.facts.iter().map(|fact| fact.get_ref().clone()).collect() })
 }
 
 impl Seen {
     fn of(evaluated: Evaluated) -> Self {
         let seen = Self {
             outcome: evaluated.decision.as_str().to_owned(),
+            mapped: true,
             budgets: evaluated.budgets.iter().map(|draw| draw.budget.clone()).collect(),
             ..Self::default()
         };

@@ -9,6 +9,7 @@ use bailiwick_model::{
     task::Pin,
 };
 use serde::Deserialize;
+use toml::Spanned;
 
 /// A whole file.
 #[derive(Debug, Deserialize)]
@@ -61,7 +62,10 @@ impl ScenarioFile {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AgentEntry {
-    pub(super) role: Option<RoleName>,
+    pub(super) role: Option<Spanned<RoleName>>,
+    /// That the bundle has no such role is meant.
+    #[serde(default)]
+    pub(super) role_unknown: bool,
     #[serde(default = "nobody")]
     pub(super) owner: String,
     #[serde(default = "production")]
@@ -100,9 +104,9 @@ pub(super) struct CallEntry {
     pub(super) name: Option<String>,
     /// Who: names of agents and users, initiating first; without it the only agent.
     #[serde(default)]
-    pub(super) by: Vec<String>,
+    pub(super) by: Vec<Spanned<String>>,
     /// What: an action, `<system>.<tool>` or `<system>:<method>`.
-    pub(super) call: ActionName,
+    pub(super) call: Spanned<ActionName>,
     /// The prompt's name or the resource's URI, for methods.
     pub(super) named: Option<String>,
     #[serde(default)]
@@ -114,9 +118,9 @@ pub(super) struct CallEntry {
     #[serde(default)]
     pub(super) safe_modes: BTreeSet<SafeModeScope>,
     #[serde(default)]
-    pub(super) approvals: BTreeSet<PolicyId>,
+    pub(super) approvals: Vec<Spanned<PolicyId>>,
     #[serde(default)]
-    pub(super) facts: BTreeSet<Fact>,
+    pub(super) facts: Vec<Spanned<Fact>>,
     /// Without it: the implicit task.
     pub(super) task: Option<Vec<GrantEntry>>,
     /// Or a task of this kind, with what is stated.
@@ -144,7 +148,7 @@ pub(super) struct CallEntry {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct GrantEntry {
-    pub(super) call: ActionName,
+    pub(super) call: Spanned<ActionName>,
     #[serde(default)]
     pub(super) pins: BTreeMap<String, Pin>,
 }

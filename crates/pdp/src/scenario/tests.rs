@@ -48,8 +48,72 @@ fn what_cannot_be_read_fails() {
     }
     check("", "scenario-empty");
     check("[[calls]]\ncall = \"crm.search\"\nexpected = \"allow\"\n", "key-unknown");
-    check("[[calls]]\ncall = \"crm.search\"\nexpect = \"allow\"\nby = [\"nobody\"]\n", "scenario-call");
+    check("[[calls]]\ncall = \"crm.search\"\nexpect = \"allow\"\nby = [\"nobody\"]\n", "caller-unknown");
     check("[[calls]]\ncall = \"crm.search\"\nexpect = \"allow\"\nat = \"noon\"\n", "scenario-call");
+}
+
+#[test]
+fn a_misspelt_name_is_no_reason_to_pass() {
+    let said =
+        |text: String| run_file("test.toml", text.as_bytes()).unreadable.iter().map(ToString::to_string).collect();
+    let deny = "expect = \"deny\"\n";
+    #[track_caller]
+    fn check(said: Vec<String>, expected: &str) {
+        assert_eq!(said, [expected]);
+    }
+    let agents = |role: &str| format!("{WORLD}\n[agents.extra]\nrole = \"{role}\"\n");
+    let call = |rest: &str| format!("{WORLD}\n[[calls]]\ncall = \"crm.search\"\n{rest}{deny}");
+    let line = WORLD.lines().count();
+    check(
+        said(format!("{}[[calls]]\ncall = \"crm.search\"\n{deny}", agents("raeder"))),
+        &format!(
+            "error[role-unknown] test.toml:{}:8: `raeder` is no role of this bundle\nhint: did you mean `reader`?",
+            line + 3
+        ),
+    );
+    check(
+        said(format!("{WORLD}\n[[calls]]\ncall = \"crm.serch\"\n{deny}")),
+        &format!(
+            "error[action-unknown] test.toml:{}:8: `crm.serch` is no action of this bundle\nhint: did you mean `crm.search`?",
+            line + 3
+        ),
+    );
+    check(
+        said(call("by = [\"bto\"]\n")),
+        &format!(
+            "error[caller-unknown] test.toml:{}:7: `bto` is no agent or user of this file\nhint: did you mean `bot`?",
+            line + 4
+        ),
+    );
+    check(
+        said(call("approvals = [\"lagre\"]\n")),
+        &format!(
+            "error[gate-unknown] test.toml:{}:14: `lagre` is no policy that approvers can lift\n\
+             hint: correct it: a misspelt name is denied for the wrong reason",
+            line + 4
+        ),
+    );
+    check(
+        said(call("task = [{ call = \"crm.serach\" }]\n")),
+        &format!(
+            "error[action-unknown] test.toml:{}:18: `crm.serach` is no action of this bundle\nhint: did you mean `crm.search`?",
+            line + 4
+        ),
+    );
+    check(
+        said(call("facts = [\"touched:crm\"]\n")),
+        &format!(
+            "error[fact-unknown] test.toml:{}:10: `touched:crm` is no fact that a system of this bundle declares\n\
+             hint: correct it: a misspelt name is denied for the wrong reason",
+            line + 4
+        ),
+    );
+    // Somebody who tests that an unknown tool is denied says so.
+    let meant = run_file(
+        "test.toml",
+        format!("{WORLD}\n[[calls]]\ncall = \"crm.serch\"\nreasons = [\"unknown_tool\"]\n{deny}").as_bytes(),
+    );
+    assert_eq!((meant.passed(), meant.failed()), (1, 0), "{meant}");
 }
 
 #[test]

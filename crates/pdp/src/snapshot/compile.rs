@@ -183,7 +183,10 @@ fn validate(policies: &[SourcePolicy], schema: &Schema) -> Vec<Finding> {
     let finding = |code: &'static str, id: &cedar_policy::PolicyId, diagnostic: &dyn Diagnostic| {
         let message = diagnostic.to_string();
         let found = match by_id.get(AsRef::<str>::as_ref(id)) {
-            Some(policy) => Finding::error(code, &*policy.file, message).at(policy.line_of(diagnostic)),
+            Some(policy) => {
+                let (line, column) = policy.place_of(diagnostic);
+                Finding::error(code, &*policy.file, message).at(line).at_column(column)
+            }
             None => Finding::error(code, "", message),
         };
         match diagnostic.help() {
@@ -196,7 +199,11 @@ fn validate(policies: &[SourcePolicy], schema: &Schema) -> Vec<Finding> {
     let invalid: BTreeSet<&cedar_policy::PolicyId> =
         result.validation_errors().map(|error| error.policy_id()).collect();
     let warnings = result.validation_warnings().filter(|warning| !invalid.contains(warning.policy_id()));
-    let warnings = warnings.map(|warning| finding("policy-suspicious", warning.policy_id(), warning));
+    let pointless = "correct it, or remove it: a rule that no call can match protects nothing and allows nothing";
+    let warnings = warnings.map(|warning| {
+        let found = finding("policy-suspicious", warning.policy_id(), warning);
+        if found.help.is_some() { found } else { found.with_help(pointless) }
+    });
     errors.chain(warnings).collect()
 }
 
@@ -232,6 +239,8 @@ pub(super) fn compile_policy(
         effect: if source.is_forbid() { Effect::Forbid } else { Effect::Permit },
         file: source.file.clone(),
         line: source.line,
+        column: source.column,
+        generated: source.text.is_none(),
         annotations,
         condition: policy.condition(),
         literals: literals.collect(),
@@ -272,6 +281,7 @@ fn unscoped(source: &SourcePolicy) -> Option<Finding> {
     let finding = || {
         Finding::warning("policy-unscoped", &*source.file, format!("`{}` is looked at for every call", source.id))
             .at(source.line)
+            .at_column(source.column)
             .with_help("name an action or a group of actions in its scope")
     };
     (unscoped && source.layer != Layer::Builtin).then(finding)

@@ -1,8 +1,9 @@
 //! Partial evaluation of a few policies while the arguments of the call are
 //! unknown. Proves or says nothing; an answer that is in doubt is no answer.
 
-use std::sync::Arc;
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
+use bailiwick_model::{decision::Effect, name::PolicyId};
 use cedar_policy::{
     Policy,
     pst::{self, BinaryOp, Clause, Expr, Literal, UnaryOp},
@@ -23,13 +24,50 @@ use crate::{
     snapshot::{Compiled, Snapshot},
 };
 
+/// What is known of every call: the context, without what its operations add.
+pub(super) struct Situation {
+    pub(super) context: Shared,
+    /// Policies with the context written into them, so that each is rewritten once for a whole list.
+    filled: RefCell<BTreeMap<PolicyId, Option<ast::Policy>>>,
+}
+
+impl Situation {
+    pub(super) fn new(context: Shared) -> Self {
+        Self { context, filled: RefCell::default() }
+    }
+
+    fn filled_in(&self, policy: &Compiled) -> Option<ast::Policy> {
+        if let Some(known) = self.filled.borrow().get(&policy.id) {
+            return known.clone();
+        }
+        let filled = filled_in(&policy.policy, &self.context);
+        let filled = filled.map(|policy| AsRef::<ast::Policy>::as_ref(&policy).clone());
+        self.filled.borrow_mut().insert(policy.id.clone(), filled.clone());
+        filled
+    }
+}
+
 /// What is certain about every call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outcome {
+#[derive(Debug, Default)]
+pub(super) struct Outcome<'a> {
+    /// Policies that hold whatever the arguments.
+    pub(super) certain: Vec<&'a Compiled>,
+    /// Policies that some arguments may satisfy.
+    pub(super) open: Vec<&'a Compiled>,
+    /// Some policy errs whatever the arguments.
+    pub(super) errs: bool,
+}
+
+impl Outcome<'_> {
     /// A forbid holds, or a policy errs, whatever the arguments.
-    pub(super) denies: bool,
+    pub(super) fn denies(&self) -> bool {
+        self.errs || self.certain.iter().any(|policy| policy.effect == Effect::Forbid)
+    }
+
     /// Some arguments may satisfy a permit.
-    pub(super) may_permit: bool,
+    pub(super) fn may_permit(&self) -> bool {
+        self.certain.iter().chain(&self.open).any(|policy| policy.effect == Effect::Permit)
+    }
 }
 
 /// What the calls are about.
@@ -42,19 +80,18 @@ pub(super) enum Resource<'a> {
 }
 
 /// Evaluates as far as possible; `None` if nothing can be said.
-pub(super) fn evaluate(
+pub(super) fn evaluate<'a>(
     snapshot: &Snapshot,
-    context: &Shared,
+    situation: &Situation,
     principal: &Arc<Entity>,
     action: &Arc<Entity>,
     resource: Resource<'_>,
-    policies: &[&Compiled],
-) -> Option<Outcome> {
+    policies: &[&'a Compiled],
+) -> Option<Outcome<'a>> {
     let schema = snapshot.validator_schema();
     let mut set = ast::PolicySet::new();
     for policy in policies {
-        let policy = filled_in(&policy.policy, context)?;
-        set.add(AsRef::<ast::Policy>::as_ref(&policy).clone()).ok()?;
+        set.add(situation.filled_in(policy)?).ok()?;
     }
     let uid = match resource {
         Resource::Known(entity) => PartialEntityUID::from(entity.uid().clone()),
@@ -76,12 +113,21 @@ pub(super) fn evaluate(
     let all: Vec<Arc<Entity>> = above.chain(named.iter().cloned()).filter(|entity| !entity.uid().is_action()).collect();
     let entities = PartialEntities::from_concrete(entities::slice(all).ok()?, schema).ok()?;
     let response = tpe::is_authorized(&set, &request, &entities, schema).ok()?;
-    Some(Outcome {
-        denies: response.true_forbids().next().is_some()
-            || response.error_forbids().next().is_some()
-            || response.error_permits().next().is_some(),
-        may_permit: response.true_permits().next().is_some() || response.residual_permits().next().is_some(),
-    })
+    let mut outcome = Outcome {
+        errs: response.error_forbids().next().is_some() || response.error_permits().next().is_some(),
+        ..Outcome::default()
+    };
+    let named = |one: &tpe::response::ResidualPolicy, policy: &Compiled| {
+        one.get_policy_id() == AsRef::<ast::Policy>::as_ref(&policy.policy).id()
+    };
+    for policy in policies {
+        if response.true_permits().chain(response.true_forbids()).any(|one| named(one, policy)) {
+            outcome.certain.push(policy);
+        } else if response.residual_permits().chain(response.residual_forbids()).any(|one| named(one, policy)) {
+            outcome.open.push(policy);
+        }
+    }
+    Some(outcome)
 }
 
 /// The policy with what is known of the context written into its clauses.

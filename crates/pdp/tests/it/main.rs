@@ -4,3 +4,5 @@
 mod scenarios;
 #[cfg(test)]
 mod seeded_errors;
+#[cfg(test)]
+mod seeded_lint;

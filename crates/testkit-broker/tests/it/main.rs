@@ -33,3 +33,4 @@ mod real_memory;
 mod real_sqlite;
 mod tasks;
 mod tls;
+mod why;

@@ -23,8 +23,21 @@ pub(crate) struct Explanation {
     /// What was answered.
     #[schema(value_type = Object)]
     evaluated: serde_json::Value,
-    /// Whether the same question under the cited bundle gives the same decision now; absent without question or bundle.
+    /// The bundle that decided, by its digest.
+    bundle: String,
+    /// The policies that came nearest to permitting it or stood in the way, and which of their conditions decided on
+    /// which values.
+    #[schema(value_type = Vec<Object>)]
+    examined: serde_json::Value,
+    /// Whether the same question under the cited bundle gives the same decision by the same policies now; absent without
+    /// question or bundle, and where a budget or a used proof denied after policy had decided.
     reproduced: Option<bool>,
+    /// That later reason.
+    overruled_by: Option<String>,
+    /// The bundle that is active now, where it is another one.
+    active_bundle: Option<String>,
+    /// What that one would decide on the same question.
+    active_decision: Option<String>,
 }
 
 /// Explains a recorded decision.
@@ -41,11 +54,15 @@ pub(super) async fn explain(
     Named(id): Named<EvaluationId>,
 ) -> Result<Json<Explanation>, Problem> {
     let explained = history::explain(&admin.broker, &operator.principal(), &id.to_string()).await?;
-    let history::Explained { evaluation, evaluated, reproduced } = explained;
     Ok(Json(Explanation {
-        decision: evaluated.decision.as_str().to_owned(),
-        question: evaluation.and_then(|question| serde_json::to_value(question).ok()),
-        reproduced: reproduced.map(|again| again.decision == evaluated.decision),
-        evaluated: serde_json::to_value(&evaluated).unwrap_or_default(),
+        decision: explained.evaluated.decision.as_str().to_owned(),
+        bundle: explained.evaluated.bundle.to_string(),
+        examined: serde_json::to_value(explained.examined()).unwrap_or_default(),
+        reproduced: explained.is_reproduced(),
+        overruled_by: explained.overruled_by.map(|code| code.as_str().to_owned()),
+        active_bundle: explained.today.as_ref().map(|today| today.bundle.to_string()),
+        active_decision: explained.today.as_ref().map(|today| today.decision.as_str().to_owned()),
+        evaluated: serde_json::to_value(&explained.evaluated).unwrap_or_default(),
+        question: explained.evaluation.and_then(|question| serde_json::to_value(question).ok()),
     }))
 }

@@ -55,7 +55,7 @@ pub(super) async fn validate(StrictJson(body): StrictJson<BundleBody>) -> Result
                 Validation {
                     publishable: report.failed() == 0,
                     revision,
-                    findings: FindingView::all(snapshot.warnings()),
+                    findings: FindingView::all(&bailiwick_pdp::lint(&snapshot)),
                     tests_passed: report.passed(),
                     tests_failed: FailedTest::all(&report),
                 }

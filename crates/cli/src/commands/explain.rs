@@ -1,0 +1,180 @@
+//! `bailiwick explain`: why something was decided, or would be; and which permits came nearest.
+
+use serde_json::{Value, json};
+
+use super::{
+    agents::percent,
+    check::{asked, decision, outcome},
+    door,
+};
+use crate::{
+    arguments::{Arguments, Explain},
+    exit::{Exit, Failure},
+    output::{Output, clean, fields, text},
+};
+
+/// Explains a recorded decision, or with `--agent` one about a call that nobody makes.
+pub(crate) async fn explain(arguments: &Arguments, ask: &Explain, output: &Output) -> Result<Exit, Failure> {
+    let Some(agent) = &ask.agent else { return recorded(arguments, &ask.what, output).await };
+    let answer = asked(arguments, agent, &ask.what, &ask.call, output).await?;
+    output.document(&answer, |answer| {
+        let evaluated = answer.get("evaluated").unwrap_or(&Value::Null);
+        format!("{}{}", decision(evaluated), examined(evaluated.get("examined")))
+    });
+    Ok(outcome(&answer))
+}
+
+/// A recorded decision, and the same question asked again under its bundle and the active one.
+async fn recorded(arguments: &Arguments, evaluation: &str, output: &Output) -> Result<Exit, Failure> {
+    if !evaluation.starts_with("eval_") && evaluation.contains(['.', ':']) {
+        return Err(Failure::new(format!("`{evaluation}` is a call, not the id of a decision"))
+            .hint(format!("say who would make it: `bailiwick explain --agent NAME {evaluation}`"))
+            .exit(Exit::Usage));
+    }
+    let answer = door(arguments).await?.change(&format!("/api/v1/explain/{}", percent(evaluation)), &json!({})).await?;
+    output.document(&answer, |answer| {
+        let mut page = decision(answer.get("evaluated").unwrap_or(&Value::Null));
+        page.push_str(&examined(answer.get("examined")));
+        if let Some(question) = answer.get("question").filter(|question| !question.is_null()) {
+            page.push_str("\n\n");
+            page.push_str(&context(question));
+        }
+        page.push_str("\n\n");
+        page.push_str(&again(answer));
+        page
+    });
+    Ok(match answer.get("reproduced").and_then(Value::as_bool) {
+        Some(false) => Exit::IntegrityFailed,
+        _ => Exit::Done,
+    })
+}
+
+/// What the same question comes to under the cited bundle, and under the active one.
+fn again(answer: &Value) -> String {
+    let overruled = answer.get("overruled_by").and_then(Value::as_str);
+    let mut page = match (answer.get("reproduced").and_then(Value::as_bool), overruled) {
+        (Some(true), _) => "reproduced: the same question under the cited bundle gives the same decision".to_owned(),
+        (Some(false), _) => "NOT reproduced: the cited bundle decides otherwise now".to_owned(),
+        (None, Some(code)) => format!(
+            "not reproduced: `{}` denied it after policy had decided, on state that is no part of the question",
+            clean(code)
+        ),
+        (None, None) => "not reproduced: the call was denied before there was a question".to_owned(),
+    };
+    if answer.get("active_bundle").is_some_and(Value::is_string) {
+        page.push_str(&format!(
+            "\nanother bundle is active now, {}: it would say {}",
+            text(answer, "/active_bundle"),
+            text(answer, "/active_decision")
+        ));
+    }
+    page
+}
+
+/// The policies that came nearest or stood in the way, with the conditions that decided and what they saw.
+fn examined(examined: Option<&Value>) -> String {
+    let all = examined.and_then(Value::as_array).cloned().unwrap_or_default();
+    let (permits, forbids): (Vec<_>, Vec<_>) = all.iter().partition(|one| text(one, "/effect") == "permit");
+    let mut page = String::new();
+    for (title, policies) in [("stood in the way", forbids), ("nearest permits", permits)] {
+        if policies.is_empty() {
+            continue;
+        }
+        page.push_str(&format!("\n\n{title}"));
+        for one in policies {
+            page.push_str(&format!(
+                "\n  `{}` at {}:{}, asked for {}",
+                text(one, "/policy"),
+                text(one, "/file"),
+                text(one, "/line"),
+                text(one, "/principal/id")
+            ));
+            let conditions = one.get("conditions").and_then(Value::as_array);
+            page.push_str(match one.get("part").and_then(Value::as_str) {
+                _ if conditions.is_none_or(Vec::is_empty) => ": it has no conditions",
+                Some("principal") => ": it is for somebody else",
+                Some("resource") => ": it is about something else",
+                _ => "",
+            });
+            for condition in conditions.into_iter().flatten() {
+                page.push_str(&self::condition(condition));
+            }
+        }
+    }
+    page
+}
+
+fn condition(condition: &Value) -> String {
+    let holds = condition.get("holds").and_then(Value::as_bool) == Some(true);
+    let held = if holds { "holds" } else { "does not hold" };
+    let line = condition.get("line").and_then(Value::as_u64).map_or_else(String::new, |line| format!(" (line {line})"));
+    let mut page = format!("\n    {held}: {}{line}", text(condition, "/text"));
+    for saw in condition.get("saw").and_then(Value::as_array).into_iter().flatten() {
+        page.push_str(&format!("\n      saw {} = {}", text(saw, "/what"), text(saw, "/value")));
+    }
+    page
+}
+
+/// What an operation acts on: a record by its type and id, or the tool itself.
+fn resource(resource: &Value) -> String {
+    match resource.get("kind").and_then(Value::as_str) {
+        Some("record") => {
+            format!("{} {} of `{}`", text(resource, "/type_name"), text(resource, "/id"), text(resource, "/system"))
+        }
+        Some("tool") => "the tool itself".to_owned(),
+        _ => clean(&resource.to_string()),
+    }
+}
+
+/// What an operation can do: its class and tags, how many records it touches, whether it can be undone.
+fn risk(operation: &Value) -> String {
+    let records = match operation.pointer("/effect/records").and_then(Value::as_i64) {
+        Some(i64::MAX) | None => String::from("an unknown number of records"),
+        Some(1) => String::from("1 record"),
+        Some(count) => format!("{count} records"),
+    };
+    let reversible = operation.pointer("/effect/reversible").and_then(Value::as_bool) == Some(true);
+    let undone = if reversible { "can be undone" } else { "cannot be undone" };
+    let tags = text(operation, "/tags");
+    let tags = if tags == "-" { String::new() } else { format!(" ({tags})") };
+    format!("{}{tags}, {records}, {undone}", text(operation, "/class"))
+}
+
+fn context(question: &Value) -> String {
+    let parties = question.get("parties").and_then(Value::as_array).cloned().unwrap_or_default();
+    let parties: Vec<String> = parties
+        .iter()
+        .map(|party| {
+            let promoted = party.get("promoted").and_then(Value::as_bool) == Some(true);
+            format!(
+                "{} (role {}, {}, owner {}{})",
+                text(party, "/principal/id"),
+                text(party, "/role"),
+                text(party, "/environment"),
+                text(party, "/owner"),
+                if promoted { "" } else { ", not promoted" }
+            )
+        })
+        .collect();
+    let operations = question.get("operations").and_then(Value::as_array).cloned().unwrap_or_default();
+    let told: Vec<String> = operations
+        .iter()
+        .map(|operation| {
+            format!("{} on {}", text(operation, "/action"), resource(operation.get("resource").unwrap_or(&Value::Null)))
+        })
+        .collect();
+    let mut risks: Vec<String> = operations.iter().map(risk).collect();
+    risks.dedup();
+    fields(&[
+        ("asked", text(question, "/now")),
+        ("principals", parties.join(", ")),
+        ("operations", told.join("\n            ")),
+        ("risk", risks.join("\n            ")),
+        ("arguments", clean(&question.get("arguments").map(Value::to_string).unwrap_or_default())),
+        ("zone", text(question, "/network_zone")),
+        ("task", text(question, "/task/id")),
+        ("facts", text(question, "/task/facts")),
+        ("scopes", text(question, "/authority/scopes")),
+        ("safe modes", text(question, "/authority/safe_modes")),
+    ])
+}
