@@ -55,7 +55,7 @@ async fn an_operator_learns_which_permit_was_nearest_and_what_it_saw() {
         "saw context.input.cents = 9000",
         "stood in the way",
         "`large-refunds` at policies/organisation/limits.cedar:5",
-        "holds: context.input.cents > 100 (line 7)",
+        "holds: context.input.cents > 100 (line 8)",
         "reproduced: the same question under the cited bundle gives the same decision",
     ] {
         assert!(told.contains(line), "`{line}` is not in\n{told}");
