@@ -23,6 +23,7 @@ mod agents;
 mod audit;
 mod care;
 mod decisions;
+mod observations;
 mod policy;
 mod safe_mode;
 mod secrets;
@@ -111,6 +112,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(systems::routes())
         .merge(policy::routes())
         .merge(safe_mode::routes())
+        .merge(observations::routes())
         .merge(secrets::routes())
         .merge(decisions::routes())
         .merge(audit::routes())

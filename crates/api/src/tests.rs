@@ -17,6 +17,7 @@ mod admin;
 mod authzen;
 mod certification;
 mod door;
+mod observation;
 mod search;
 
 struct Scene {

@@ -43,11 +43,13 @@ pub enum EventKind {
     Replica,
     /// An agent knocked at an operator's door, or something else to look at.
     Alert,
+    /// An observation was turned on, stopped, or came to its end.
+    ObservationChanged,
 }
 
 impl EventKind {
     /// All kinds, in the order in which they were frozen.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Intent,
         Self::Outcome,
         Self::Denial,
@@ -64,6 +66,7 @@ impl EventKind {
         Self::SealedOpened,
         Self::Replica,
         Self::Alert,
+        Self::ObservationChanged,
     ];
 
     /// The text inside the leaf. Frozen: a leaf with another text is not a leaf.
@@ -85,6 +88,7 @@ impl EventKind {
             Self::SealedOpened => "sealed_opened",
             Self::Replica => "replica",
             Self::Alert => "alert",
+            Self::ObservationChanged => "observation_changed",
         }
     }
 }

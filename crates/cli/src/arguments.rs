@@ -1,12 +1,13 @@
 //! The command line: what can be asked, in words that teach.
 
+mod observe;
 mod operators;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::operators::*;
+pub(crate) use self::{observe::*, operators::*};
 use crate::output::Format;
 
 /// Heads the options that every command has.
@@ -93,6 +94,9 @@ pub(crate) enum Command {
     /// Stop everything but reads: for an agent, a system, or everything.
     #[command(subcommand)]
     SafeMode(SafeMode),
+    /// Watch before enforcing: for a while, what rules would stop goes through and is recorded.
+    #[command(subcommand)]
+    Observe(Observe),
     /// Keep upstream credentials in the vault.
     #[command(subcommand)]
     Secrets(Secrets),

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod init;
+mod observe;
 mod permissions;
 mod policy;
 mod safe_mode;
@@ -44,6 +45,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
         Command::Tasks(ask) => tasks::run(arguments, ask, output).await,
         Command::Policy(ask) => policy::run(arguments, ask, output).await,
         Command::SafeMode(ask) => safe_mode::run(arguments, ask, output).await,
+        Command::Observe(ask) => observe::run(arguments, ask, output).await,
         Command::Secrets(ask) => secrets::run(arguments, ask, output).await,
         Command::Audit(ask) => audit::run(arguments, ask, output).await,
         Command::Backup { file } => care::backup(arguments, file, output).await,

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use crate::{
     broker::Broker,
     caller::{Caller, RawCall},
-    decide::{Decided, no_bundle, parties, reason, task_context},
+    decide::{Decided, authority, no_bundle, parties, reason, task_context},
     record::{record_denial, record_replay, replayed, unrecorded},
     refusal::Denied,
 };
@@ -85,8 +85,10 @@ pub async fn admit(
         .field("system", system.as_str())
         .field("action", format!("{system}:{method}"))
         .field("token", caller.token.to_string())
-        .field("bundle", admitted.policy.revision().to_string())
-        .public(broker);
+        .field("bundle", admitted.policy.revision().to_string());
+    let by = admitted.policy.observed_by(system, &admitted.parties, &admitted.authority);
+    let by = (!by.is_empty()).then(|| by.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let entry = entry.field_if("observed_by", by).public(broker);
     match broker.ports.store.append(entry, caller.spent.clone()).await {
         Ok(_) => Ok(admitted),
         Err(StoreError::Replayed) => {
@@ -115,7 +117,7 @@ fn look(broker: &Broker, caller: &Caller, system: &SystemName, id: EvaluationId)
         )));
     }
     let (task, _) = task_context(broker, &live, caller, now)?;
-    let authority = Authority { scopes: caller.scopes.clone(), safe_modes: live.safe_mode_scopes() };
+    let authority = authority(broker, &live, caller);
     let network_zone = (broker.settings().zone_of)(caller.address);
     Ok(Admitted { id, policy, now, parties, network_zone, task, authority })
 }

@@ -2,9 +2,12 @@
 //!
 //! Order of steps as in the life of a call: inform, map, decide, record. Whatever fails denies.
 
+use std::collections::BTreeMap;
+
 use bailiwick_model::{
     decision::{Decision, ReasonCode},
     id::EvaluationId,
+    observation::{ObservationScope, WouldBe},
 };
 use bailiwick_ports::{
     new_id,
@@ -45,6 +48,7 @@ pub async fn authorize(broker: &Broker, caller: &Caller, call: RawCall<'_>) -> R
             spent: caller.spent.clone(),
             budgets: decided.evaluated.budgets.clone(),
             facts: facts.clone(),
+            observed: counted(&decided),
             relied_on: decided.relied_on.clone(),
         };
         match broker.ports.store.commit_intent(intent).await {
@@ -92,6 +96,12 @@ async fn refused_by_store(
         }
         _ => unrecorded(&decided, &error.to_string()),
     }
+}
+
+/// The observations that cover the call: each counts it, and must still be on in the moment of the commit.
+fn counted(decided: &Decided) -> BTreeMap<ObservationScope, WouldBe> {
+    let observed = decided.evaluated.observed.iter();
+    observed.flat_map(|one| one.by.iter().map(|scope| (scope.clone(), one.would_be()))).collect()
 }
 
 /// The facts that restrict: they settle with the intent.

@@ -18,7 +18,7 @@ use bailiwick_ports::{
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
-use crate::{facts::Facts, live::Live};
+use crate::{facts::Facts, live::Live, observation::LatestTime};
 
 /// Outcomes that may wait to be written at once; a further one waits for its turn, none is dropped.
 pub const OUTCOMES_PENDING_MAX: usize = 4_096;
@@ -64,11 +64,12 @@ pub struct Broker {
     changes: Mutex<()>,
     epoch: watch::Sender<u64>,
     used: std::sync::Mutex<HashMap<Thumbprint, Timestamp>>,
+    pub(crate) latest: LatestTime,
     pub(crate) outcomes: Arc<Semaphore>,
 }
 
 impl Broker {
-    pub(crate) fn new(ports: Ports, settings: Settings, live: Live, facts: Facts) -> Self {
+    pub(crate) fn new(ports: Ports, settings: Settings, live: Live, (facts, latest): (Facts, LatestTime)) -> Self {
         let epoch = watch::Sender::new(live.epoch);
         Self {
             ports,
@@ -78,6 +79,7 @@ impl Broker {
             changes: Mutex::new(()),
             epoch,
             used: std::sync::Mutex::default(),
+            latest,
             outcomes: Arc::new(Semaphore::new(OUTCOMES_PENDING_MAX)),
         }
     }

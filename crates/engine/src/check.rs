@@ -24,7 +24,7 @@ use crate::{
     caller::{Caller, RawCall},
     decide::{Decided, Purpose, decide, reason},
     evidence::Draft,
-    record::{overruled, replayed, unrecorded},
+    record::{marked, overruled, replayed, unrecorded},
     refusal::Denied,
 };
 
@@ -68,6 +68,9 @@ pub async fn check(
         .field("policies", policies.into_iter().collect::<Vec<_>>())
         .field("bundle", decided.evaluated.bundle.to_string())
         .sealed("arguments", arguments);
+    if let Some(observed) = &decided.evaluated.observed {
+        draft = marked(draft, observed);
+    }
     if let Some(json) = decided.evaluation.as_ref().and_then(|question| serde_json::to_string(question).ok()) {
         draft = draft.sealed("evaluation", json);
     }

@@ -17,6 +17,7 @@ use crate::{
     broker::Broker,
     caller::{Caller, RawCall},
     live::Live,
+    observation,
 };
 
 /// What a decision is for.
@@ -48,6 +49,7 @@ impl Decided {
                 errors: BTreeMap::new(),
                 budgets: Vec::new(),
                 examined: Vec::new(),
+                observed: None,
             },
             relied_on: ReliedOn::default(),
             scopes_needed: Vec::new(),
@@ -105,9 +107,18 @@ fn question(
         network_zone: (broker.settings().zone_of)(caller.address),
         task,
         approvals: BTreeSet::new(),
-        authority: Authority { scopes: caller.scopes.clone(), safe_modes: live.safe_mode_scopes() },
+        authority: authority(broker, live, caller),
     };
     Ok((evaluation, relied_on))
+}
+
+/// What the token and the state of now allow a caller, beside policy.
+pub(crate) fn authority(broker: &Broker, live: &Live, caller: &Caller) -> Authority {
+    Authority {
+        scopes: caller.scopes.clone(),
+        safe_modes: live.safe_mode_scopes(),
+        observations: observation::on(broker, live),
+    }
 }
 
 /// Every principal of the chain, active now.

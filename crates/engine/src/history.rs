@@ -109,7 +109,8 @@ impl Explained {
         }
         let again = self.reproduced.as_ref()?;
         let then = &self.evaluated;
-        Some(again.decision == then.decision && again.determining == then.determining && again.errors == then.errors)
+        let same = again.determining == then.determining && again.errors == then.errors;
+        Some(same && again.decision == then.decision && again.observed == then.observed)
     }
 
     /// The policies that came nearest or stood in the way. A record that has none of its own, being older, or overruled,

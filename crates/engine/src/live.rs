@@ -10,6 +10,7 @@ use bailiwick_model::{
     evaluation::Party,
     id::TaskId,
     name::{AgentName, SystemName, ToolName},
+    observation::ObservationScope,
     principal::Principal,
     safe_mode::SafeModeScope,
     task::Task,
@@ -17,6 +18,8 @@ use bailiwick_model::{
 use bailiwick_pdp::snapshot::Snapshot;
 use bailiwick_ports::store::{Quarantine, SafeModeRow};
 use jiff::Timestamp;
+
+use crate::observation::Watch;
 
 /// What was last seen of one system's definitions.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +43,8 @@ pub struct Live {
     pub tasks: Arc<HashMap<TaskId, Arc<Task>>>,
     /// Safe modes that are on.
     pub safe_modes: Arc<BTreeMap<SafeModeScope, SafeModeRow>>,
+    /// Observations that were turned on; whether one covers a call depends on the time too.
+    pub observations: Arc<BTreeMap<ObservationScope, Watch>>,
     /// The active bundle; without one nothing is allowed.
     pub policy: Option<Arc<Snapshot>>,
     /// Definitions as last seen.

@@ -9,7 +9,7 @@ use bailiwick_model::{
 };
 use bailiwick_ports::entry::Receipt;
 
-use crate::{broker::Broker, refusal::Refusal};
+use crate::{broker::Broker, observation, refusal::Refusal};
 
 /// One call that was allowed and whose intent is durable. Not clonable: one permit, one forward.
 ///
@@ -88,14 +88,22 @@ fn recheck(broker: &Broker, permit: &Permitted) -> Result<(), Refusal> {
         return Err(Refusal::Conflict("no policy bundle is active".to_owned()));
     };
     let safe_modes = live.safe_mode_scopes();
+    // One that was turned on meanwhile changes nothing that was allowed without it.
+    let mut observations = observation::on(broker, &live);
+    observations.retain(|one| permit.evaluation.authority.observations.contains(one));
     let same_policy = policy.revision() == permit.evaluated.bundle;
-    if same_policy && safe_modes == permit.evaluation.authority.safe_modes {
+    let same_observations = observations == permit.evaluation.authority.observations;
+    if same_policy && same_observations && safe_modes == permit.evaluation.authority.safe_modes {
         return Ok(());
     }
     let mut again = permit.evaluation.clone();
     again.authority.safe_modes = safe_modes;
+    again.authority.observations = observations;
     match policy.evaluate(&again).decision {
         Decision::Allow { .. } => Ok(()),
+        Decision::RequestableDenial { .. } | Decision::Deny { .. } if same_policy && !same_observations => {
+            Err(Refusal::Conflict("the observation under which it was allowed ended meanwhile".to_owned()))
+        }
         Decision::RequestableDenial { .. } | Decision::Deny { .. } if same_policy => {
             Err(Refusal::Conflict("safe mode went on meanwhile".to_owned()))
         }

@@ -6,6 +6,7 @@ use bailiwick_model::{
     decision::{Decision, Evaluated, Reason, ReasonCode},
     evaluation::Evaluation,
     id::EvaluationId,
+    observation::Observed,
     operation::Resource,
     principal::Principal,
 };
@@ -134,6 +135,9 @@ fn draft(kind: EventKind, caller: &Caller, call: &RawCall<'_>, decided: &Decided
     if !codes.is_empty() {
         draft = draft.field("reasons", codes);
     }
+    if let Some(observed) = &evaluated.observed {
+        draft = marked(draft, observed);
+    }
     if let Decision::Allow { obligations } = &evaluated.decision {
         draft = draft.field("obligations", i64::try_from(obligations.len()).unwrap_or(i64::MAX));
     }
@@ -152,6 +156,15 @@ fn draft(kind: EventKind, caller: &Caller, call: &RawCall<'_>, decided: &Decided
         draft = draft.sealed("evaluated", json);
     }
     draft
+}
+
+/// That the call was observed, by what, and what policy alone decides: the same words in intents, denials and questions.
+pub(crate) fn marked(draft: Draft, observed: &Observed) -> Draft {
+    let codes = observed.would_be.reasons().iter().map(|reason| reason.code.as_str().to_owned()).collect();
+    draft
+        .field("observed", observed.would_be().as_str())
+        .field("observed_by", observed.by.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field("observed_reasons", distinct(codes))
 }
 
 /// The context that mattered, in public words, and the whole question, sealed: re-evaluating it under the cited
@@ -236,6 +249,7 @@ pub(crate) fn unrecorded_plain(id: EvaluationId, bundle: BundleRevision) -> Box<
         errors: std::collections::BTreeMap::new(),
         budgets: Vec::new(),
         examined: Vec::new(),
+        observed: None,
     };
     Box::new(Denied { evaluated, recorded: false, scopes_needed: Vec::new() })
 }

@@ -12,6 +12,7 @@ use bailiwick_ports::{
     signer::TokenSigner,
     store::{Conclusion, Quarantine, State},
 };
+use jiff::Timestamp;
 
 use crate::{
     boundary,
@@ -19,6 +20,7 @@ use crate::{
     evidence::Draft,
     facts::Facts,
     live::{Live, Seen},
+    observation::{self, LatestTime, Watch},
     refusal::Refusal,
 };
 
@@ -27,8 +29,10 @@ pub async fn build(ports: Ports, settings: Settings) -> Result<Arc<Broker>, Refu
     let state = ports.store.load().await?;
     let facts = Facts::default();
     facts.add(state.facts.clone());
-    let live = live(ports.token_signer.as_ref(), settings.environment, state)?;
-    Ok(Arc::new(Broker::new(ports, settings, live, facts)))
+    let latest = LatestTime::new(state.latest);
+    let now = state.latest.map_or(ports.clock.now(), |latest| latest.max(ports.clock.now()));
+    let live = live(ports.token_signer.as_ref(), settings.environment, now, state)?;
+    Ok(Arc::new(Broker::new(ports, settings, live, (facts, latest))))
 }
 
 /// Builds the broker and begins to serve. Records that this replica started, and closes the intents of earlier boots
@@ -56,6 +60,8 @@ pub async fn begin(broker: &Arc<Broker>) -> Result<(), Refusal> {
             .public(broker);
         broker.ports.store.conclude(Conclusion { entry, facts: Vec::new() }).await?;
     }
+    observation::end_overdue(broker).await?;
+    observation::now(broker).iter().for_each(observation::warn);
     Ok(())
 }
 
@@ -68,7 +74,12 @@ pub async fn stop(broker: &Broker) {
     }
 }
 
-fn live(signer: &dyn TokenSigner, environment: Option<Environment>, state: State) -> Result<Live, Refusal> {
+fn live(
+    signer: &dyn TokenSigner,
+    environment: Option<Environment>,
+    now: Timestamp,
+    state: State,
+) -> Result<Live, Refusal> {
     let policy = match &state.bundle {
         None => None,
         Some(bundle) => {
@@ -92,6 +103,13 @@ fn live(signer: &dyn TokenSigner, environment: Option<Environment>, state: State
         tasks: Arc::new(state.tasks.into_iter().map(|task| (task.id, Arc::new(task))).collect()),
         safe_modes: Arc::new(
             state.safe_modes.into_iter().map(|row| (row.scope.clone(), row)).collect::<BTreeMap<_, _>>(),
+        ),
+        observations: Arc::new(
+            state
+                .observations
+                .into_iter()
+                .map(|row| (row.observation.scope.clone(), Watch::new(row, now)))
+                .collect::<BTreeMap<_, _>>(),
         ),
         policy,
         definitions: Arc::new(definitions),

@@ -10,6 +10,7 @@ use crate::{
     examined::Examined,
     id::EvaluationId,
     name::{ActionName, PolicyId},
+    observation::Observed,
     principal::Principal,
 };
 
@@ -254,6 +255,9 @@ pub struct Evaluated {
     /// call: for operators and the sealed evidence, never for the caller. Older evidence has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub examined: Vec<Examined>,
+    /// Present if the call was observed: `decision` may then be wider than what policy alone decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Observed>,
 }
 
 /// What one call takes from one budget: a count per window that the store holds exactly.

@@ -11,6 +11,7 @@ use crate::{
     agent::Environment,
     id::{EvaluationId, TaskId},
     name::{Fact, PolicyId, RoleName, Scope},
+    observation::Observation,
     operation::Operation,
     principal::Principal,
     safe_mode::SafeModeScope,
@@ -49,7 +50,7 @@ pub struct TaskContext {
     pub facts: BTreeSet<Fact>,
 }
 
-/// What the token and the state allow, checked after policy and never wider than it.
+/// What the token and the state allow, checked after policy and, but for observation, never wider than it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Authority {
@@ -57,6 +58,9 @@ pub struct Authority {
     pub scopes: BTreeSet<Scope>,
     /// The safe modes that are on.
     pub safe_modes: BTreeSet<SafeModeScope>,
+    /// The observations that are on: the one thing here that widens, and only past rules of the organisation.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub observations: BTreeSet<Observation>,
 }
 
 /// One question. All its operations must be allowed for all its parties.

@@ -10,6 +10,7 @@
 //! | [`principal`], [`agent`], [`jwk`] | who acts and with which key |
 //! | [`operation`], [`value`] | what is attempted |
 //! | [`task`], [`safe_mode`] | what narrows it |
+//! | [`observation`] | what is watched before it is enforced |
 //! | [`evaluation`], [`decision`] | the question and the answer |
 //! | [`bundle`] | the published policy, as files with one digest |
 //! | [`secret`], [`limits`], [`blame`] | secrets that redact themselves, named maxima, whose fault |
@@ -25,6 +26,7 @@ pub mod id;
 pub mod jwk;
 pub mod limits;
 pub mod name;
+pub mod observation;
 pub mod operation;
 pub mod principal;
 pub mod safe_mode;

@@ -71,6 +71,7 @@ fn evaluation(snapshot: &Snapshot) -> Evaluation {
         authority: Authority {
             scopes: snapshot.required_scopes(&operations).into_iter().collect(),
             safe_modes: Default::default(),
+            observations: Default::default(),
         },
         operations,
         arguments: BTreeMap::new(),

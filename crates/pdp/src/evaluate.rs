@@ -7,6 +7,7 @@ mod context;
 mod denial;
 mod explain;
 mod obligations;
+mod observe;
 mod pins;
 mod policy;
 
@@ -23,6 +24,7 @@ pub(crate) use self::{
     authority::{Asked, listed as authority_of_listing, required_scope},
     context::{Shared, shared as shared_context},
     denial::refused,
+    observe::covering as observed_by,
     policy::{Acting, principals},
 };
 use self::{denial::Denial, policy::Verdict};
@@ -39,8 +41,9 @@ pub(crate) fn evaluate(snapshot: &Snapshot, evaluation: &Evaluation) -> Evaluate
     let decision = match (verdict.denials.is_empty(), authority.is_empty(), obligations) {
         (true, true, Ok(obligations)) => Decision::Allow { obligations },
         (true, true, Err(reason)) => Decision::deny(reason),
-        _ => deny(snapshot, evaluation, &mut verdict, authority),
+        _ => deny(snapshot, evaluation, &mut verdict, authority.clone()),
     };
+    let (decision, observed) = observe::apply(snapshot, evaluation, &verdict, &authority, decision);
     let budgets = match &decision {
         Decision::Allow { .. } => authority::budgets(snapshot, evaluation),
         Decision::RequestableDenial { .. } | Decision::Deny { .. } => Vec::new(),
@@ -56,6 +59,7 @@ pub(crate) fn evaluate(snapshot: &Snapshot, evaluation: &Evaluation) -> Evaluate
         errors: verdict.errors,
         budgets,
         examined: verdict.examined,
+        observed,
     }
 }
 

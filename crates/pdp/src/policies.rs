@@ -42,6 +42,17 @@ pub(crate) enum Layer {
     Generated,
 }
 
+impl Layer {
+    /// Whether its forbids are walls, which nothing goes past: no approval, no observation. A generated forbid is what a
+    /// role declares out of scope.
+    pub(crate) const fn is_wall(self) -> bool {
+        match self {
+            Self::Builtin | Self::Boundary | Self::Generated => true,
+            Self::Organisation | Self::Roles | Self::Users => false,
+        }
+    }
+}
+
 /// One policy with its origin.
 #[derive(Debug, Clone)]
 pub(crate) struct SourcePolicy {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use bailiwick_model::{
     bundle::{BundleFiles, BundleRevision},
     decision::{Effect, Evaluated, Reason},
-    evaluation::Evaluation,
-    name::{ActionName, PolicyId, RoleName, Scope, TemplateName},
+    evaluation::{Authority, Evaluation, Party},
+    name::{ActionName, PolicyId, RoleName, Scope, SystemName, TemplateName},
+    observation::ObservationScope,
     operation::Operation,
 };
 use cedar_policy::Schema;
@@ -28,6 +29,7 @@ use crate::{
     finding::Finding,
     index::{Index, PolicyNumber},
     mapping::{self, Call},
+    policies::Layer,
     roles::Roles,
     templates::{Template, Templates},
     visibility::{Listing, Lookout, Reads, Visibility},
@@ -63,6 +65,8 @@ pub(crate) struct Compiled {
     pub(crate) id: PolicyId,
     /// Permit or forbid.
     pub(crate) effect: Effect,
+    /// Where it belongs.
+    pub(crate) layer: Layer,
     /// Its file inside the bundle.
     pub(crate) file: Arc<str>,
     /// Its line in that file.
@@ -127,6 +131,11 @@ impl Snapshot {
     /// The same for many actions: what does not depend on the action is worked out once.
     pub fn lookout<'a>(&'a self, listing: Listing<'a>) -> Lookout<'a> {
         stacker::maybe_grow(STACK_BYTES_MIN, STACK_BYTES, || Lookout::new(self, listing))
+    }
+
+    /// The observations that cover what these principals do on a system; none while a safe mode concerns them.
+    pub fn observed_by(&self, system: &SystemName, parties: &[Party], authority: &Authority) -> Vec<ObservationScope> {
+        evaluate::observed_by(self, system.as_str(), parties, authority)
     }
 
     /// The scopes that a token needs for these operations, each once.

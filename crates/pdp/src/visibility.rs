@@ -25,7 +25,7 @@ pub use self::prospect::{Deciding, Outcome, Prospect};
 use crate::{
     actions::uid,
     entities,
-    evaluate::{Acting, Asked, authority_of_listing, principals, refused, shared_context},
+    evaluate::{Acting, Asked, authority_of_listing, observed_by, principals, refused, shared_context},
     snapshot::{Compiled, STACK_BYTES, STACK_BYTES_MIN, Snapshot},
 };
 
@@ -101,9 +101,12 @@ impl<'a> Lookout<'a> {
             Ok(situation) => situation,
             Err(reason) => return Some(reason),
         };
+        let Listing { parties, authority, .. } = self.listing;
+        let observed = !observed_by(self.snapshot, action.system(), parties, authority).is_empty();
+        let rules = if observed { Rules::Walls } else { Rules::All };
         let mut first = None;
         for target in targets(self.snapshot, action, entity) {
-            let question = Question { snapshot: self.snapshot, situation, action: entity, target };
+            let question = Question { snapshot: self.snapshot, situation, action: entity, target, rules };
             match acting.iter().find_map(|acting| question.reason_to_hide(acting)) {
                 None => return None,
                 Some(reason) => first = first.or(Some(reason)),
@@ -177,12 +180,22 @@ fn targets(snapshot: &Snapshot, action: &ActionName, entity: &Entity) -> Vec<Tar
     kinds.map(target).collect()
 }
 
+/// Which rules can hide an action.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rules {
+    /// Every one.
+    All,
+    /// Under observation: only those that nothing goes past.
+    Walls,
+}
+
 /// Whether one principal could do one action to one kind of resource.
 struct Question<'a> {
     snapshot: &'a Snapshot,
     situation: &'a Situation,
     action: &'a Arc<Entity>,
     target: Target,
+    rules: Rules,
 }
 
 impl<'a> Question<'a> {
@@ -195,7 +208,7 @@ impl<'a> Question<'a> {
         if let Some(policy) = settled.forbids.first() {
             return Some(forbidden(policy));
         }
-        let permitted = !settled.permits.is_empty();
+        let permitted = !settled.permits.is_empty() || self.rules == Rules::Walls;
         let forbids = open.iter().any(|policy| policy.effect == Effect::Forbid);
         if permitted && !forbids {
             return None;
@@ -219,6 +232,7 @@ impl<'a> Question<'a> {
         let side = self.target.known.as_ref().map(|entity| index.side(entity));
         let numbers = index.candidates(&acting.side, self.action, side.as_ref());
         let candidates = numbers.into_iter().filter_map(|number| self.snapshot.policy(number));
+        let candidates = candidates.filter(|policy| self.rules == Rules::All || policy.layer.is_wall());
         candidates
             .partition(|policy| !policy.reads.arguments && (self.target.known.is_some() || !policy.reads.resource))
     }

@@ -15,6 +15,7 @@ use bailiwick_model::{
     id::TaskId,
     jwk::Thumbprint,
     name::{AgentName, Fact, SecretName, SystemName, ToolName},
+    observation::{Observation, ObservationScope, WouldBe},
     principal::Principal,
     safe_mode::SafeModeScope,
     task::Task,
@@ -83,6 +84,8 @@ pub struct Intent {
     pub budgets: Vec<BudgetDraw>,
     /// Facts that restrict, added with the intent.
     pub facts: Vec<FactRow>,
+    /// The observations that cover it, which count it: any that is not on at that time makes [`StoreError::Conflict`].
+    pub observed: BTreeMap<ObservationScope, WouldBe>,
     /// The principals and task whose versions the decision relied on: any that moved makes [`StoreError::Conflict`].
     pub relied_on: ReliedOn,
 }
@@ -167,6 +170,32 @@ pub struct SafeModeRow {
     pub since: Timestamp,
 }
 
+/// An observation that was turned on, until its end passes or somebody stops it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservationRow {
+    /// What is observed.
+    pub observation: Observation,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// From when on it is enforced again.
+    pub until: Timestamp,
+    /// The calls that went through, by what policy alone decides about them.
+    pub calls: ObservedCalls,
+}
+
+/// Calls that were forwarded under an observation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ObservedCalls {
+    /// Policy allows them too.
+    pub would_allow: u64,
+    /// Policy would have had somebody asked.
+    pub would_ask: u64,
+    /// Policy would have denied them.
+    pub would_deny: u64,
+}
+
 /// A tool whose definition was seen to differ from the pinned one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
@@ -195,6 +224,10 @@ pub struct State {
     pub tasks: Vec<Task>,
     /// Safe modes that are on.
     pub safe_modes: Vec<SafeModeRow>,
+    /// Observations that nobody stopped; one whose end has passed is not on.
+    pub observations: Vec<ObservationRow>,
+    /// The time of the newest evidence: a clock that shows less went backwards.
+    pub latest: Option<Timestamp>,
     /// The active bundle.
     pub bundle: Option<PublishedBundle>,
     /// Live facts.
@@ -291,6 +324,12 @@ pub trait Store: Send + Sync {
     async fn enter_safe_mode(&self, row: SafeModeRow, entry: Entry) -> Result<u64, StoreError>;
     /// Turns it off. Returns the new epoch.
     async fn lift_safe_mode(&self, scope: SafeModeScope, entry: Entry) -> Result<u64, StoreError>;
+    /// Turns an observation on. Returns the new epoch.
+    async fn start_observation(&self, row: ObservationRow, entry: Entry) -> Result<u64, StoreError>;
+    /// Turns it off. Returns the new epoch.
+    async fn end_observation(&self, scope: ObservationScope, entry: Entry) -> Result<u64, StoreError>;
+    /// Observations with what they counted up to now.
+    async fn observations(&self) -> Result<Vec<ObservationRow>, StoreError>;
     /// Puts tools of a system into quarantine, replacing that system's earlier rows. Returns the new epoch.
     async fn quarantine(&self, system: SystemName, rows: Vec<Quarantine>, entry: Entry) -> Result<u64, StoreError>;
 

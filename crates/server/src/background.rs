@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bailiwick_engine::observation;
 use bailiwick_keys::chance::SystemClock;
 use bailiwick_ports::{chance::Clock as _, signer::CheckpointSigner, store::Store as _};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,8 @@ use crate::wiring::Wired;
 
 /// How often new evidence enters the Merkle log under a signed checkpoint.
 pub const INTEGRATE_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked for observations whose time is over.
+pub const END_OBSERVATIONS_EVERY: Duration = Duration::from_secs(1);
 /// How often due steps of a key rotation are taken.
 pub const ROTATE_EVERY: Duration = Duration::from_secs(60);
 
@@ -26,6 +29,19 @@ pub async fn integrate(wired: Arc<Wired>, stop: CancellationToken) {
         }
         if stopping {
             return;
+        }
+    }
+}
+
+/// Records the end of observations whose time is over; enforcement does not wait for it.
+pub async fn end_observations(wired: Arc<Wired>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(END_OBSERVATIONS_EVERY) => {}
+        }
+        if let Err(error) = observation::end_overdue(&wired.broker).await {
+            tracing::error!(%error, "the end of an observation is not recorded; it is over all the same");
         }
     }
 }

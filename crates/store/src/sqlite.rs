@@ -11,6 +11,7 @@ use bailiwick_model::{
     bundle::BundleRevision,
     id::TaskId,
     name::{SecretName, SystemName},
+    observation::ObservationScope,
     safe_mode::SafeModeScope,
     task::Task,
 };
@@ -18,8 +19,8 @@ use bailiwick_ports::{
     entry::{Entry, Receipt},
     signer::CheckpointSigner,
     store::{
-        Conclusion, EntryFilter, Intent, IssuedToken, PublishedBundle, Quarantine, SafeModeRow, Spent, State, Store,
-        StoreError, StoredEntry,
+        Conclusion, EntryFilter, Intent, IssuedToken, ObservationRow, PublishedBundle, Quarantine, SafeModeRow, Spent,
+        State, Store, StoreError, StoredEntry,
     },
 };
 
@@ -181,6 +182,18 @@ impl Store for SqliteStore {
 
     async fn lift_safe_mode(&self, scope: SafeModeScope, entry: Entry) -> Result<u64, StoreError> {
         self.writer.write(move |turn| safety::lift_safe_mode(turn, &scope, entry)).await
+    }
+
+    async fn start_observation(&self, row: ObservationRow, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| safety::start_observation(turn, &row, entry)).await
+    }
+
+    async fn end_observation(&self, scope: ObservationScope, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| safety::end_observation(turn, &scope, entry)).await
+    }
+
+    async fn observations(&self) -> Result<Vec<ObservationRow>, StoreError> {
+        self.readers.read(safety::observations).await
     }
 
     async fn quarantine(&self, system: SystemName, rows: Vec<Quarantine>, entry: Entry) -> Result<u64, StoreError> {

@@ -35,6 +35,7 @@ macro_rules! store_suite {
             bundles_are_published_and_rolled_back,
             a_bundle_with_a_wrong_digest_is_refused,
             safe_modes_go_on_and_off,
+            observations_start_and_end,
             a_quarantine_replaces_the_one_before,
             vault_rows_are_kept_as_they_are,
             every_change_raises_the_epoch,
@@ -43,6 +44,7 @@ macro_rules! store_suite {
         $crate::store_suite!($bench; calls:
             a_refused_intent_changes_nothing,
             an_intent_relies_on_what_was_seen,
+            an_observed_intent_needs_its_observation,
             an_intent_conflicts_only_with_what_it_relied_on,
             identifiers_are_used_up_once,
             a_budget_is_exact_under_contention,

@@ -64,6 +64,9 @@ struct AnswerContext {
     /// Rules that people can lift for this one call.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     requestable: Vec<Gate>,
+    /// What policy alone decides, where an operator has the call observed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observed: Option<&'static str>,
     /// Why this one of several evaluations could not be read (AuthZEN 1.0 §7.2.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<AnswerError>,
@@ -99,6 +102,7 @@ impl From<&Reason> for AnswerReason {
 impl From<Evaluated> for Answer {
     fn from(evaluated: Evaluated) -> Self {
         let reasons = evaluated.decision.reasons().iter().map(AnswerReason::from).collect();
+        let observed = evaluated.observed.as_ref().map(|observed| observed.would_be().as_str());
         let (decision, obligations, requestable) = match evaluated.decision {
             Decision::Allow { obligations } => (true, obligations, Vec::new()),
             Decision::RequestableDenial { gates, .. } => (false, Vec::new(), gates),
@@ -111,6 +115,7 @@ impl From<Evaluated> for Answer {
             obligations,
             requestable,
             error: None,
+            observed,
         };
         Self { decision, context }
     }

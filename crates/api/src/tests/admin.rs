@@ -227,6 +227,54 @@ async fn safe_mode_is_entered_and_lifted_with_a_reason() {
 }
 
 #[tokio::test]
+async fn observation_needs_a_reason_an_end_and_a_word_about_production() {
+    let scene = Scene::new().await;
+    let start = async |scope: &str, lifetime_s: u64, reason: &str, production: bool| {
+        let body = json!({"scope": scope, "lifetime_s": lifetime_s, "reason": reason, "production": production});
+        scene.admin("POST", "/api/v1/observations/start", Some(body)).await
+    };
+    refused(&start("system:files", 60, "", true).await, 400, "reason is missing");
+    refused(&start("system:files", 0, "trial", true).await, 400, "1 to 2592000 seconds");
+    refused(&start("system:files", 30 * 24 * 3_600 + 1, "trial", true).await, 400, "1 to 2592000 seconds");
+    refused(&start("everything", 60, "trial", true).await, 400, "agent:<name>");
+    refused(&start("system:nobody", 60, "trial", true).await, 404, "does not exist");
+    refused(&start("agent:nobody", 60, "trial", true).await, 404, "does not exist");
+    refused(&start("agent:reader", 60, "trial", false).await, 400, "--danger-production");
+    let endless = json!({"scope": "system:files", "reason": "trial", "production": true});
+    refused(&scene.admin("POST", "/api/v1/observations/start", Some(endless)).await, 400, "lifetime_s");
+    assert_eq!(scene.world.events("observation_changed").await.len(), 0);
+
+    let on = ok(&start("agent:reader", 60, "trial", true).await, 200);
+    assert_eq!(on["observations"][0]["scope"], "agent:reader");
+    assert_eq!(on["observations"][0]["would_deny"], 0);
+    refused(&start("agent:reader", 60, "trial", true).await, 409, "already");
+    let status = ok(&scene.admin("GET", "/api/v1/status", None).await, 200);
+    assert_eq!(status["observations"][0]["scope"], "agent:reader");
+    assert_eq!(status["connections"], json!({"enforced": 2, "observed": 1, "unknown": 0}));
+    let one = ok(&scene.admin("GET", "/api/v1/connections?agent=reader", None).await, 200);
+    assert_eq!(one["connections"][0]["state"], "observed");
+    assert_eq!(one["connections"][0]["until"], on["observations"][0]["until"]);
+
+    scene.world.clock.advance(60);
+    let off = ok(&scene.admin("GET", "/api/v1/observations", None).await, 200);
+    assert_eq!(off["observations"], json!([]), "its end has come");
+    let again = ok(&start("agent:reader", 60, "more", true).await, 200);
+    assert_eq!(again["observations"].as_array().unwrap().len(), 1);
+    let stop = |reason: &str| Some(json!({"scope": "agent:reader", "reason": reason}));
+    refused(&scene.admin("POST", "/api/v1/observations/stop", stop("")).await, 400, "reason is missing");
+    ok(&scene.admin("POST", "/api/v1/observations/stop", stop("seen enough")).await, 200);
+    refused(&scene.admin("POST", "/api/v1/observations/stop", stop("twice")).await, 404, "does not exist");
+    let changes: Vec<_> = scene.world.events("observation_changed").await;
+    let verbs: Vec<_> = changes.iter().map(|event| event.body["change"].clone()).collect();
+    assert_eq!(verbs, ["started", "ended", "started", "stopped"].map(Into::into));
+    // Nobody looked at the system's definitions for a long time.
+    scene.world.clock.advance(7 * 24 * 3_600);
+    let counts = ok(&scene.admin("GET", "/api/v1/connections?system=files", None).await, 200)["counts"].clone();
+    assert_eq!(counts, json!({"enforced": 0, "observed": 0, "unknown": 3}));
+    refused(&scene.admin("GET", "/api/v1/connections?agents=x", None).await, 400, "agents");
+}
+
+#[tokio::test]
 async fn secrets_go_in_and_never_come_out() {
     let scene = Scene::new().await;
     let value = "tok-5f3a9c-never-shown";

@@ -7,7 +7,7 @@ use bailiwick_model::{jwk::SigningAlgorithm, name::AgentName};
 use http::Method;
 use serde_json::{Value, json};
 
-use super::door;
+use super::{door, observe::notice};
 use crate::{
     arguments::{Agents, Arguments, Register},
     door::Door,
@@ -188,6 +188,7 @@ async fn sightings(door: &Door, output: &Output) -> Result<(), Failure> {
 async fn show(door: &Door, name: &AgentName, output: &Output) -> Result<(), Failure> {
     let agent = door.read(&format!("/api/v1/agents/{name}")).await?;
     output.document(&agent, one);
+    notice(door, &format!("agent:{name}"), output).await;
     Ok(())
 }
 

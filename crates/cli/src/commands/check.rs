@@ -66,7 +66,20 @@ pub(super) fn decision(evaluated: &Value) -> String {
         ("evaluation", text(evaluated, "/id")),
         ("bundle", text(evaluated, "/bundle")),
     ];
-    let reasons = evaluated.pointer("/decision/reasons").and_then(Value::as_array).cloned().unwrap_or_default();
+    let observed = evaluated.get("observed").filter(|observed| observed.is_object());
+    if let Some(observed) = observed {
+        let would_be = match text(observed, "/would_be/outcome").as_str() {
+            "allow" => "policy allows it too".to_owned(),
+            "requestable_denial" => "policy would have somebody asked".to_owned(),
+            _ => "policy would deny it".to_owned(),
+        };
+        rows.push(("observed", format!("by {}; {would_be}", text(observed, "/by"))));
+    }
+    let pointer = match observed {
+        Some(_) if text(evaluated, "/decision/outcome") == "allow" => "/observed/would_be/reasons",
+        _ => "/decision/reasons",
+    };
+    let reasons = evaluated.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
     let reasons: Vec<String> = reasons
         .iter()
         .map(|reason| {

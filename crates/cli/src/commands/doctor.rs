@@ -11,6 +11,7 @@ use bailiwick_server::{
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
+use super::agents::minute;
 use crate::{
     arguments::Arguments,
     door::Door,
@@ -241,6 +242,7 @@ fn facts(config: &Config, status: &Value, findings: &mut Findings) {
         }
     }
     systems(status, findings);
+    connections(status, findings);
     attention(status, findings);
 }
 
@@ -268,6 +270,31 @@ fn systems(status: &Value, findings: &mut Findings) {
                 format!("classify them in systems/{name}.toml"),
             );
         }
+    }
+}
+
+/// For how many agents and systems policy is enforced, and where it only watches.
+fn connections(status: &Value, findings: &mut Findings) {
+    let count = |kind: &str| status.pointer(&format!("/connections/{kind}")).and_then(Value::as_u64).unwrap_or(0);
+    let told = format!(
+        "connections of agents to systems: {} enforced, {} observed, {} unknown",
+        count("enforced"),
+        count("observed"),
+        count("unknown")
+    );
+    if count("observed") + count("unknown") == 0 {
+        findings.ok(told);
+    } else {
+        findings.warn(told, "`bailiwick observe connections` lists them");
+    }
+    for one in status.get("observations").and_then(Value::as_array).into_iter().flatten() {
+        let (scope, until) = (text(one, "/scope"), minute(&text(one, "/until")));
+        findings.warn(
+            format!(
+                "NOT ENFORCED: `{scope}` is observed until {until} UTC; its calls go past the organisation's rules"
+            ),
+            format!("`bailiwick observe list` counts them; `bailiwick observe stop {scope} --reason …` enforces again"),
+        );
     }
 }
 

@@ -140,6 +140,13 @@ fn risk(operation: &Value) -> String {
     format!("{}{tags}, {records}, {undone}", text(operation, "/class"))
 }
 
+/// The observations that were on.
+fn observations(question: &Value) -> String {
+    let on = question.pointer("/authority/observations").and_then(Value::as_array).cloned().unwrap_or_default();
+    let scopes: Vec<String> = on.iter().map(|one| text(one, "/scope")).collect();
+    if scopes.is_empty() { "-".to_owned() } else { scopes.join(", ") }
+}
+
 fn context(question: &Value) -> String {
     let parties = question.get("parties").and_then(Value::as_array).cloned().unwrap_or_default();
     let parties: Vec<String> = parties
@@ -176,5 +183,6 @@ fn context(question: &Value) -> String {
         ("facts", text(question, "/task/facts")),
         ("scopes", text(question, "/authority/scopes")),
         ("safe modes", text(question, "/authority/safe_modes")),
+        ("observed", observations(question)),
     ])
 }

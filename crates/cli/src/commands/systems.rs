@@ -6,7 +6,7 @@ use bailiwick_model::name::SystemName;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::{agents::minute, config, door};
+use super::{agents::minute, config, door, observe::notice};
 use crate::{
     arguments::{AddSystem, Arguments, Systems},
     door::Door,
@@ -27,7 +27,11 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Systems, output: &Output) -
             write(&folder, &name, &proposal, *dry_run, output)?;
         }
         Systems::List => list(&door, output).await?,
-        Systems::Show { name } => show(&door, &system_name(name)?, output).await?,
+        Systems::Show { name } => {
+            let name = system_name(name)?;
+            show(&door, &name, output).await?;
+            notice(&door, &format!("system:{name}"), output).await;
+        }
     }
     Ok(Exit::Done)
 }

@@ -27,6 +27,7 @@ fn denied(decision: Decision, scopes: &[&str]) -> Denied {
             errors: BTreeMap::new(),
             budgets: Vec::new(),
             examined: Vec::new(),
+            observed: None,
         },
         recorded: true,
         scopes_needed: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),

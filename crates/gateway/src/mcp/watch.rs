@@ -7,6 +7,7 @@ use bailiwick_engine::{broker::Broker, permitted::Permitted, refusal::Refusal};
 use bailiwick_model::{
     bundle::BundleRevision,
     name::{SystemName, ToolName},
+    observation::ObservationScope,
     principal::{DelegationChain, Principal},
     safe_mode::SafeModeScope,
 };
@@ -33,6 +34,7 @@ pub(crate) struct View {
     bundle: Option<BundleRevision>,
     agents: Vec<Option<u64>>,
     safe_modes: std::collections::BTreeSet<SafeModeScope>,
+    observed: std::collections::BTreeSet<ObservationScope>,
     quarantined: BTreeMap<SystemName, Vec<ToolName>>,
 }
 
@@ -50,6 +52,7 @@ impl View {
             bundle: live.policy.as_ref().map(|policy| policy.revision()),
             agents: agents.collect(),
             safe_modes: live.safe_mode_scopes(),
+            observed: live.observations.keys().cloned().collect(),
             quarantined: quarantined.collect(),
         }
     }

@@ -81,17 +81,21 @@ fn safe_mode(asked: Asked<'_>, parties: &[Party], authority: &Authority) -> Opti
     if asked.class == ActionClass::Read && !asked.sends_out {
         return None;
     }
-    let concerns = |scope: &&SafeModeScope| match scope {
+    let on = safe_mode_on(asked.action.system(), parties, authority)?;
+    let message = format!("safe mode is on for `{on}`: reads go on, everything else stops");
+    let help = "wait until an operator lifts it; no approval does";
+    Some(Reason { help: Some(help.to_owned()), ..refused(ReasonCode::SafeMode, message) })
+}
+
+/// The safe mode that concerns these principals on this system, if one is on.
+pub(super) fn safe_mode_on<'a>(system: &str, parties: &[Party], authority: &'a Authority) -> Option<&'a SafeModeScope> {
+    authority.safe_modes.iter().find(|scope| match scope {
         SafeModeScope::Everything => true,
         SafeModeScope::Agent(name) => {
             parties.iter().any(|party| matches!(&party.principal, Principal::Agent(agent) if agent == name))
         }
-        SafeModeScope::System(name) => asked.action.system() == name.as_str(),
-    };
-    let on = authority.safe_modes.iter().find(concerns)?;
-    let message = format!("safe mode is on for `{on}`: reads go on, everything else stops");
-    let help = "wait until an operator lifts it; no approval does";
-    Some(Reason { help: Some(help.to_owned()), ..refused(ReasonCode::SafeMode, message) })
+        SafeModeScope::System(name) => system == name.as_str(),
+    })
 }
 
 fn tool(action: &ActionName, task: &TaskContext) -> Option<Reason> {

@@ -5,6 +5,7 @@ use bailiwick_model::{
     decision::{Gate, Reason, ReasonCode},
     evaluation::Party,
     name::ActionName,
+    observation::UnderObservation,
     principal::Principal,
 };
 
@@ -15,6 +16,8 @@ use crate::{entities::Missing, snapshot::Compiled};
 pub(crate) enum Denial {
     /// It stays there.
     Final(Reason),
+    /// A rule of the organisation. It stays there too, unless the call is observed.
+    Rule(Reason),
     /// People can lift it.
     Gate {
         /// Who and how.
@@ -28,7 +31,7 @@ impl Denial {
     /// How it can be lifted, if it can.
     pub(super) fn gate(&self) -> Option<&Gate> {
         match self {
-            Self::Final(_) => None,
+            Self::Final(_) | Self::Rule(_) => None,
             Self::Gate { gate, .. } => Some(gate),
         }
     }
@@ -36,14 +39,22 @@ impl Denial {
     /// Why it is there.
     pub(super) fn reason(&self) -> Reason {
         match self {
-            Self::Final(reason) | Self::Gate { reason, .. } => reason.clone(),
+            Self::Final(reason) | Self::Rule(reason) | Self::Gate { reason, .. } => reason.clone(),
+        }
+    }
+
+    /// What observation makes of it: known by where it came from, and by its code.
+    pub(super) fn under_observation(&self) -> UnderObservation {
+        match self {
+            Self::Final(_) => UnderObservation::Stays,
+            Self::Rule(reason) | Self::Gate { reason, .. } => reason.code.under_observation(),
         }
     }
 
     /// Why it is there, when asking would help.
     pub(super) fn as_request(&self) -> Reason {
         match self {
-            Self::Final(reason) => reason.clone(),
+            Self::Final(reason) | Self::Rule(reason) => reason.clone(),
             Self::Gate { gate, reason } => {
                 let approvers = gate.approvers.join(", ");
                 let count = if gate.quorum > 1 { format!("{} of ", gate.quorum) } else { String::new() };
@@ -72,7 +83,8 @@ pub(super) fn forbidden(policy: &Compiled, principal: Option<Principal>) -> Deni
         Reason { rule: Some(policy.id.clone()), principal, help: annotations.help.clone(), ..refused(code, message) };
     match &annotations.gate {
         Some(gate) => Denial::Gate { gate: gate.clone(), reason },
-        None => Denial::Final(reason),
+        None if policy.layer.is_wall() => Denial::Final(reason),
+        None => Denial::Rule(reason),
     }
 }
 
@@ -104,7 +116,7 @@ pub(super) fn not_permitted(
         None => help,
     };
     let message = format!("no policy permits `{action}` for {} `{}`", who.kind().to_ascii_lowercase(), who.id());
-    Denial::Final(Reason { principal, help: Some(help), ..refused(ReasonCode::NoPermit, message) })
+    Denial::Rule(Reason { principal, help: Some(help), ..refused(ReasonCode::NoPermit, message) })
 }
 
 /// A policy could not be evaluated.

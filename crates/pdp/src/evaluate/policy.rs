@@ -47,6 +47,8 @@ pub(super) struct Verdict {
     pub(super) obligations: BTreeSet<Obligation>,
     /// The policies that came nearest or stood in the way, and why.
     pub(super) examined: Vec<Examined>,
+    /// Obligations of permits whose scope fits and whose conditions do not hold.
+    pub(super) obligations_near: BTreeSet<Obligation>,
 }
 
 impl Verdict {
@@ -192,8 +194,11 @@ fn decide_request(
     for policy in candidates {
         match satisfied(&evaluator, policy) {
             Ok(false) => {
-                if policy.effect == Effect::Permit && unmatched.len() < PERMITS_EXAMINED_MAX {
-                    unmatched.push(policy);
+                if policy.effect == Effect::Permit {
+                    verdict.obligations_near.extend(policy.annotations.obligations.iter().cloned());
+                    if unmatched.len() < PERMITS_EXAMINED_MAX {
+                        unmatched.push(policy);
+                    }
                 }
                 continue;
             }
@@ -218,7 +223,7 @@ fn decide_request(
             }
             Effect::Forbid => {
                 let denial = denial::forbidden(policy, acting.named.clone());
-                barred |= matches!(denial, Denial::Final(_));
+                barred |= denial.gate().is_none();
                 verdict.denials.push(denial);
                 verdict.tell([asked.held(policy)]);
             }

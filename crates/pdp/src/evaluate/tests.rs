@@ -48,6 +48,7 @@ pub(super) fn evaluation(snapshot: &Snapshot, party: Party, operations: Vec<Oper
         authority: Authority {
             scopes: snapshot.required_scopes(&operations).into_iter().collect(),
             safe_modes: BTreeSet::new(),
+            observations: BTreeSet::new(),
         },
         operations,
         arguments: std::collections::BTreeMap::new(),

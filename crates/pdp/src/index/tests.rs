@@ -278,6 +278,7 @@ proptest! {
             authority: Authority {
                 scopes: snapshot.required_scopes(&operations).into_iter().collect(),
                 safe_modes: BTreeSet::new(),
+                observations: BTreeSet::new(),
             },
             parties,
             operations,

@@ -10,6 +10,7 @@ use bailiwick_model::{
     evaluation::{Authority, Evaluation, Party, TaskContext},
     id::{EvaluationId, TaskId},
     name::SystemName,
+    observation::Observation,
     principal::Principal,
     task::ToolGrant,
 };
@@ -43,6 +44,7 @@ struct Seen {
     listed: Option<bool>,
     /// Whether the arguments were understood.
     mapped: bool,
+    observed: Option<String>,
     told: Vec<Reason>,
 }
 
@@ -59,7 +61,11 @@ pub(super) fn call(snapshot: &Snapshot, file: &ScenarioFile, call: &CallEntry) -
         None => (rest.trim_start_matches(':'), call.named.as_deref()),
     };
     let raw = Call { system: &system, method, name, arguments: &call.arguments };
-    let mut authority = Authority { scopes: BTreeSet::new(), safe_modes: call.safe_modes.clone() };
+    let mut authority = Authority {
+        scopes: BTreeSet::new(),
+        safe_modes: call.safe_modes.clone(),
+        observations: observations(&call.observations)?,
+    };
     let task = task(snapshot, call)?;
     let network_zone = call.network_zone.clone().unwrap_or_else(|| String::from("unknown"));
     let mut seen = match snapshot.map(&raw) {
@@ -123,6 +129,18 @@ fn parties(file: &ScenarioFile, call: &CallEntry) -> Result<Vec<Party>, String> 
     only()?.into_iter().map(party).collect()
 }
 
+/// `system:files`, or `system:files in production`.
+fn observations(texts: &[String]) -> Result<BTreeSet<Observation>, String> {
+    let read = |text: &String| {
+        let (scope, production) = match text.strip_suffix(" in production") {
+            Some(scope) => (scope, true),
+            None => (text.as_str(), false),
+        };
+        Ok(Observation { scope: scope.parse().map_err(|error| format!("{error}"))?, production })
+    };
+    texts.iter().map(read).collect()
+}
+
 fn task(snapshot: &Snapshot, call: &CallEntry) -> Result<TaskContext, String> {
     let grant = |entry: &GrantEntry| ToolGrant { action: entry.call.get_ref().clone(), pins: entry.pins.clone() };
     let grants = match (&call.task, &call.template) {
@@ -145,6 +163,7 @@ impl Seen {
             outcome: evaluated.decision.as_str().to_owned(),
             mapped: true,
             budgets: evaluated.budgets.iter().map(|draw| draw.budget.clone()).collect(),
+            observed: evaluated.observed.as_ref().map(|observed| observed.would_be().as_str().to_owned()),
             ..Self::default()
         };
         match evaluated.decision {
@@ -199,6 +218,10 @@ fn difference(call: &CallEntry, seen: &Seen) -> Option<String> {
     if let (Some(wanted), Some(found)) = (call.listed, seen.listed) {
         let _ = writeln!(expected, "listed: {wanted}");
         let _ = writeln!(observed, "listed: {found}");
+    }
+    if let Some(wanted) = &call.observed {
+        let _ = writeln!(expected, "observed: {wanted}");
+        let _ = writeln!(observed, "observed: {}", seen.observed.as_deref().unwrap_or("no"));
     }
     if let Some(wanted) = &call.help {
         let helps =

@@ -117,6 +117,9 @@ pub(super) struct CallEntry {
     pub(super) scopes: Option<BTreeSet<Scope>>,
     #[serde(default)]
     pub(super) safe_modes: BTreeSet<SafeModeScope>,
+    /// What is observed: `system:files`; `system:files in production` covers production too.
+    #[serde(default)]
+    pub(super) observations: Vec<String>,
     #[serde(default)]
     pub(super) approvals: Vec<Spanned<PolicyId>>,
     #[serde(default)]
@@ -140,6 +143,8 @@ pub(super) struct CallEntry {
     pub(super) budgets: Option<BTreeSet<String>>,
     /// Whether the action stands in the caller's lists.
     pub(super) listed: Option<bool>,
+    /// `would_allow`, `would_ask` or `would_deny` under observation, else `no`.
+    pub(super) observed: Option<String>,
     /// A piece of text that some reason's help has to contain.
     pub(super) help: Option<String>,
 }

@@ -237,6 +237,7 @@ pub(super) fn compile_policy(
     let compiled = Compiled {
         id: source.id.clone(),
         effect: if source.is_forbid() { Effect::Forbid } else { Effect::Permit },
+        layer: source.layer,
         file: source.file.clone(),
         line: source.line,
         column: source.column,

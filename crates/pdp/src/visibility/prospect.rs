@@ -10,7 +10,7 @@ use bailiwick_model::{
 use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Name, PrincipalOrResourceConstraint, UnaryOp};
 use serde::Serialize;
 
-use super::{Acting, Lookout, Question, about_nothing, forbidden, no_permit, targets};
+use super::{Acting, Lookout, Question, Rules, about_nothing, forbidden, no_permit, targets};
 use crate::{
     evaluate::refused,
     parts::{flatten, scope_text, written},
@@ -92,7 +92,8 @@ pub(super) fn of(lookout: &Lookout<'_>, action: &ActionName) -> Prospect {
     };
     let mut all = Odds::default();
     for target in targets(lookout.snapshot, action, entity) {
-        let question = Question { snapshot: lookout.snapshot, situation, action: entity, target };
+        // What policy alone decides: that a call is observed is not told to the agent.
+        let question = Question { snapshot: lookout.snapshot, situation, action: entity, target, rules: Rules::All };
         all.or(chain(&question, acting));
     }
     // What two kinds of resource oblige to may meet in one call.

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     agents,
     failure::{Failure, Step},
-    spent, statements,
+    safety, spent, statements,
     turn::{Turn, signed},
 };
 
@@ -20,13 +20,14 @@ const MINUTE_US: i64 = 60_000_000;
 
 /// Makes an intent durable and settles what it relies on; the first thing that does not hold refuses all.
 pub(crate) fn commit_intent(turn: &mut Turn<'_>, intent: Intent) -> Step<Receipt> {
-    let Intent { entry, spent, budgets, facts, relied_on } = intent;
+    let Intent { entry, spent, budgets, facts, observed, relied_on } = intent;
     let now = entry.event.at.as_microsecond();
     use_up(turn, &spent)?;
     check(turn, &relied_on, now)?;
-    if !budgets.is_empty() {
+    if !budgets.is_empty() || !observed.is_empty() {
         turn.guard()?;
     }
+    safety::count_observed(turn, &observed, now)?;
     budgets.iter().try_for_each(|draw| draw_on(turn, draw))?;
     let receipt = turn.place(entry)?;
     spent::keep(turn.connection, &spent)?;

@@ -23,8 +23,11 @@ const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// `bwck` in the file's header: not some other program's database.
 const APPLICATION_ID: i32 = 0x6277_636b;
 /// Numbered from 1: `user_version` tells how many were applied. Never changed, only added to.
-pub(super) const MIGRATIONS: &[&str] =
-    &[include_str!("../../migrations/0001_start.sql"), include_str!("../../migrations/0002_spent_in_order.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_start.sql"),
+    include_str!("../../migrations/0002_spent_in_order.sql"),
+    include_str!("../../migrations/0003_observations.sql"),
+];
 /// Prepared statements that each connection keeps.
 const STATEMENTS_KEPT_MAX: usize = 128;
 /// What the writer keeps of the database in memory, in KiB as SQLite writes it: the ends of all indexes and the pages

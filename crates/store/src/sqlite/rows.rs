@@ -7,10 +7,13 @@ use bailiwick_model::{
     digest::Digest,
     id::TaskId,
     jwk::PublicKey,
+    observation::Observation,
     principal::Principal,
     task::{Task, TaskStatus},
 };
-use bailiwick_ports::store::{FactRow, PublishedBundle, Quarantine, SafeModeRow, StoreError};
+use bailiwick_ports::store::{
+    FactRow, ObservationRow, ObservedCalls, PublishedBundle, Quarantine, SafeModeRow, StoreError,
+};
 use jiff::Timestamp;
 use rusqlite::{
     Row,
@@ -183,6 +186,20 @@ fn principal(text: &str) -> Option<Principal> {
 
 pub(crate) fn safe_mode(fields: &Fields<'_>) -> Step<SafeModeRow> {
     Ok(SafeModeRow { scope: fields.parse("scope")?, reason: fields.get("reason")?, since: fields.time("since_at")? })
+}
+
+pub(crate) fn observation(fields: &Fields<'_>) -> Step<ObservationRow> {
+    Ok(ObservationRow {
+        observation: Observation { scope: fields.parse("scope")?, production: fields.get("production")? },
+        reason: fields.get("reason")?,
+        since: fields.time("since_at")?,
+        until: fields.time("until_at")?,
+        calls: ObservedCalls {
+            would_allow: fields.count("would_allow")?,
+            would_ask: fields.count("would_ask")?,
+            would_deny: fields.count("would_deny")?,
+        },
+    })
 }
 
 pub(crate) fn quarantine(fields: &Fields<'_>) -> Step<Quarantine> {

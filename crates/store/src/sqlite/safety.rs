@@ -1,9 +1,15 @@
-//! Safe modes and quarantined tools: changes that every decision relies on.
+//! Safe modes, observations and quarantined tools: changes that every decision relies on.
 
-use bailiwick_model::{name::SystemName, safe_mode::SafeModeScope};
+use std::collections::BTreeMap;
+
+use bailiwick_model::{
+    name::SystemName,
+    observation::{ObservationScope, WouldBe},
+    safe_mode::SafeModeScope,
+};
 use bailiwick_ports::{
     entry::Entry,
-    store::{Quarantine, SafeModeRow, StoreError},
+    store::{ObservationRow, Quarantine, SafeModeRow, StoreError},
 };
 use rusqlite::{Connection, params};
 
@@ -29,6 +35,48 @@ pub(crate) fn lift_safe_mode(turn: &mut Turn<'_>, scope: &SafeModeScope, entry: 
         return Err(StoreError::Missing(scope).into());
     }
     turn.decisive_change(entry)
+}
+
+/// Turns an observation on that is off.
+pub(crate) fn start_observation(turn: &mut Turn<'_>, row: &ObservationRow, entry: Entry) -> Step<u64> {
+    let ObservationRow { observation, reason, since, until, calls: _ } = row;
+    let scope = observation.scope.to_string();
+    let values = params![scope, observation.production, reason, since.as_microsecond(), until.as_microsecond()];
+    turn.insert(statements::INSERT_OBSERVATION, values, || scope.clone())?;
+    turn.decisive_change(entry)
+}
+
+/// Turns an observation off that was turned on.
+pub(crate) fn end_observation(turn: &mut Turn<'_>, scope: &ObservationScope, entry: Entry) -> Step<u64> {
+    let scope = scope.to_string();
+    if turn.execute(statements::DELETE_OBSERVATION, [&scope])? == 0 {
+        return Err(StoreError::Missing(scope).into());
+    }
+    turn.decisive_change(entry)
+}
+
+/// Counts a call in every observation that covers it. One that is off or past its end at `now` covers nothing.
+pub(crate) fn count_observed(turn: &Turn<'_>, observed: &BTreeMap<ObservationScope, WouldBe>, now: i64) -> Step<()> {
+    for (scope, would_be) in observed {
+        let one = |kind| i64::from(*would_be == kind);
+        let scope = scope.to_string();
+        let row = params![one(WouldBe::Allowed), one(WouldBe::Asked), one(WouldBe::Denied), scope, now];
+        if turn.execute(statements::COUNT_OBSERVED, row)? == 0 {
+            return Err(StoreError::Conflict(scope).into());
+        }
+    }
+    Ok(())
+}
+
+/// The observations that were turned on.
+pub(crate) fn observations(connection: &Connection) -> Step<Vec<ObservationRow>> {
+    let mut statement = connection.prepare_cached(statements::OBSERVATIONS)?;
+    let mut found = statement.query([])?;
+    let mut observations = Vec::new();
+    while let Some(row) = found.next()? {
+        observations.push(rows::observation(&Fields::of(row, "observations"))?);
+    }
+    Ok(observations)
 }
 
 /// Replaces the quarantine of a system.

@@ -1,6 +1,7 @@
 //! Everything that the in-memory state is built from, read at one moment.
 
 use bailiwick_ports::store::{FactRow, State};
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
@@ -25,16 +26,16 @@ pub(crate) fn ping(connection: &Connection) -> Step<()> {
 
 fn read(connection: &Connection) -> Step<State> {
     // There is no clock here: what ended before the newest entry has ended for sure.
-    let now = connection
-        .prepare_cached(statements::NEWEST_ENTRY)?
-        .query_row([], |row| row.get(1))
-        .optional()?
-        .unwrap_or(i64::MIN);
+    let newest: Option<i64> =
+        connection.prepare_cached(statements::NEWEST_ENTRY)?.query_row([], |row| row.get(1)).optional()?;
+    let now = newest.unwrap_or(i64::MIN);
     Ok(State {
         epoch: epoch(connection)?,
         agents: agents::all(connection)?,
         tasks: tasks::open(connection, now)?,
         safe_modes: safety::safe_modes(connection)?,
+        observations: safety::observations(connection)?,
+        latest: newest.and_then(|at| Timestamp::from_microsecond(at).ok()),
         bundle: bundles::active(connection)?,
         facts: facts(connection, now)?,
         quarantined: safety::quarantined(connection)?,

@@ -118,6 +118,13 @@ statements! {
     INSERT_SAFE_MODE = "INSERT INTO safe_modes (scope, reason, since_at) VALUES ($1, $2, $3)";
     DELETE_SAFE_MODE = "DELETE FROM safe_modes WHERE scope = $1";
     SAFE_MODES = "SELECT scope, reason, since_at FROM safe_modes ORDER BY scope";
+    INSERT_OBSERVATION = "INSERT INTO observations (scope, production, reason, since_at, until_at) \
+        VALUES ($1, $2, $3, $4, $5)";
+    DELETE_OBSERVATION = "DELETE FROM observations WHERE scope = $1";
+    OBSERVATIONS = "SELECT scope, production, reason, since_at, until_at, would_allow, would_ask, would_deny \
+        FROM observations ORDER BY scope";
+    COUNT_OBSERVED = "UPDATE observations SET would_allow = would_allow + $1, would_ask = would_ask + $2, \
+        would_deny = would_deny + $3 WHERE scope = $4 AND until_at > $5";
     INSERT_QUARANTINE = "INSERT INTO quarantine (system, tool, pinned, seen, definition, since_at) \
         VALUES ($1, $2, $3, $4, $5, $6)";
     DELETE_QUARANTINE = "DELETE FROM quarantine WHERE system = $1";
@@ -191,6 +198,7 @@ mod tests {
             DRAW,
             PUT_FACT,
             COUNT_FACTS,
+            COUNT_OBSERVED,
             AGENT_VERSION,
             TASK_STANDING,
             EPOCHS,

@@ -26,6 +26,7 @@ mod hostile_upstreams;
 mod lists;
 mod lives;
 mod masks;
+mod observation;
 mod real_everything;
 mod real_filesystem;
 mod real_git;

@@ -3,8 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bailiwick_audit_log::event::EventKind;
-use bailiwick_model::{agent::AgentStatus, decision::BudgetDraw, safe_mode::SafeModeScope, task::TaskStatus};
-use bailiwick_ports::store::{Conclusion, Intent, SafeModeRow, Store, StoreError};
+use bailiwick_model::{
+    agent::AgentStatus,
+    decision::BudgetDraw,
+    observation::{Observation, ObservationScope, WouldBe},
+    safe_mode::SafeModeScope,
+    task::TaskStatus,
+};
+use bailiwick_ports::store::{
+    Conclusion, Intent, ObservationRow, ObservedCalls, SafeModeRow, State, Store, StoreError,
+};
 use futures::future::join_all;
 
 use super::{Bench, fixtures::*};
@@ -111,6 +119,44 @@ pub async fn an_intent_relies_on_what_was_seen(bench: &dyn Bench) {
     assert!(matches!(store.commit_intent(second.clone()).await, Err(StoreError::Conflict(_))), "another fact");
     second.relied_on.facts = Some((initiating("bot"), 1));
     store.commit_intent(second).await.unwrap();
+}
+
+/// An observed call needs its observation to be on in the moment of its commit, and is counted by it.
+pub async fn an_observed_intent_needs_its_observation(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    let changed = |id| entry(EventKind::ObservationChanged, id);
+    let scope: ObservationScope = "system:crm".parse().unwrap();
+    let observed = |id: &str, second: i64, would_be, state: &State| {
+        let mut call = intent(id, state);
+        call.entry.event.at = at(second);
+        call.observed.insert(scope.clone(), would_be);
+        call
+    };
+    let state = store.load().await.unwrap();
+    let early = store.commit_intent(observed("eval_0", 5, WouldBe::Denied, &state)).await;
+    assert!(matches!(early, Err(StoreError::Conflict(name)) if name == "system:crm"), "nobody turned it on");
+    let row = ObservationRow {
+        observation: Observation { scope: scope.clone(), production: false },
+        reason: "trial".into(),
+        since: at(1),
+        until: at(100),
+        calls: ObservedCalls::default(),
+    };
+    store.start_observation(row, changed("evt_1")).await.unwrap();
+    let state = store.load().await.unwrap();
+    let kinds = [WouldBe::Denied, WouldBe::Denied, WouldBe::Asked, WouldBe::Allowed];
+    for (number, kind) in kinds.into_iter().enumerate() {
+        store.commit_intent(observed(&format!("eval_{number}"), 99, kind, &state)).await.unwrap();
+    }
+    let late = store.commit_intent(observed("eval_9", 100, WouldBe::Denied, &state)).await;
+    assert!(matches!(late, Err(StoreError::Conflict(_))), "its end has come");
+    let counted = ObservedCalls { would_allow: 1, would_ask: 1, would_deny: 2 };
+    assert_eq!(store.observations().await.unwrap()[0].calls, counted);
+    store.end_observation(scope.clone(), changed("evt_2")).await.unwrap();
+    let state = store.load().await.unwrap();
+    let after = store.commit_intent(observed("eval_9", 50, WouldBe::Denied, &state)).await;
+    assert!(matches!(after, Err(StoreError::Conflict(_))), "it was ended");
+    assert_eq!(count(&*store).await, 6);
 }
 
 /// Other agents and tasks may come and go.

@@ -162,6 +162,7 @@ pub fn intent(id: &str, state: &State) -> Intent {
         spent: vec![],
         budgets: vec![],
         facts: vec![],
+        observed: BTreeMap::new(),
         relied_on: ReliedOn { epoch: state.epoch, ..ReliedOn::default() },
     }
 }

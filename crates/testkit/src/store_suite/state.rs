@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
-    agent::AgentStatus, bundle::BundleFiles, digest::Digest, id::TaskId, safe_mode::SafeModeScope, task::TaskStatus,
+    agent::AgentStatus, bundle::BundleFiles, digest::Digest, id::TaskId, observation::Observation,
+    safe_mode::SafeModeScope, task::TaskStatus,
 };
-use bailiwick_ports::store::{PublishedBundle, Quarantine, SafeModeRow, StoreError};
+use bailiwick_ports::store::{ObservationRow, ObservedCalls, PublishedBundle, Quarantine, SafeModeRow, StoreError};
 
 use super::{Bench, fixtures::*};
 
@@ -17,6 +18,7 @@ pub async fn a_new_store_is_empty(bench: &dyn Bench) {
     let state = store.load().await.unwrap();
     assert_eq!((state.epoch, state.agents.len(), state.tasks.len(), state.facts.len()), (0, 0, 0, 0));
     assert!(state.bundle.is_none() && state.safe_modes.is_empty() && state.quarantined.is_empty());
+    assert!(state.observations.is_empty() && state.latest.is_none());
     assert_eq!(count(&*store).await, 0);
     assert_eq!(store.checkpoint().await.unwrap(), None);
     assert_eq!(store.checkpoints().await.unwrap(), []);
@@ -155,6 +157,32 @@ pub async fn safe_modes_go_on_and_off(bench: &dyn Bench) {
     assert!(matches!(twice, Err(StoreError::Missing(scope)) if scope == "everything"));
     assert_eq!(store.load().await.unwrap().safe_modes, [rows[0].clone(), rows[2].clone()]);
     assert_eq!(count(&*store).await, 4);
+}
+
+/// Once on, once off; kept whole, its end with it.
+pub async fn observations_start_and_end(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    let changed = |id| entry(EventKind::ObservationChanged, id);
+    let row = |scope: &str, production| ObservationRow {
+        observation: Observation { scope: scope.parse().unwrap(), production },
+        reason: "trial".into(),
+        since: at(1),
+        until: at(100),
+        calls: ObservedCalls::default(),
+    };
+    let rows = [row("agent:bot", true), row("system:crm", false)];
+    for row in &rows {
+        store.start_observation(row.clone(), changed("evt_1")).await.unwrap();
+    }
+    assert!(matches!(store.start_observation(rows[0].clone(), changed("evt_x")).await, Err(StoreError::Exists(_))));
+    assert_eq!(store.load().await.unwrap().observations, rows);
+    store.end_observation("agent:bot".parse().unwrap(), changed("evt_2")).await.unwrap();
+    let twice = store.end_observation("agent:bot".parse().unwrap(), changed("evt_x")).await;
+    assert!(matches!(twice, Err(StoreError::Missing(scope)) if scope == "agent:bot"));
+    assert_eq!(store.observations().await.unwrap(), [rows[1].clone()]);
+    let endless = ObservationRow { until: at(1), ..row("agent:other", false) };
+    assert!(store.start_observation(endless, changed("evt_x")).await.is_err(), "it ends after it starts");
+    assert_eq!(count(&*store).await, 3);
 }
 
 /// Each observation of a system says all that differs.

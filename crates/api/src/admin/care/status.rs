@@ -1,12 +1,17 @@
 //! `GET /api/v1/status`: facts that `bailiwick doctor` judges.
 
 use axum::{Json, extract::State};
+use bailiwick_engine::observation;
 use bailiwick_model::agent::AgentStatus;
+use bailiwick_ports::store::ObservationRow;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Facts, Shared};
+use super::{
+    super::observations::connections::{self, ConnectionCounts},
+    Facts, Shared,
+};
 use crate::openapi::Refusals;
 
 /// How the broker is.
@@ -36,6 +41,10 @@ pub(crate) struct Status {
     open_tasks: usize,
     /// Safe modes that are on.
     safe_modes: Vec<String>,
+    /// Observations that are on: what rules of the organisation would stop goes through there.
+    observations: Vec<ObservedStatus>,
+    /// For how many agents and systems policy is enforced, observed, or nobody can say.
+    connections: ConnectionCounts,
     /// Keys of agents that expire within seven days.
     keys_expiring: Vec<ExpiringKey>,
 }
@@ -54,6 +63,19 @@ pub(crate) struct SystemStatus {
     quarantined: usize,
     /// Tools that nobody classified.
     unclassified: usize,
+}
+
+/// One observation.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "ObservedStatus")]
+pub(crate) struct ObservedStatus {
+    /// `agent:<name>` or `system:<name>`.
+    scope: String,
+    /// Whether it covers production too.
+    production: bool,
+    /// From when on everything is enforced again.
+    #[schema(value_type = String, format = DateTime)]
+    until: Timestamp,
 }
 
 /// Agents by state.
@@ -99,6 +121,8 @@ pub(super) async fn status(State(admin): State<Shared>) -> Json<Status> {
         agents: agents(&live, now),
         open_tasks: live.tasks.values().filter(|task| task.is_open(now)).count(),
         safe_modes: live.safe_modes.keys().map(ToString::to_string).collect(),
+        observations: observations(&admin),
+        connections: connections::counts(&admin),
         keys_expiring: expiring(&live, now),
     })
 }
@@ -118,6 +142,15 @@ fn systems(live: &bailiwick_engine::live::Live, now: Timestamp) -> Vec<SystemSta
         }
     })
     .collect()
+}
+
+fn observations(admin: &Shared) -> Vec<ObservedStatus> {
+    let view = |row: ObservationRow| ObservedStatus {
+        scope: row.observation.scope.to_string(),
+        production: row.observation.production,
+        until: row.until,
+    };
+    observation::now(&admin.broker).into_iter().map(view).collect()
 }
 
 fn agents(live: &bailiwick_engine::live::Live, now: Timestamp) -> AgentCounts {

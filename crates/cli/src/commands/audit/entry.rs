@@ -43,7 +43,15 @@ fn summary(entry: &Value) -> String {
         words.push(bundle.chars().take(19).collect());
     }
     let outcome = ["decision", "status", "change", "error", "alert"].into_iter().find_map(body);
-    let why = ["reasons", "policies", "why"].into_iter().find_map(|name| body(name).filter(|why| why != "-"));
+    // What policy alone would have decided is worth a line where it differs from what was done.
+    let observed = body("observed").filter(|would_be| would_be != "would_allow");
+    let outcome = match (outcome, observed) {
+        (Some(outcome), Some(would_be)) if outcome == "allow" => Some(format!("{outcome}, observed, {would_be}")),
+        (outcome, _) => outcome,
+    };
+    let why = ["reasons", "observed_reasons", "policies", "why"]
+        .into_iter()
+        .find_map(|name| body(name).filter(|why| why != "-"));
     let mut line = words.join(" ");
     if let Some(outcome) = outcome {
         line = if line.is_empty() { outcome } else { format!("{line}: {outcome}") };
@@ -102,6 +110,16 @@ mod tests {
             "a f.r: allow (p, q)",
         );
         check(json!({"agent": "a", "action": "f.r", "status": "succeeded"}), "a f.r: succeeded");
+        check(
+            json!({"agent": "a", "action": "f.w", "decision": "allow", "observed": "would_deny",
+                "observed_reasons": ["no_permit"], "policies": []}),
+            "a f.w: allow, observed, would_deny (no_permit)",
+        );
+        check(
+            json!({"agent": "a", "action": "f.w", "decision": "allow", "observed": "would_allow",
+                "observed_reasons": [], "policies": ["p"]}),
+            "a f.w: allow (p)",
+        );
         check(json!({"scope": "agent:a", "change": "entered", "by": "operator:o"}), "agent:a: entered by operator:o");
         check(json!({"error": "invalid_client", "why": "unknown key"}), "invalid_client (unknown key)");
         check(json!({"agent": "a", "scope": ["f:read", "f:write"]}), "a f:read, f:write");

@@ -99,6 +99,8 @@ pub(crate) struct Verified {
     pub(crate) checkpoints: u64,
     /// Permitted calls.
     pub(crate) intents: u64,
+    /// Of them those that policy alone does not allow: they went through under an observation.
+    pub(crate) observed: u64,
     /// Denied calls.
     pub(crate) denials: u64,
     /// Intents without an outcome yet.
@@ -109,13 +111,16 @@ fn feed(mut verifier: Verifier, file: &Path, output: &Output) -> Result<Verified
     let opened = std::fs::File::open(file).map_err(|error| Failure::file(file, &error))?;
     let bytes = opened.metadata().map(|metadata| metadata.len()).unwrap_or(0);
     let bar = output.progress(bytes, "verifying");
-    let (mut intents, mut denials) = (0, 0);
+    let (mut intents, mut observed, mut denials) = (0, 0, 0);
     for (number, line) in BufReader::new(opened).lines().enumerate() {
         let line = line.map_err(|error| Failure::file(file, &error))?;
         bar.inc(line.len() as u64 + 1);
         verifier.line(number as u64 + 1, &line);
         // The verifier makes sure that the readable part says what the bytes say.
-        intents += u64::from(line.contains("\"kind\":\"intent\""));
+        let permitted = line.contains("\"kind\":\"intent\"");
+        let unenforced = ["\"observed\":\"would_deny\"", "\"observed\":\"would_ask\""];
+        intents += u64::from(permitted);
+        observed += u64::from(permitted && unenforced.iter().any(|mark| line.contains(mark)));
         denials += u64::from(line.contains("\"kind\":\"denial\""));
     }
     bar.finish_and_clear();
@@ -127,6 +132,7 @@ fn feed(mut verifier: Verifier, file: &Path, output: &Output) -> Result<Verified
         signed: report.signed,
         checkpoints: report.checkpoints,
         intents,
+        observed,
         denials,
         open_intents: report.open_intents.len(),
     })
@@ -149,12 +155,16 @@ pub(super) fn told(verified: &Verified, output: &Output) -> Exit {
     let sound = findings.is_empty() && verified.omitted == 0;
     let document = json!({
         "verified": sound, "entries": verified.entries, "signed": verified.signed, "checkpoints": verified.checkpoints,
-        "intents": verified.intents, "denials": verified.denials, "open_intents": verified.open_intents,
+        "intents": verified.intents, "observed": verified.observed, "denials": verified.denials, "open_intents": verified.open_intents,
         "findings": findings, "findings_omitted": verified.omitted,
     });
     output.document(&document, |_| {
+        let observed = match verified.observed {
+            0 => String::new(),
+            count => format!(", {count} only because they were observed"),
+        };
         let summary = format!(
-            "{} entries, {} of them under {} signed checkpoints; {} calls permitted ({} without an outcome), {} denied",
+            "{} entries, {} of them under {} signed checkpoints; {} calls permitted ({} without an outcome{observed}), {} denied",
             verified.entries,
             verified.signed,
             verified.checkpoints,
