@@ -23,7 +23,6 @@ use bailiwick_web::{
 };
 use http::{StatusCode, request::Parts};
 
-mod call;
 mod configuration;
 mod evaluation;
 mod evaluations;

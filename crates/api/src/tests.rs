@@ -16,6 +16,7 @@ use crate::{Administration, Authzen, Facts, Operator, closed_over_network};
 mod admin;
 mod authzen;
 mod certification;
+mod coaz;
 mod door;
 mod observation;
 mod search;

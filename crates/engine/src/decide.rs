@@ -10,7 +10,7 @@ use bailiwick_model::{
     name::{AgentName, Scope},
     principal::Principal,
 };
-use bailiwick_pdp::{mapping::Call, snapshot::Snapshot};
+use bailiwick_pdp::{coaz::Claims, mapping::Call, snapshot::Snapshot};
 use bailiwick_ports::store::ReliedOn;
 
 use crate::{
@@ -94,9 +94,9 @@ fn question(
         Purpose::Call => crate::definitions::fit_to_call(live, snapshot, call, now)?,
         Purpose::Question => crate::definitions::fit_to_question(live, snapshot, call)?,
     }
-    let operations = snapshot
-        .map(&Call { system: call.system, method: call.method, name: call.name, arguments: call.arguments })
-        .map_err(Box::new)?;
+    let claims = Claims::of(&broker.settings().issuer, caller.chain.initiating(), caller.chain.current());
+    let raw = Call { system: call.system, method: call.method, name: call.name, arguments: call.arguments };
+    let operations = snapshot.map_for(&raw, &claims).map_err(Box::new)?;
     let (task, relied_on) = task_context(broker, live, caller, now)?;
     let evaluation = Evaluation {
         id,

@@ -11,7 +11,10 @@ mod tool_check;
 mod upstream_check;
 pub(crate) mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bailiwick_model::{
     agent::Environment,
@@ -23,7 +26,7 @@ use bailiwick_model::{
 use serde_json::Value;
 
 pub use self::pattern::{ArgumentPath, FieldPath, FieldStep};
-use crate::{finding::Finding, json_schema::RecordType, normalise::Normaliser};
+use crate::{coaz::Mapping, finding::Finding, json_schema::RecordType, normalise::Normaliser};
 
 /// Seconds a call may take unless its system says otherwise: longer than most
 /// tools need, shorter than most clients wait.
@@ -185,6 +188,8 @@ pub struct Tool {
     pub facts_completed: Vec<Fact>,
     /// Per field class, the fields of the result that belong to it.
     pub field_classes: BTreeMap<String, Vec<FieldPath>>,
+    /// What else has to be allowed for a call, in AuthZEN's words.
+    pub authzen: Option<Arc<Mapping>>,
 }
 
 /// How the arguments of a call name records.

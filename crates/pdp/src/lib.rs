@@ -9,8 +9,10 @@
 mod actions;
 mod annotations;
 mod approvals;
+pub mod authzen;
 mod calendar;
 pub mod catalogue;
+pub mod coaz;
 pub mod definition;
 mod entities;
 mod evaluate;

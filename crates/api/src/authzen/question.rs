@@ -1,7 +1,5 @@
 //! From AuthZEN's words to a question for the engine, and back. Unknown subjects,
-//! actions and resources are denials, never errors. What a caller says about a
-//! subject is never believed; what it says about action and resource is at most
-//! what the arguments of the call would say, which anybody who calls can choose.
+//! actions and resources are denials, never errors.
 
 use axum::body::{Body, Bytes};
 use bailiwick_engine::{
@@ -13,20 +11,15 @@ use bailiwick_model::{
     decision::{Decision, Evaluated, Gate, Obligation, Reason},
     id::TaskId,
     name::AgentName,
-    operation::{Operation, Resource},
 };
-use bailiwick_pdp::catalogue::Tool;
+use bailiwick_pdp::authzen::{Evaluation, Meant};
 use bailiwick_ports::store::Spent;
 use bailiwick_web::{json::is_json, limits::body_too_large, problem::Problem};
 use http::{StatusCode, request::Parts};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{
-    AUTHZEN_BODY_BYTES_MAX,
-    call::{Call, is_record},
-    message::{Action, Entity, Evaluation},
-};
+use super::AUTHZEN_BODY_BYTES_MAX;
 
 /// The bytes of a JSON body.
 pub(super) async fn body(parts: &Parts, body: Body) -> Result<Bytes, Problem> {
@@ -160,86 +153,20 @@ pub(super) fn is_agent(kind: &str) -> bool {
 
 /// Finds the call that is meant, or says in one constant phrase why there is none.
 pub(super) fn question(broker: &Broker, asked: &Evaluation) -> Result<Question, &'static str> {
-    let Evaluation { subject, action, resource, context } = asked;
+    let Evaluation { subject, context, .. } = asked;
     if !is_agent(&subject.kind) {
         return Err("the subject's type is not `agent`");
     }
     let agent: AgentName = subject.id.parse().map_err(|_| "the subject's id is no agent's name")?;
-    let call = Call::meant(&broker.settings().issuer, asked)?;
-    let arguments = match context.get("arguments") {
-        None => implied_arguments(broker, &call, action, resource),
-        Some(Value::Object(arguments)) => arguments.clone(),
-        Some(_) => return Err("`context.arguments` is not an object"),
-    };
+    let live = broker.live();
+    let policy = live.policy.as_deref().ok_or("no policy bundle is active")?;
+    let meant = Meant::of(policy.catalogue(), &broker.settings().issuer, asked)?;
     let task: Option<TaskId> = match context.get("task") {
         None => None,
         Some(Value::String(id)) => Some(id.parse().map_err(|_| "`context.task` is not a task's id")?),
         Some(_) => return Err("`context.task` is not a task's id"),
     };
-    let Call { system, method, name } = call;
+    let Meant { system, method, name, arguments } = meant;
     // We see the enforcement point's address only. Where the subject calls from nobody proved, so its zone is unknown.
-    let question = Question { agent, system, method, name, arguments, task, scopes: None, address: None };
-    same_record(broker, resource, question)
-}
-
-/// Without arguments, the properties of the action are the arguments, and the record that is asked about stands for the
-/// ones that name and describe it. Nothing that the tool does not take becomes an argument, and nothing is overwritten.
-fn implied_arguments(broker: &Broker, call: &Call, action: &Action, resource: &Entity) -> Map<String, Value> {
-    let live = broker.live();
-    let name = call.name.as_deref().and_then(|name| name.parse().ok());
-    let tool = name.and_then(|name| live.policy.as_deref()?.catalogue().tool(&call.system, &name));
-    let Some(tool) = tool.filter(|_| call.method == "tools/call") else { return Map::new() };
-    let taken = |(name, _): &(&String, &Value)| tool.input.attributes.contains_key(*name);
-    let properties = action.properties.iter().filter(taken);
-    let mut arguments: Map<String, Value> = properties.map(|(name, value)| (name.clone(), value.clone())).collect();
-    if is_record(resource) {
-        for (argument, value) in of_record(tool, resource) {
-            arguments.entry(argument).or_insert(value);
-        }
-    }
-    arguments
-}
-
-/// The arguments that name and describe a record.
-fn of_record(tool: &Tool, resource: &Entity) -> Vec<(String, Value)> {
-    let Some(mapping) = tool.records.as_ref().filter(|mapping| mapping.each.is_empty()) else { return Vec::new() };
-    let [id] = mapping.ids.as_slice() else { return Vec::new() };
-    let named = std::iter::once((id, Value::String(resource.id.clone())));
-    let described = mapping.attributes.iter();
-    let described = described.filter_map(|(name, path)| Some((path, resource.properties.get(name)?.clone())));
-    let whole = |(path, value): (&bailiwick_pdp::catalogue::ArgumentPath, Value)| {
-        (path.steps().len() == 1).then(|| (path.argument().to_owned(), value))
-    };
-    named.chain(described).filter_map(whole).collect()
-}
-
-/// A decision is about what the call does, so the record that is asked about must be the one that the arguments name:
-/// else an allow for one record would be read as an allow for another.
-fn same_record(broker: &Broker, resource: &Entity, question: Question) -> Result<Question, &'static str> {
-    if question.method != "tools/call" || !is_record(resource) {
-        return Ok(question);
-    }
-    let live = broker.live();
-    let policy = live.policy.as_deref().ok_or("no policy bundle is active")?;
-    let call = bailiwick_pdp::Call {
-        system: &question.system,
-        method: &question.method,
-        name: question.name.as_deref(),
-        arguments: &question.arguments,
-    };
-    // What cannot be mapped is denied by the decision itself, with a better reason than any from here.
-    let Ok(operations) = policy.map(&call) else { return Ok(question) };
-    let namespace = policy.catalogue().system(&question.system).map(|system| system.namespace.as_str());
-    let names = |operation: &Operation| match &operation.resource {
-        Resource::Record { type_name, id, .. } => {
-            let full = namespace.map(|namespace| format!("{namespace}::{type_name}"));
-            *id == resource.id && (resource.kind == *type_name || full.as_deref() == Some(&resource.kind))
-        }
-        Resource::Tool { .. } | Resource::System { .. } => false,
-    };
-    if operations.iter().all(names) {
-        Ok(question)
-    } else {
-        Err("the resource is not the record that the arguments name")
-    }
+    Ok(Question { agent, system, method, name, arguments, task, scopes: None, address: None })
 }

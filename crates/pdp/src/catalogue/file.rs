@@ -83,6 +83,8 @@ pub(super) struct ToolEntry {
     pub(super) facts: FactsEntry,
     #[serde(default)]
     pub(super) field_classes: BTreeMap<String, Vec<String>>,
+    /// `"declared"`, or a mapping.
+    pub(super) authzen: Option<Value>,
 }
 
 /// `resource = { … }`.

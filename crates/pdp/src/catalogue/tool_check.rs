@@ -1,7 +1,10 @@
 //! Checks one tool: its pin, and that its mapping names arguments that exist
 //! and have the right type.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bailiwick_model::{
     name::{ActionName, Fact, SystemName, ToolName},
@@ -16,6 +19,7 @@ use super::{
     records, words,
 };
 use crate::{
+    coaz::{DECLARED, Mapping},
     finding::Finding,
     json_schema::{self, Attribute, RecordType, Type},
     normalise::Normaliser,
@@ -57,6 +61,7 @@ pub(super) fn tool(
     let records = check.records(entry.resource, entry.each.0, &normalise);
     let effect = check.effect(entry.effect);
     let field_classes = check.field_classes(&entry.field_classes);
+    let authzen = check.authzen(entry.authzen.as_ref(), schema.get(DECLARED));
     let (facts_touched, facts_completed) = (check.facts(entry.facts.touched), check.facts(entry.facts.completed));
     Tool {
         class: entry.class,
@@ -68,6 +73,7 @@ pub(super) fn tool(
         facts_touched,
         facts_completed,
         field_classes,
+        authzen,
         ..unclassified(name, action, definition, shape)
     }
 }
@@ -90,6 +96,7 @@ fn unclassified(name: ToolName, action: ActionName, definition: Definition, shap
         facts_touched: Vec::new(),
         facts_completed: Vec::new(),
         field_classes: BTreeMap::new(),
+        authzen: None,
     }
 }
 
@@ -111,6 +118,30 @@ impl Check<'_> {
             }
             None => self.error("definition-missing", String::from("no definition is pinned"), Some(help)),
         }
+    }
+
+    /// A mapping is an operator's: written here, or declared by the pinned definition and adopted here.
+    fn authzen(&mut self, written: Option<&Value>, declared: Option<&Value>) -> Option<Arc<Mapping>> {
+        let adopted = written.and_then(Value::as_str) == Some("declared");
+        let mapping = match (written, declared) {
+            (None, None) => return None,
+            (None, Some(_)) => {
+                let message =
+                    format!("tool `{}`: its definition declares an AuthZEN mapping, which is not used", self.action);
+                let finding = Finding::warning("authzen-declared", self.file, message).at(self.line);
+                self.findings
+                    .push(finding.with_help("read it, then write `authzen = \"declared\"`, or a mapping of your own"));
+                return None;
+            }
+            (Some(_), None) if adopted => {
+                self.error("authzen-invalid", format!("its definition declares no `{DECLARED}`"), None);
+                return None;
+            }
+            (Some(_), Some(declared)) if adopted => declared,
+            (Some(written), _) => written,
+        };
+        let compiled = Mapping::compile(mapping).map(Arc::new);
+        compiled.map_err(|unfit| self.error("authzen-invalid", format!("`authzen`: {unfit}"), None)).ok()
     }
 
     fn decimals(&mut self, written: &[String], not_numbers: &[ArgumentPath]) {

@@ -22,6 +22,7 @@ use super::{
     file::{CallEntry, GrantEntry, ScenarioFile},
 };
 use crate::{
+    coaz::Claims,
     finding::{Finding, Severity},
     mapping::Call,
     snapshot::Snapshot,
@@ -31,6 +32,9 @@ use crate::{
 
 /// A Monday morning, when nothing special is on.
 const NOW: &str = "2026-06-15T10:00:00Z";
+
+/// Who issued the tokens of a scenario.
+const ISSUER: &str = "https://broker.example";
 
 /// What a call came to, in the terms of a scenario.
 #[derive(Debug, Default)]
@@ -68,7 +72,11 @@ pub(super) fn call(snapshot: &Snapshot, file: &ScenarioFile, call: &CallEntry) -
     };
     let task = task(snapshot, call)?;
     let network_zone = call.network_zone.clone().unwrap_or_else(|| String::from("unknown"));
-    let mut seen = match snapshot.map(&raw) {
+    let (Some(initiating), Some(current)) = (parties.first(), parties.last()) else {
+        return Err(String::from("nobody calls"));
+    };
+    let claims = Claims::of(ISSUER, &initiating.principal, &current.principal);
+    let mut seen = match snapshot.map_for(&raw, &claims) {
         Err(reason) => Seen { outcome: String::from("deny"), ..Seen::default() }.with_reasons([reason]),
         Ok(operations) => {
             let needed = snapshot.required_scopes(&operations).into_iter().collect();

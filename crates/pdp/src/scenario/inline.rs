@@ -66,10 +66,13 @@ fn pin(table: &mut Table) -> Result<serde_json::Value, String> {
     Ok(json!({ "protocol_version": "2025-11-25", "server_info": {}, "tools": definitions, "prompts": [] }))
 }
 
-/// `{ id = "string", notes = "string?" }` as JSON Schema; a `schema` member is taken as it is.
+/// `{ id = "string", notes = "string?" }` as JSON Schema; a table `schema` alone is taken as it is.
 fn input_schema(input: Option<Value>) -> Result<serde_json::Value, String> {
     let Some(input) = input else { return Ok(json!({ "type": "object" })) };
     let Value::Table(input) = input else { return Err(String::from("`input` is not a table")) };
+    if let (1, Some(schema @ Value::Table(_))) = (input.len(), input.get("schema")) {
+        return serde_json::to_value(schema).map_err(|error| error.to_string());
+    }
     let mut properties = serde_json::Map::new();
     let mut required = Vec::new();
     for (name, kind) in &input {

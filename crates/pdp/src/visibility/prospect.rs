@@ -101,6 +101,9 @@ pub(super) fn of(lookout: &Lookout<'_>, action: &ActionName) -> Prospect {
     if !(all.allow || all.ask) {
         return Prospect::denied(all.reason.unwrap_or_else(|| about_nothing(action)));
     }
+    // What a mapping asks for besides depends on the arguments too.
+    let mapped = lookout.snapshot.is_mapped(action);
+    (all.ask, all.deny) = (all.ask || mapped, all.deny || mapped);
     let grants = lookout.listing.task.tools.as_ref();
     let pinned = grants.is_some_and(|grants| {
         grants.iter().filter(|grant| grant.action == *action).all(|grant| !grant.pins.is_empty())

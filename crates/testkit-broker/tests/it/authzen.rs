@@ -2,6 +2,7 @@
 
 use bailiwick_testkit_broker::{
     http_client::{HttpAnswer, HttpClient, Revision, send},
+    stdio_client::succeeded,
     tools::{Need, ready},
 };
 use reqwest::StatusCode;
@@ -52,4 +53,36 @@ async fn registered_callers_ask_and_nobody_else() {
     let refused = evaluate(&other, &url, &question("reader-1", "lookup", "/public/a")).await;
     assert!(refused.status.is_client_error(), "{} {}", refused.status, refused.body);
     assert_eq!(depot.ledger.acts(), 0, "asking does not act");
+}
+
+/// A note may be written by whoever may look up the card that its id stands for.
+const MAPPING: &str = r#"
+[write_note]
+class = "write"
+resource = { type = "Note", id = "id" }
+effect = { records = 1, reversible = true }
+
+[write_note.authzen.evaluation]
+action = { name = "depot.lookup" }
+resource = { type = "Item", id = "$params.arguments.id.startsWith('open-') ? '/public/card' : '/private/card'" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mapping_asks_for_is_decided_before_anything_is_sent() {
+    let Some(tools) = ready(&[Need::Broker]) else { return };
+    let depot = Depot::stdio(&tools);
+    let agent = depot.broker.register("clerk-1", "clerk", &[]);
+    // No pattern matching in these expressions: refused when the bundle is made, not when it is used.
+    depot.broker.classify("depot", &MAPPING.replace("startsWith", "matches"));
+    let refused = depot.broker.run(&["policy", "publish"]);
+    assert!(refused.stderr.contains("authzen-invalid"), "{}", refused.stderr);
+    depot.broker.classify("depot", MAPPING);
+    depot.broker.publish();
+    depot.broker.wait_until_verified();
+    let mut client = HttpClient::connect(&depot.broker, &agent, "depot", Revision::Stateless).await;
+    let denied = client.call("write_note", json!({ "id": "closed-1", "text": "x" })).await;
+    assert!(denied.to_string().contains("only-public-items"), "{denied}");
+    assert_eq!(depot.ledger.acts(), 0, "nothing was sent");
+    succeeded(&client.call("write_note", json!({ "id": "open-1", "text": "x" })).await);
+    assert_eq!(depot.ledger.acts(), 1);
 }

@@ -1,9 +1,10 @@
 //! The bodies of the three searches (AuthZEN 1.0 §8): an evaluation without the part that is searched for, and a page.
 
+use bailiwick_pdp::authzen::{Action, Entity, Members, Misread, Part, object};
 use bailiwick_web::problem::Problem;
 use serde_json::{Value, json};
 
-use super::{Action, Entity, Members, Part, members, object, wrong};
+use super::{members, refused};
 
 /// Results of one page unless the caller says otherwise.
 pub const PAGE_LIMIT: usize = 50;
@@ -63,8 +64,11 @@ pub struct Page {
 impl Sought {
     /// Reads the body of `/access/v1/search/<kind>`.
     pub fn parse(kind: Kind, bytes: &[u8]) -> Result<Self, Problem> {
-        let whole = members(bytes)?;
-        let part = |name| Part::of(&whole, None, name);
+        Self::of(kind, &members(bytes)?).map_err(|misread| refused(&misread))
+    }
+
+    fn of(kind: Kind, whole: &Members) -> Result<Self, Misread> {
+        let part = |name| Part::of(whole, None, name);
         let (subject, resource) = (part("subject")?, part("resource")?);
         Ok(Self {
             kind,
@@ -74,8 +78,8 @@ impl Sought {
                 Kind::Action => Action { name: String::new(), properties: Members::new() },
                 Kind::Subject | Kind::Resource => part("action")?.action()?,
             },
-            context: object(&whole, "context")?.cloned().unwrap_or_default(),
-            page: Page::of(&whole)?,
+            context: object(whole, "context")?.cloned().unwrap_or_default(),
+            page: Page::of(whole)?,
         })
     }
 
@@ -97,19 +101,19 @@ impl Sought {
 }
 
 impl Page {
-    fn of(whole: &Members) -> Result<Self, Problem> {
+    fn of(whole: &Members) -> Result<Self, Misread> {
         let page = object(whole, "page")?;
         let member = |name| page.and_then(|page| page.get(name)).filter(|value| !value.is_null());
         let token = match member("token") {
             None => None,
             Some(Value::String(token)) if token.is_empty() => None,
             Some(Value::String(token)) if token.len() <= PAGE_TOKEN_BYTES_MAX => Some(token.clone()),
-            Some(_) => return Err(wrong("page.token", "a token of the page before")),
+            Some(_) => return Err(Misread::wrong("page.token", "a token of the page before")),
         };
         let limit = match member("limit").map(Value::as_u64) {
             None => PAGE_LIMIT,
             Some(Some(limit)) if limit > 0 => usize::try_from(limit).unwrap_or(PAGE_LIMIT_MAX).min(PAGE_LIMIT_MAX),
-            Some(_) => return Err(wrong("page.limit", "a number from 1 on")),
+            Some(_) => return Err(Misread::wrong("page.limit", "a number from 1 on")),
         };
         Ok(Self { token, limit })
     }

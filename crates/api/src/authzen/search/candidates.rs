@@ -3,14 +3,15 @@
 
 use bailiwick_engine::live::Live;
 use bailiwick_model::name::{AgentName, SystemName};
-use bailiwick_pdp::{mapping::MAPPED_METHODS, snapshot::Snapshot};
+use bailiwick_pdp::{
+    authzen::{Action, Evaluation},
+    mapping::MAPPED_METHODS,
+    snapshot::Snapshot,
+};
 use serde_json::{Value, json};
 
 use crate::authzen::{
-    message::{
-        Action, Evaluation,
-        search::{Kind, Sought},
-    },
+    message::search::{Kind, Sought},
     question,
 };
 
@@ -100,8 +101,9 @@ fn actions(policy: &Snapshot) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use bailiwick_pdp::authzen::Entity;
+
     use super::*;
-    use crate::authzen::message::Entity;
 
     #[test]
     fn the_candidate_takes_the_place_of_what_was_sought() {
