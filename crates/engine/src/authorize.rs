@@ -60,6 +60,7 @@ pub async fn authorize(broker: &Broker, caller: &Caller, call: RawCall<'_>) -> R
                 let evaluated = decided.evaluated;
                 let system = call.system.clone();
                 let chain = caller.chain.clone();
+                let evaluation = evaluation.into();
                 return Ok(Permitted { system, chain, evaluation, evaluated, obligations, receipt });
             }
             // Somebody's change or fact overtook this decision: let it take effect and decide on the new state.

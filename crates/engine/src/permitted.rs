@@ -1,6 +1,9 @@
 //! The proof of being allowed: a value that only [`crate::authorize`] can make.
 
+use std::sync::Arc;
+
 use bailiwick_model::{
+    bundle::BundleRevision,
     decision::{Decision, Evaluated, Obligation},
     evaluation::Evaluation,
     name::SystemName,
@@ -26,7 +29,7 @@ use crate::{broker::Broker, observation, refusal::Refusal};
 pub struct Permitted {
     pub(crate) system: SystemName,
     pub(crate) chain: DelegationChain,
-    pub(crate) evaluation: Evaluation,
+    pub(crate) evaluation: Arc<Evaluation>,
     pub(crate) evaluated: Evaluated,
     pub(crate) obligations: Vec<Obligation>,
     pub(crate) receipt: Receipt,
@@ -67,19 +70,43 @@ impl Permitted {
     /// mode in the way, the task still open, the policy of now still for it. Time may have passed since the decision (a
     /// queue, an approval, a server that starts slowly).
     pub fn recheck(&self, broker: &Broker) -> Result<(), Refusal> {
-        recheck(broker, self)
+        recheck(broker, &self.chain, &self.evaluation, self.evaluated.bundle)
+    }
+
+    /// What it stands on, for those who keep what came of it after it was used up.
+    pub fn standing(&self) -> Standing {
+        Standing { chain: self.chain.clone(), evaluation: Arc::clone(&self.evaluation), bundle: self.evaluated.bundle }
     }
 }
 
-/// Looks once more, right before the forward.
-fn recheck(broker: &Broker, permit: &Permitted) -> Result<(), Refusal> {
+/// What a permit stands on. It permits nothing: it only tells whether the same would still be permitted.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    chain: DelegationChain,
+    evaluation: Arc<Evaluation>,
+    bundle: BundleRevision,
+}
+
+impl Standing {
+    /// As [`Permitted::recheck`].
+    pub fn recheck(&self, broker: &Broker) -> Result<(), Refusal> {
+        recheck(broker, &self.chain, &self.evaluation, self.bundle)
+    }
+}
+
+fn recheck(
+    broker: &Broker,
+    chain: &DelegationChain,
+    evaluation: &Evaluation,
+    bundle: BundleRevision,
+) -> Result<(), Refusal> {
     let live = broker.live();
     let now = broker.now();
-    for principal in permit.chain.principals() {
+    for principal in chain.principals() {
         live.party(principal, now)
             .map_err(|inactive| Refusal::Conflict(format!("`{principal}` may not act any more: {inactive}")))?;
     }
-    if let Some(id) = permit.evaluation.task.id
+    if let Some(id) = evaluation.task.id
         && !live.tasks.get(&id).is_some_and(|task| task.is_open(now))
     {
         return Err(Refusal::Conflict(format!("task `{id}` has ended")));
@@ -90,13 +117,13 @@ fn recheck(broker: &Broker, permit: &Permitted) -> Result<(), Refusal> {
     let safe_modes = live.safe_mode_scopes();
     // One that was turned on meanwhile changes nothing that was allowed without it.
     let mut observations = observation::on(broker, &live);
-    observations.retain(|one| permit.evaluation.authority.observations.contains(one));
-    let same_policy = policy.revision() == permit.evaluated.bundle;
-    let same_observations = observations == permit.evaluation.authority.observations;
-    if same_policy && same_observations && safe_modes == permit.evaluation.authority.safe_modes {
+    observations.retain(|one| evaluation.authority.observations.contains(one));
+    let same_policy = policy.revision() == bundle;
+    let same_observations = observations == evaluation.authority.observations;
+    if same_policy && same_observations && safe_modes == evaluation.authority.safe_modes {
         return Ok(());
     }
-    let mut again = permit.evaluation.clone();
+    let mut again = evaluation.clone();
     again.authority.safe_modes = safe_modes;
     again.authority.observations = observations;
     match policy.evaluate(&again).decision {

@@ -4,6 +4,7 @@
 //! and only [`crate::phases`] forwards.
 
 pub(crate) mod answer;
+mod budget;
 mod call;
 pub(crate) mod crowd;
 pub(crate) mod deferred;
@@ -15,7 +16,10 @@ mod listing;
 mod lists;
 pub(crate) mod message;
 mod method;
+pub(crate) mod mirror;
+pub(crate) mod outbox;
 pub(crate) mod place;
+pub(crate) mod resume;
 pub(crate) mod session;
 mod stream;
 pub(crate) mod translate;
@@ -23,7 +27,7 @@ pub(crate) mod verified;
 pub(crate) mod visit;
 pub(crate) mod watch;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -34,7 +38,8 @@ use bailiwick_engine::broker::Broker;
 use bailiwick_model::limits::BODY_BYTES_MAX;
 use bailiwick_web::{entrance::Entrance, headers as web_headers, limits::Limits, origin, verify};
 
-use self::{crowd::Crowd, deferred::DeferredCalls, session::Sessions};
+pub use self::resume::RESUMABLE_FOR;
+use self::{crowd::Crowd, deferred::DeferredCalls, resume::Streams, session::Sessions};
 pub(crate) use self::{message::Incoming, place::Place};
 use crate::{permissions, upstream::Pool};
 
@@ -43,17 +48,19 @@ pub struct Gateway {
     pub(crate) entrance: Arc<Entrance>,
     pub(crate) upstreams: Pool,
     pub(crate) sessions: Sessions,
+    pub(crate) streams: Streams,
     pub(crate) crowd: Crowd,
     pub(crate) deferred: DeferredCalls,
 }
 
 impl Gateway {
-    /// Made once at start.
-    pub fn new(entrance: Arc<Entrance>, upstreams: Pool) -> Arc<Self> {
+    /// Made once at start. A stream that nobody reads waits for its client for `resumable_for`, and its call goes on.
+    pub fn new(entrance: Arc<Entrance>, upstreams: Pool, resumable_for: Duration) -> Arc<Self> {
         Arc::new(Self {
             entrance,
             upstreams,
             sessions: Sessions::default(),
+            streams: Streams::kept_for(resumable_for),
             crowd: Crowd::default(),
             deferred: DeferredCalls::default(),
         })

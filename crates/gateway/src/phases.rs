@@ -17,7 +17,6 @@ use bailiwick_pdp::{catalogue::Tool, snapshot::Snapshot};
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde_json::{Map, Value};
-use tokio::sync::mpsc;
 
 use crate::{
     envelope::Id,
@@ -27,7 +26,10 @@ use crate::{
         crowd::Guest,
         headers,
         message::Fault,
+        mirror::{self, Mirrored},
+        outbox::{self, Piece, Ready, Writer},
         place,
+        resume::Offer,
         session::{NoSession, Session, UnderWay},
         translate, verified,
         visit::Visit,
@@ -78,6 +80,7 @@ pub(crate) async fn call(visit: Visit, call: Call) -> Response {
         }
     };
     let terms = terms(&visit.gateway, &permit, &call);
+    let offer = Offer::of(&visit, &permit);
     let passage = Passage {
         gateway: Arc::clone(&visit.gateway),
         era: visit.era,
@@ -88,7 +91,7 @@ pub(crate) async fn call(visit: Visit, call: Call) -> Response {
         under_way,
         _guest: guest,
     };
-    answer(passage, permit).await
+    answer(passage, permit, offer).await
 }
 
 /// Map, inform, decide, record: all of it in the engine.
@@ -116,35 +119,33 @@ pub(crate) struct Passage {
     _guest: Guest,
 }
 
-/// One message to the caller; the last one carries its HTTP status.
-#[derive(Debug)]
-pub(crate) struct Piece {
-    pub(crate) message: Bytes,
-    pub(crate) last: Option<StatusCode>,
-}
-
-impl From<Piece> for Bytes {
-    fn from(piece: Piece) -> Self {
-        piece.message
-    }
-}
-
 /// Acts in a task of its own, so that the outcome is recorded whether or not the caller still waits for it. A single
-/// answer is sent as JSON, anything longer as a stream.
-async fn answer(passage: Passage, permit: Permitted) -> Response {
-    let (pieces, mut waiting) = mpsc::channel(answer::ANSWER_QUEUE_MAX);
-    tokio::spawn(act(passage, permit, pieces));
-    match tokio::time::timeout(answer::KEEP_ALIVE_EVERY, waiting.recv()).await {
-        Ok(Some(Piece { message, last: Some(status) })) => answer::json(status, message),
-        Ok(Some(Piece { message, last: None })) => answer::events(Some(message), waiting),
+/// answer is sent as JSON, anything longer as a stream, which some clients may take up again.
+async fn answer(passage: Passage, permit: Permitted, offer: Option<Offer>) -> Response {
+    let (writer, mut reader) = outbox::open();
+    tokio::spawn(act(passage, permit, writer));
+    let patience = if offer.is_some() { answer::STREAM_AFTER } else { answer::KEEP_ALIVE_EVERY };
+    let ready = if offer.as_ref().is_some_and(|offer| offer.at_once) {
+        Ready::More
+    } else {
+        tokio::time::timeout(patience, reader.ready()).await.unwrap_or(Ready::More)
+    };
+    match ready {
+        Ready::Only => match reader.next().await {
+            Some((_, Piece { message, last })) => answer::json(last.unwrap_or(StatusCode::OK), message),
+            None => answer::accepted(),
+        },
+        Ready::More => {
+            let opened = offer.and_then(|offer| offer.keep(reader.outbox()));
+            answer::told(reader, opened, None)
+        }
         // The client itself cancelled: it expects no answer (basic/utilities/cancellation, 2025-11-25).
-        Ok(None) => answer::accepted(),
-        Err(_) => answer::events(None, waiting),
+        Ready::Nothing => answer::accepted(),
     }
 }
 
 /// Act, filter, conclude. Whatever ends the call, its outcome is recorded before its answer goes out.
-async fn act(passage: Passage, permit: Permitted, pieces: mpsc::Sender<Piece>) {
+async fn act(passage: Passage, permit: Permitted, pieces: Writer) {
     let began = Instant::now();
     let broker = passage.gateway.entrance.shared_broker();
     // Subscribed first: what changes after the recheck is seen by the watch.
@@ -157,7 +158,7 @@ async fn act(passage: Passage, permit: Permitted, pieces: mpsc::Sender<Piece>) {
             let cancelled = passage.under_way.as_ref().map(|call| call.cancelled.clone()).unwrap_or_default();
             tokio::select! {
                 biased;
-                () = pieces.closed() => Ending::cancelled("the caller went away"),
+                () = pieces.abandoned() => Ending::cancelled("the caller went away"),
                 () = cancelled.cancelled() => match permit.recheck(&broker) {
                     Ok(()) => Ending::cancelled("the caller cancelled"),
                     // Whoever may not act any more loses the session too: it was not the caller that cancelled.
@@ -176,15 +177,15 @@ async fn act(passage: Passage, permit: Permitted, pieces: mpsc::Sender<Piece>) {
     }
     if let Some((message, status)) = answer {
         // The caller may be gone by now: its outcome is recorded all the same.
-        let _ = pieces.send(Piece { message, last: Some(status) }).await;
+        pieces.put(Piece { message, last: Some(status) }).await;
     }
 }
 
 /// Forwards under the permit, passes on what comes first, and filters the answer.
-async fn forward(passage: &Passage, terms: &Terms, permit: &Permitted, pieces: &mpsc::Sender<Piece>) -> Ending {
+async fn forward(passage: &Passage, terms: &Terms, permit: &Permitted, pieces: &Writer) -> Ending {
     let pool = &passage.gateway.upstreams;
-    let era = match pool.offers(permit.system()).await {
-        Ok(offers) => offers.era_for(passage.era),
+    let era = match pool.era_for(permit.system(), passage.era).await {
+        Ok(era) => era,
         Err(error) => return failure::upstream(&error, permit, passage),
     };
     let call = &passage.call;
@@ -227,13 +228,18 @@ fn terms(gateway: &Gateway, permit: &Permitted, call: &Call) -> Option<Terms> {
     Some(Terms { duties: Duties::of(permit.obligations(), tool), definition: tool.map(|tool| tool.digest) })
 }
 
-/// The `Mcp-Param-*` headers to forward, which must say what the arguments say.
+/// The `Mcp-Param-*` headers to forward. Those of a stateless client must say what the arguments say and go on as they
+/// came; for others, who know of no such headers, they are written here, in case the system is stateless.
 fn mirrored_headers(visit: &Visit, call: &Call, tool: Option<&Tool>) -> Result<Vec<(HeaderName, HeaderValue)>, Fault> {
-    if visit.era == Era::Handshake {
-        return Ok(Vec::new());
+    let expected = match tool {
+        Some(tool) => mirror::mirrored(&tool.definition, &call.arguments),
+        None => Ok(Vec::new()),
+    };
+    let expected = expected.map_err(|unfit| Fault::params(format!("this tool cannot be used: {unfit}")))?;
+    match visit.era {
+        Era::Stateless => headers::params(&visit.headers, &expected),
+        Era::Handshake => Ok(expected.iter().filter_map(Mirrored::header).collect()),
     }
-    let expected = tool.map(|tool| headers::mirrored(&tool.definition, &call.arguments)).unwrap_or_default();
-    headers::params(&visit.headers, &expected)
 }
 
 /// Notes the call in its session, so that it can be cancelled.

@@ -7,12 +7,16 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use http::StatusCode;
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use crate::{
     envelope, failure,
-    mcp::{answer, deferred, session::Session, translate},
-    phases::{Passage, Piece},
+    mcp::{
+        answer, deferred,
+        outbox::{Piece, Writer},
+        session::Session,
+        translate,
+    },
+    phases::Passage,
     result::Duties,
     upstream::{Answer, Answers, Ask, Event, Reply, UpstreamError},
 };
@@ -46,7 +50,7 @@ pub(crate) struct Relay<'a> {
     pub(crate) passage: &'a Passage,
     pub(crate) duties: &'a Duties,
     pub(crate) permit: &'a Permitted,
-    pub(crate) pieces: &'a mpsc::Sender<Piece>,
+    pub(crate) pieces: &'a Writer,
 }
 
 impl Relay<'_> {
@@ -81,7 +85,7 @@ impl Relay<'_> {
         } else {
             message
         };
-        let _ = self.pieces.send(Piece { message, last: None }).await;
+        self.pieces.put(Piece { message, last: None }).await;
     }
 
     /// Puts what a server asks to the client, if it has a session and nothing must be masked.
@@ -91,7 +95,7 @@ impl Relay<'_> {
         };
         let number = ask.number;
         let send = |message| async {
-            let _ = self.pieces.send(Piece { message, last: None }).await;
+            self.pieces.put(Piece { message, last: None }).await;
         };
         if let Some(id) = ask_session(session, answers, ask, send).await {
             asked.open.push((id, number));

@@ -36,7 +36,6 @@ use bailiwick_model::{
 };
 use bytes::Bytes;
 
-pub(crate) use self::control::{ListKind, TaskVerb};
 pub use self::{
     asks::ASKS_OPEN_MAX,
     connection::{OPEN_TIMEOUT, PROBE_TIMEOUT},
@@ -52,6 +51,10 @@ pub use self::{
     stdio::CALLS_IN_FLIGHT_MAX,
     target::{ProcessLimits, Target},
     wiring::observer,
+};
+pub(crate) use self::{
+    control::{ListKind, TaskVerb},
+    http::header_text,
 };
 use crate::envelope::{self, Id};
 

@@ -108,7 +108,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     let proxies = DeclaredProxies { networks: config.trusted_proxies.clone(), ..DeclaredProxies::default() };
     let entrance = Arc::new(Entrance::new(Arc::clone(&wired.broker), wired.key_encryption.nonce_secret(), proxies)?);
     let pool = upstreams::pool(&wired.broker)?;
-    let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone());
+    let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone(), mcp::RESUMABLE_FOR);
     let agents = router::network(&entrance, gateway);
     let operators = administration(&config, &wired, &pool, vec![format!("{address}")]);
 

@@ -8,21 +8,26 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
-use futures::stream;
+use futures::{Stream, StreamExt as _, stream};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::{
     envelope::{self, Id},
-    mcp::message::Fault,
+    mcp::{
+        crowd::Guest,
+        message::Fault,
+        outbox::Reader,
+        resume::{EventId, RETRY_AFTER},
+    },
     upstream::Era,
 };
 
 /// Silence on a stream after which a comment is sent, so that nobody between takes it for dead.
 pub(crate) const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
-/// Messages of one call that may wait for a client that reads slowly; then the upstream waits too.
-pub(crate) const ANSWER_QUEUE_MAX: usize = 32;
+/// Silence at the start of a call after which its answer becomes a stream, for clients that can take that up again.
+pub(crate) const STREAM_AFTER: Duration = Duration::from_secs(1);
 
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -69,18 +74,34 @@ pub(crate) fn error_code(message: &[u8]) -> Option<i64> {
 
 /// A stream of messages, each written as it comes. Dropping the response drops the receiver, which is how the sender
 /// learns that the client went away.
-pub(crate) fn events<M: Into<Bytes> + Send + 'static>(first: Option<Bytes>, messages: mpsc::Receiver<M>) -> Response {
-    let state = (first, messages);
-    let events = stream::unfold(state, |(first, mut messages)| async move {
-        if let Some(first) = first {
-            return Some((Ok::<_, Infallible>(event(first)), (None, messages)));
-        }
-        let bytes = match tokio::time::timeout(KEEP_ALIVE_EVERY, messages.recv()).await {
-            Ok(Some(message)) => event(message.into()),
-            Ok(None) => return None,
+pub(crate) fn events(first: Option<Bytes>, messages: mpsc::Receiver<Bytes>) -> Response {
+    let later = stream::unfold(messages, |mut messages| async { Some((messages.recv().await?, messages)) });
+    streamed(stream::iter(first).chain(later).map(|message| event(None, message)))
+}
+
+/// A stream of what a call says. With the id of the event that the client saw last, each further one has its id, so
+/// that the client can come back; the first has no data, and says when.
+pub(crate) fn told(reader: Reader, after: Option<EventId>, guest: Option<Guest>) -> Response {
+    let first = after.map(|id| {
+        let text = format!("id: {id}\nretry: {}\ndata:\n\n", RETRY_AFTER.as_millis());
+        Bytes::from(text)
+    });
+    let later = stream::unfold((reader, guest), move |(mut reader, guest)| async move {
+        let (number, piece) = reader.next().await?;
+        let id = after.map(|EventId { stream, .. }| EventId { stream, number });
+        Some((event(id, piece.message), (reader, guest)))
+    });
+    streamed(stream::iter(first).chain(later))
+}
+
+/// Events as a response, with a comment where nothing is said for long.
+fn streamed(events: impl Stream<Item = Bytes> + Send + 'static) -> Response {
+    let events = stream::unfold(events.boxed(), |mut events| async {
+        let bytes = match tokio::time::timeout(KEEP_ALIVE_EVERY, events.next()).await {
+            Ok(event) => event?,
             Err(_) => Bytes::from_static(b": alive\n\n"),
         };
-        Some((Ok(bytes), (None, messages)))
+        Some((Ok::<_, Infallible>(bytes), events))
     });
     let mut response = Body::from_stream(events).into_response();
     let headers = response.headers_mut();
@@ -92,13 +113,14 @@ pub(crate) fn events<M: Into<Bytes> + Send + 'static>(first: Option<Bytes>, mess
 
 /// A stream of a single message.
 pub(crate) fn one_event(message: Bytes) -> Response {
-    events(Some(message), mpsc::channel::<Bytes>(1).1)
+    streamed(stream::iter([event(None, message)]))
 }
 
 /// One message as an event of a stream.
-fn event(message: Bytes) -> Bytes {
+fn event(id: Option<EventId>, message: Bytes) -> Bytes {
     let message = envelope::one_line(message);
-    [b"event: message\ndata: ".as_slice(), &message, b"\n\n"].concat().into()
+    let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+    [b"event: message\n".as_slice(), id.as_bytes(), b"data: ", &message, b"\n\n"].concat().into()
 }
 
 /// 202: taken, nothing to say.

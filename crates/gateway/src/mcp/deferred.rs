@@ -94,7 +94,7 @@ fn caller(visit: &Visit) -> CallerKey {
 async fn offers(visit: &Visit, system: &SystemName) -> Result<bool, Fault> {
     let pool = &visit.gateway.upstreams;
     let asked = async {
-        let era = pool.offers(system).await?.era_for(visit.era);
+        let era = pool.era_for(system, visit.era).await?;
         if era == Era::Handshake {
             return Ok(Map::new());
         }

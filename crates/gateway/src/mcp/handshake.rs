@@ -142,7 +142,7 @@ async fn introduce_system(
     let pool = &visit.gateway.upstreams;
     let caller = CallerKey::new(&visit.caller.chain, client);
     let greeting = async {
-        let era = pool.offers(system).await?.era_for(visit.era);
+        let era = pool.era_for(system, visit.era).await?;
         Ok((era, pool.greeting(system, &caller, era.newest()).await?))
     };
     let (era, greeting) = greeting.await.map_err(|error| failure::fault(system, &error))?;

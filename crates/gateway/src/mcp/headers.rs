@@ -11,6 +11,7 @@ use crate::{
     mcp::{
         message::{Fault, Incoming},
         method::{STATELESS_REVISION, SUPPORTED},
+        mirror::Mirrored,
     },
     upstream::Era,
 };
@@ -132,10 +133,7 @@ pub(crate) fn decoded(value: &str) -> Result<String, Fault> {
 
 /// The `Mcp-Param-*` headers, checked for those arguments that the tool's definition mirrors, to be forwarded as
 /// they came.
-pub(crate) fn params(
-    headers: &HeaderMap,
-    mirrored: &[(String, Option<String>)],
-) -> Result<Vec<(HeaderName, HeaderValue)>, Fault> {
+pub(crate) fn params(headers: &HeaderMap, mirrored: &[Mirrored]) -> Result<Vec<(HeaderName, HeaderValue)>, Fault> {
     let mut all = Vec::new();
     for (name, value) in headers {
         if !name.as_str().starts_with(PARAM_PREFIX) {
@@ -146,12 +144,10 @@ pub(crate) fn params(
         }
         all.push((name.clone(), value.clone()));
     }
-    for (header, argument) in mirrored {
-        let name = HeaderName::try_from(format!("{PARAM_PREFIX}{}", header.to_ascii_lowercase()))
-            .map_err(|_| mismatch("the tool's definition mirrors an argument into a header that cannot be"))?;
-        let sent = single(headers, &name)?.map(decoded).transpose()?;
-        if !same(sent.as_deref(), argument.as_deref()) {
-            return Err(mismatch(format!("header `{name}` does not say what the argument says")));
+    for Mirrored { header, value } in mirrored {
+        let sent = single(headers, header)?.map(decoded).transpose()?;
+        if !same(sent.as_deref(), value.as_deref()) {
+            return Err(mismatch(format!("header `{header}` does not say what the argument says")));
         }
     }
     Ok(all)
@@ -166,41 +162,6 @@ fn same(sent: Option<&str>, argument: Option<&str>) -> bool {
         }
         (None, None) => true,
         _ => false,
-    }
-}
-
-/// The arguments that a tool's definition mirrors into headers (`x-mcp-header`), with the values that this call
-/// gives them. Annotations stand only on the chain of `properties` from the schema's root.
-pub(crate) fn mirrored(
-    definition: &serde_json::Value,
-    arguments: &serde_json::Map<String, serde_json::Value>,
-) -> Vec<(String, Option<String>)> {
-    let mut found = Vec::new();
-    if let Some(properties) = definition.pointer("/inputSchema/properties").and_then(|value| value.as_object()) {
-        collect(properties, Some(arguments), &mut found);
-    }
-    found
-}
-
-fn collect(
-    properties: &serde_json::Map<String, serde_json::Value>,
-    values: Option<&serde_json::Map<String, serde_json::Value>>,
-    found: &mut Vec<(String, Option<String>)>,
-) {
-    for (name, schema) in properties {
-        let value = values.and_then(|values| values.get(name));
-        if let Some(header) = schema.get("x-mcp-header").and_then(|header| header.as_str()) {
-            let text = match value {
-                Some(serde_json::Value::String(text)) => Some(text.clone()),
-                Some(serde_json::Value::Bool(flag)) => Some(flag.to_string()),
-                Some(serde_json::Value::Number(number)) => Some(number.to_string()),
-                _ => None,
-            };
-            found.push((header.to_owned(), text));
-        }
-        if let Some(inner) = schema.get("properties").and_then(|inner| inner.as_object()) {
-            collect(inner, value.and_then(|value| value.as_object()), found);
-        }
     }
 }
 

@@ -19,7 +19,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     envelope, failure,
-    mcp::{Incoming, Place, answer, door, lists::Page, message::Fault, method, place::SEPARATOR, visit::Visit},
+    mcp::{Incoming, Place, answer, door, lists::Page, message::Fault, method, mirror, place::SEPARATOR, visit::Visit},
     upstream::{CallerKey, ListKind},
 };
 
@@ -135,7 +135,7 @@ async fn page(
     let client = visit.session.as_ref().map(|session| session.client.clone()).unwrap_or_default();
     let caller = CallerKey::new(&visit.caller.chain, client);
     let asked = async {
-        let era = pool.offers(system).await?.era_for(visit.era);
+        let era = pool.era_for(system, visit.era).await?;
         pool.page(system, &caller, era.newest(), list, cursor).await
     };
     let raw = asked.await.map_err(|error| failure::fault(system, &error))?;
@@ -193,6 +193,10 @@ impl<'a> Judge<'a> {
         if quarantined || seen.ok() != Some(tool.digest) {
             let help = "an operator looks at the difference with `bailiwick systems show` and approves or rejects it";
             return hidden(ReasonCode::DefinitionChanged, "its definition is not the approved one", Some(help));
+        }
+        if let Err(unfit) = mirror::check(&tool.definition) {
+            let help = "the system's owner corrects its `x-mcp-header` annotations";
+            return hidden(ReasonCode::ArgumentInvalid, &unfit.to_string(), Some(help));
         }
         self.lookout.visibility(&tool.action)
     }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use crate::{
     envelope,
     mcp::{
-        Gateway, Incoming, answer, door,
+        Gateway, Incoming, answer, door, resume,
         session::{STREAM_QUEUE_MAX, Session},
         visit::Visit,
         watch::{self, View},
@@ -27,10 +27,13 @@ use crate::{
 /// How long a stream stays open at most: its token has ended long before, and clients open it again.
 pub(crate) const STREAM_TIME_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Opens a session's stream.
+/// Opens a session's stream, or takes a call's up again.
 pub(crate) async fn open(visit: Visit) -> Response {
     if !door::accepts(&visit.headers, "text/event-stream") {
         return StatusCode::NOT_ACCEPTABLE.into_response();
+    }
+    if visit.headers.contains_key(resume::LAST_EVENT_ID) {
+        return resume::serve(visit).await;
     }
     if let Err(refusal) = visit.admit(None, "session/stream").await {
         return refusal;
@@ -55,7 +58,7 @@ pub(crate) async fn open(visit: Visit) -> Response {
 /// What the system says outside calls; a system that cannot be reached says nothing.
 async fn listener(gateway: &Gateway, system: &SystemName, caller: &CallerKey, era: Era) -> Option<Listener> {
     let pool = &gateway.upstreams;
-    let era = pool.offers(system).await.ok()?.era_for(era);
+    let era = pool.era_for(system, era).await.ok()?;
     match pool.listen(system, caller, era.newest()).await {
         Ok(listener) => Some(listener),
         Err(error) => {

@@ -129,7 +129,11 @@ pub(crate) enum Probe {
 /// result or a recognised modern error identifies a modern server.
 pub(crate) fn read_probe(answer: &Result<String, String>) -> Result<Probe, UpstreamError> {
     match answer {
-        Ok(result) => versions(envelope::member(result, "supportedVersions")),
+        Ok(result) => match envelope::member(result, "supportedVersions") {
+            // Some old servers answer whatever they do not know with an empty result.
+            None => Ok(Probe::Legacy),
+            some => versions(some),
+        },
         Err(error) => {
             let code = envelope::member(error, "code").and_then(|code| code.parse::<i64>().ok());
             match code {
@@ -171,7 +175,9 @@ mod tests {
         assert_eq!(ok(r#"{"supportedVersions":["2026-07-28"]}"#), Ok(modern));
         assert_eq!(ok(r#"{"supportedVersions":["2025-06-18"]}"#), Ok(Probe::Legacy));
         assert!(ok(r#"{"supportedVersions":["1999-01-01"]}"#).is_err());
-        assert!(ok("{}").is_err());
+        assert!(ok(r#"{"supportedVersions":7}"#).is_err());
+        assert_eq!(ok("{}"), Ok(Probe::Legacy));
+        assert!(refused(r#"{"code":-32022,"message":"m"}"#).is_err());
         assert_eq!(refused(r#"{"code":-32601,"message":"unknown"}"#), Ok(Probe::Legacy));
         assert_eq!(refused(r#"{"code":-32602,"message":"before initialize"}"#), Ok(Probe::Legacy));
         assert_eq!(refused(r#"{"code":-32022,"message":"m","data":{"supported":["2026-07-28"]}}"#), Ok(modern));

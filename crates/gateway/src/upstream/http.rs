@@ -3,6 +3,7 @@
 //! the environment not used, so it goes to the declared place or nowhere.
 
 mod answer;
+mod resume;
 mod session;
 mod sse;
 

@@ -79,6 +79,8 @@ pub(crate) struct System {
     name: SystemName,
     target: Target,
     offers: Mutex<Option<Offers>>,
+    /// Whether it was greeted in the old way since it said what it offers.
+    handshake_tried: tokio::sync::Mutex<bool>,
     control: Slot,
     verify_now: Notify,
     removed: CancellationToken,
@@ -90,6 +92,7 @@ impl System {
             name,
             target,
             offers: Mutex::new(None),
+            handshake_tried: tokio::sync::Mutex::default(),
             control: Slot::default(),
             verify_now: Notify::new(),
             removed: CancellationToken::new(),
@@ -165,10 +168,11 @@ impl Pool {
         }
     }
 
-    /// Which eras a system speaks; asked once and remembered until its control connection is opened again.
-    pub async fn offers(&self, system: &SystemName) -> Result<Offers, UpstreamError> {
+    /// The era in which a system is spoken to for a caller of `wanted`. Asked when it is first needed, and remembered
+    /// until its control connection is opened again.
+    pub async fn era_for(&self, system: &SystemName, wanted: Era) -> Result<Era, UpstreamError> {
         let system = self.inner.system(system)?;
-        self.inner.offers(&system).await
+        self.inner.era_for(&system, wanted).await
     }
 
     /// What a system says to one principal outside its calls: list changes, updated MCP resources, log messages.
@@ -307,6 +311,23 @@ impl Inner {
         }
     }
 
+    /// Modern servers name modern revisions only, though many take `initialize` as well; who begins with it then needs
+    /// no translation. Nobody is greeted so for whom no such caller came.
+    async fn era_for(&self, system: &System, wanted: Era) -> Result<Era, UpstreamError> {
+        let mut offers = self.offers(system).await?;
+        let untried = wanted == Era::Handshake && !offers.handshake && system.target.revision.is_none();
+        if untried {
+            // Whoever comes meanwhile waits for the same answer.
+            let mut tried = system.handshake_tried.lock().await;
+            if !std::mem::replace(&mut *tried, true) {
+                offers.handshake = self.takes_handshake(system).await;
+                *system.offers() = Some(offers);
+            }
+            offers = (*system.offers()).unwrap_or(offers);
+        }
+        Ok(offers.era_for(wanted))
+    }
+
     /// The caller's connection, opened if need be; `true`: just now.
     async fn live_for(
         &self,
@@ -315,7 +336,7 @@ impl Inner {
         revision: Revision,
     ) -> Result<(Arc<Live>, bool), UpstreamError> {
         let era = revision.era();
-        if !self.offers(system).await?.speaks(era) {
+        if self.era_for(system, era).await? != era {
             return Err(UpstreamError::Revision { system: system.name.clone(), revision });
         }
         let key = Key::of(system, caller, era);

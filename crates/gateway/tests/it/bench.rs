@@ -32,8 +32,8 @@ use bailiwick_keys::{
 use bailiwick_model::{
     agent::Environment,
     bundle::BundleFiles,
-    jwk::SigningAlgorithm,
-    name::{AgentName, SecretName, SystemName},
+    jwk::{SigningAlgorithm, Thumbprint},
+    name::{AgentName, Scope, SecretName, SystemName},
     principal::Principal,
     secret::Secret,
 };
@@ -57,6 +57,7 @@ pub(crate) struct Bench {
     pub(crate) seen: Arc<Seen>,
     pub(crate) http: reqwest::Client,
     issuer: String,
+    upstream: String,
     _folder: TempDir,
 }
 
@@ -112,7 +113,7 @@ when { context.effect.records > 100 }
 unless { context.approvals.contains("bulk-needs-approval") };
 "#;
 
-fn bundle(upstream: &str) -> BundleFiles {
+fn files(upstream: &str) -> BTreeMap<String, Vec<u8>> {
     let lock = json!({
         "protocol_version": HANDSHAKE, "server_info": { "name": "notes" }, "instructions": "Be brief.",
         "tools": upstream::tools(), "prompts": [{ "name": "summarise" }],
@@ -124,7 +125,7 @@ fn bundle(upstream: &str) -> BundleFiles {
     add("policies/organisation/notes.cedar", POLICIES.to_owned());
     add("roles/worker.toml", "purpose = \"Keep notes\"\nallow = [\"notes:read\", \"notes:write\"]\n".to_owned());
     add("roles/idle.toml", "purpose = \"Do nothing\"\nallow = []\n".to_owned());
-    BundleFiles::new(files).unwrap()
+    files
 }
 
 impl Bench {
@@ -134,8 +135,14 @@ impl Bench {
     }
 
     pub(crate) async fn with(stateless_upstream: bool) -> Self {
+        Self::patient(stateless_upstream, mcp::RESUMABLE_FOR).await
+    }
+
+    /// With a time for which streams wait for their clients.
+    pub(crate) async fn patient(stateless_upstream: bool, resumable_for: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (upstream, seen) = upstream::start(stateless_upstream).await;
+        let upstream = format!("http://{upstream}/mcp");
         let entropy = Arc::new(SystemEntropy);
         let identity = Identity {
             replica: ReplicaId::from_bytes(random::<16>(entropy.as_ref())),
@@ -162,17 +169,27 @@ impl Bench {
             fact_window: FACT_WINDOW,
         };
         let broker = start::start(ports, settings).await.unwrap();
-        bundles::publish(&broker, &operator(), bundle(&format!("http://{upstream}/mcp")), true).await.unwrap();
+        bundles::publish(&broker, &operator(), BundleFiles::new(files(&upstream)).unwrap(), true).await.unwrap();
         let pool = Pool::new(Arc::new(NoSecrets), PoolLimits::default()).unwrap();
         let entrance = Entrance::new(Arc::clone(&broker), key.nonce_secret(), DeclaredProxies::default()).unwrap();
-        let gateway = mcp::Gateway::new(Arc::new(entrance), pool.clone());
+        let gateway = mcp::Gateway::new(Arc::new(entrance), pool.clone(), resumable_for);
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         tokio::spawn(async move { axum::serve(listener, mcp::router(gateway)).await.unwrap() });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let bench = Self { broker, pool, seen, http, issuer, _folder: folder };
+        let bench = Self { broker, pool, seen, http, issuer, upstream, _folder: folder };
         bench.configure();
         bench.look().await;
         bench
+    }
+
+    /// The files of its bundle.
+    pub(crate) fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        files(&self.upstream)
+    }
+
+    /// Publishes other files.
+    pub(crate) async fn publish(&self, files: BTreeMap<String, Vec<u8>>) {
+        bundles::publish(&self.broker, &operator(), BundleFiles::new(files).unwrap(), true).await.unwrap();
     }
 
     fn configure(&self) {
@@ -210,17 +227,36 @@ impl Bench {
         };
         agents::register(&self.broker, &operator(), ask).await.unwrap();
         agents::promote(&self.broker, &operator(), &name, "tests").await.unwrap();
+        let scopes = scopes.map(|scopes| scopes.iter().map(|scope| scope.parse().unwrap()).collect::<BTreeSet<_>>());
+        self.token(name, thumbprint, key, &format!("{}{path}", self.issuer), scopes).await
+    }
+
+    /// The same agent with a token that another key must prove.
+    pub(crate) async fn other_key(&self, of: &Caller) -> Caller {
+        let credential = KeyPolicy::default().jwk(of.key.public_jwk()).unwrap().thumbprint;
+        let key = AgentKey::generate(SigningAlgorithm::ES256).unwrap();
+        self.token(of.name.clone(), credential, key, &of.url, None).await
+    }
+
+    async fn token(
+        &self,
+        name: AgentName,
+        credential: Thumbprint,
+        key: AgentKey,
+        url: &str,
+        scopes: Option<BTreeSet<Scope>>,
+    ) -> Caller {
         let ask = TokenAsk {
             agent: name.clone(),
-            credential: thumbprint,
-            audience: Audience::of_resource(&self.issuer, &format!("{}{path}", self.issuer)).unwrap(),
-            scopes: scopes.map(|scopes| scopes.iter().map(|scope| scope.parse().unwrap()).collect::<BTreeSet<_>>()),
+            credential,
+            audience: Audience::of_resource(&self.issuer, url).unwrap(),
+            scopes,
             task: None,
-            confirmation: Some(thumbprint),
+            confirmation: Some(KeyPolicy::default().jwk(key.public_jwk()).unwrap().thumbprint),
             spent: Vec::new(),
         };
         let token = tokens::issue(&self.broker, ask).await.unwrap().token.expose().clone();
-        let url = format!("{}{path}", self.issuer);
+        let url = url.to_owned();
         let nonce = self.http.post(&url).send().await.unwrap().headers()["dpop-nonce"].to_str().unwrap().to_owned();
         Caller { name, key, token, url, nonce, http: self.http.clone(), proofs: AtomicUsize::new(0), session: None }
     }
@@ -355,6 +391,11 @@ impl Caller {
         self.with_proof(self.http.get(&self.url), &self.proof("GET"))
     }
 
+    /// A GET that takes a stream up again.
+    pub(crate) fn take_up(&self, after: &str) -> reqwest::RequestBuilder {
+        self.get().header("mcp-protocol-version", HANDSHAKE).header("last-event-id", after)
+    }
+
     pub(crate) fn delete(&self) -> reqwest::RequestBuilder {
         self.with_proof(self.http.delete(&self.url), &self.proof("DELETE"))
     }
@@ -375,6 +416,10 @@ pub(crate) async fn read(builder: reqwest::RequestBuilder) -> Answered {
 pub(crate) struct Events {
     body: futures::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     text: String,
+    /// The id of the newest event that had one.
+    pub(crate) last_id: Option<String>,
+    /// How long to wait before taking it up again.
+    pub(crate) retry: Option<String>,
 }
 
 impl Events {
@@ -383,14 +428,17 @@ impl Events {
         assert_eq!(response.status().as_u16(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         assert_eq!(response.headers()["x-accel-buffering"], "no");
-        Self { body: response.bytes_stream().boxed(), text: String::new() }
+        Self { body: response.bytes_stream().boxed(), text: String::new(), last_id: None, retry: None }
     }
 
     /// The next message; `None` when the stream ends.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
-                let data = event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned);
+                let field = |name| event.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+                let data = field("data: ");
+                self.last_id = field("id: ").or(self.last_id.take());
+                self.retry = field("retry: ").or(self.retry.take());
                 self.text = rest.to_owned();
                 match data {
                     Some(data) => return Some(serde_json::from_str(&data).unwrap()),

@@ -163,6 +163,21 @@ async fn mirrored_arguments_are_checked_and_forwarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn clients_that_know_no_such_headers_have_them_written() {
+    let bench = Bench::with(true).await;
+    let mut worker = bench.worker().await;
+    worker.open_session(json!({})).await;
+    for (region, expected) in [(json!("eu"), Some("eu")), (json!(" é"), Some("=?base64?IMOp?=")), (json!(null), None)]
+    {
+        let params = json!({ "name": "mirrored", "arguments": { "region": region } });
+        let answer = worker.in_session(7, "tools/call", params).await;
+        assert!(answer.message().get("result").is_some(), "{answer:?}");
+        let headers = bench.seen.headers.lock().unwrap().pop().unwrap();
+        assert_eq!(headers.get("mcp-param-region").map(|value| value.to_str().unwrap()), expected, "{region}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_methods_are_decided_too() {
     let bench = Bench::new().await;
     let worker = bench.worker().await;

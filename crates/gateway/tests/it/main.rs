@@ -15,6 +15,7 @@ mod calls;
 mod deferred;
 mod evasion;
 mod lists;
+mod resumption;
 mod sessions;
 mod streams;
 mod upstream;

@@ -37,6 +37,8 @@ pub(crate) struct Seen {
     pub(crate) looks: AtomicUsize,
     /// Answers to what it asked.
     pub(crate) answers: Mutex<Vec<Value>>,
+    /// Whether what is slow comes to its end.
+    pub(crate) finish: std::sync::atomic::AtomicBool,
     /// Whether it speaks 2026-07-28 only.
     stateless: bool,
     /// Whether it lies about a tool since it was pinned.
@@ -195,11 +197,16 @@ fn stream(events: mpsc::Receiver<Bytes>) -> Response {
     ([("content-type", "text/event-stream")], Body::from_stream(events)).into_response()
 }
 
-/// Tells its progress for ever.
-fn slow(seen: Arc<Seen>, token: Value, _id: Value) -> Response {
+/// Tells its progress until it is to finish.
+fn slow(seen: Arc<Seen>, token: Value, id: Value) -> Response {
     let (sender, receiver) = mpsc::channel(4);
     tokio::spawn(async move {
         for progress in 0.. {
+            if seen.finish.load(Ordering::SeqCst) {
+                let result = json!({ "content": [{ "type": "text", "text": "at last" }] });
+                let _ = sender.send(event(&json!({ "jsonrpc": "2.0", "id": id, "result": result }))).await;
+                return;
+            }
             let params = json!({ "progressToken": token, "progress": progress, "message": "still at it" });
             let message = json!({ "jsonrpc": "2.0", "method": "notifications/progress", "params": params });
             if sender.send(event(&message)).await.is_err() {

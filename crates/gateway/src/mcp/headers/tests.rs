@@ -81,7 +81,7 @@ fn mirrored_arguments_must_agree() {
         "plain": { "type": "string" },
     } } });
     let check = |arguments: serde_json::Value, pairs: &[(&str, &str)], expected: bool| {
-        let mirrored = mirrored(&definition, arguments.as_object().unwrap());
+        let mirrored = crate::mcp::mirror::mirrored(&definition, arguments.as_object().unwrap()).unwrap();
         let outcome = params(&headers(pairs), &mirrored);
         assert_eq!(outcome.is_ok(), expected, "{arguments} {pairs:?}");
     };

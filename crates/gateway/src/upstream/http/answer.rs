@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::header;
 
-use super::{HttpShared, LAST_EVENT_ID, sending, sse::Parser};
+use super::{HttpShared, resume::Resumption, sending, sse::Parser};
 use crate::{
     envelope::{Envelope, Id},
     upstream::{
@@ -22,12 +22,6 @@ use crate::{
         outgoing::Outgoing,
     },
 };
-
-/// How often one call's broken stream is taken up again.
-const RESUMPTIONS_MAX: usize = 8;
-/// How long to wait before that, unless the server says; and at most.
-const RESUME_AFTER: Duration = Duration::from_millis(500);
-const RESUME_AFTER_MAX: Duration = Duration::from_secs(30);
 
 /// Whether a body is one JSON message or a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,26 +186,32 @@ struct Source {
     chunks: Chunks,
     parser: Parser,
     malformed: usize,
-    resumed: usize,
+    resumption: Resumption,
     guard: InFlight,
 }
 
 impl Source {
     fn new(shared: Arc<HttpShared>, id: Id, number: u64, response: reqwest::Response, guard: InFlight) -> Self {
         let chunks = response.bytes_stream().boxed();
-        Self { shared, id, number, chunks, parser: Parser::default(), malformed: 0, resumed: 0, guard }
+        let (parser, resumption) = (Parser::default(), Resumption::default());
+        Self { shared, id, number, chunks, parser, malformed: 0, resumption, guard }
     }
 
     async fn next(&mut self) -> Result<Event, UpstreamError> {
         loop {
             while let Some(sent) = self.parser.next()? {
+                self.resumption.heard();
                 if let Some(event) = self.event(self.shared.redactor.clean(sent.data))? {
                     return Ok(event);
                 }
             }
             match self.chunks.next().await {
                 Some(Ok(chunk)) => self.parser.push(&chunk)?,
-                Some(Err(_)) | None => self.resume().await?,
+                Some(Err(_)) | None => {
+                    let response = self.resumption.again(&self.shared, &self.parser).await?;
+                    self.chunks = response.bytes_stream().boxed();
+                    self.parser.restart();
+                }
             }
         }
     }
@@ -267,26 +267,5 @@ impl Source {
         let (shared, message) = (Arc::clone(&self.shared), notice.message());
         tokio::spawn(async move { drop(shared.post_notice(message).await) });
         None
-    }
-
-    /// Takes a broken stream up where it ended (2025-11-25, "Resumability and Redelivery").
-    async fn resume(&mut self) -> Result<(), UpstreamError> {
-        let gone = || UpstreamError::Gone("the stream ended".into());
-        let last_id = self.parser.last_id().filter(|_| self.shared.era == Era::Handshake).ok_or_else(gone)?;
-        if self.resumed >= RESUMPTIONS_MAX {
-            return Err(gone());
-        }
-        self.resumed += 1;
-        let wait = self.parser.retry_ms().map_or(RESUME_AFTER, Duration::from_millis).min(RESUME_AFTER_MAX);
-        tokio::time::sleep(wait).await;
-        let last_id = http::HeaderValue::from_str(last_id).map_err(|_| gone())?;
-        let response =
-            self.shared.stream().header(LAST_EVENT_ID, last_id).send().await.map_err(|error| sending(&error))?;
-        if response.status() != 200 || Answered::of(&response) != Some(Answered::Events) {
-            return Err(gone());
-        }
-        self.chunks = response.bytes_stream().boxed();
-        self.parser.restart();
-        Ok(())
     }
 }

@@ -14,7 +14,7 @@ use http::{HeaderValue, header};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    HttpShared, NOTICE_TIMEOUT,
+    HttpShared, LAST_EVENT_ID, NOTICE_TIMEOUT,
     answer::{self, Answered},
     sse::Parser,
 };
@@ -33,6 +33,8 @@ use crate::{
 /// How long to wait before a broken stream is opened again, doubled each time up to the maximum.
 const REOPEN_AFTER: Duration = Duration::from_secs(1);
 const REOPEN_AFTER_MAX: Duration = Duration::from_secs(60);
+/// How long to wait in any case, whatever the server says.
+const REOPEN_AFTER_MIN: Duration = Duration::from_millis(100);
 /// How long a listener waits for a subscription to begin, so that nothing is missed that happens right after.
 const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(2);
 /// How often a subscription looks whether anybody still listens.
@@ -132,30 +134,41 @@ async fn hear(shared: &HttpShared, mut exchange: Exchange, begun: &mut Option<on
 /// Keeps the stream open while somebody listens and the session stands.
 async fn follow(weak: Weak<HttpShared>) {
     let mut wait = REOPEN_AFTER;
+    let mut parser = Parser::default();
     while let Some(shared) = weak.upgrade() {
         let wanted = shared.listeners().iter().any(|listener| !listener.is_closed());
         if !wanted || shared.over.load(Ordering::Acquire) {
             shared.listening.store(false, Ordering::Release);
             break;
         }
-        match shared.stream().send().await {
+        let last_id = parser.last_id().and_then(|id| HeaderValue::from_str(id).ok());
+        let request = match last_id {
+            Some(id) => shared.stream().header(LAST_EVENT_ID, id),
+            None => shared.stream(),
+        };
+        match request.send().await {
             Ok(response) if response.status() == 200 && Answered::of(&response) == Some(Answered::Events) => {
-                wait = REOPEN_AFTER;
                 let weak = Arc::downgrade(&shared);
                 drop(shared);
-                pump(&weak, response).await;
+                parser.restart();
+                pump(&weak, response, &mut parser).await;
+                wait = parser.retry().unwrap_or(REOPEN_AFTER).max(REOPEN_AFTER_MIN);
             }
             // The server has no such stream: its listeners hear nothing, which is no error.
             Ok(response) if response.status() == 405 => break,
-            Ok(_) | Err(_) => drop(shared),
+            // It may not know the last event any more: from now on, then.
+            Ok(_) => {
+                drop(shared);
+                parser = Parser::default();
+            }
+            Err(_) => drop(shared),
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(REOPEN_AFTER_MAX);
     }
 }
 
-async fn pump(weak: &Weak<HttpShared>, response: reqwest::Response) {
-    let mut parser = Parser::default();
+async fn pump(weak: &Weak<HttpShared>, response: reqwest::Response, parser: &mut Parser) {
     let mut chunks = response.bytes_stream();
     loop {
         // Looks now and then whether anybody still cares.

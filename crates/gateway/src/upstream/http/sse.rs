@@ -1,11 +1,15 @@
 //! Server-sent events from bytes, bounded (HTML Living Standard §9.2.6). Knows nothing of MCP.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::upstream::{UpstreamError, frame::MESSAGE_BYTES_MAX};
 
 /// Bytes of an event id that is kept.
 const EVENT_ID_BYTES_MAX: usize = 1_024;
+/// The longest wait that a server can ask for: longer than any call lasts.
+const RETRY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// One event with data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +25,10 @@ pub(super) struct Parser {
     searched: usize,
     data: BytesMut,
     has_data: bool,
+    /// The id of the newest whole event.
     last_id: Option<String>,
+    /// The id of the event that is being read: what breaks off was not heard, and must come again.
+    next_id: Option<String>,
     retry_ms: Option<u64>,
     after_return: bool,
 }
@@ -29,18 +36,19 @@ pub(super) struct Parser {
 impl Parser {
     /// The id to resume from.
     pub(super) fn last_id(&self) -> Option<&str> {
-        self.last_id.as_deref()
+        self.last_id.as_deref().filter(|id| !id.is_empty())
     }
 
     /// How long the server wants us to wait before resuming.
-    pub(super) const fn retry_ms(&self) -> Option<u64> {
-        self.retry_ms
+    pub(super) fn retry(&self) -> Option<Duration> {
+        self.retry_ms.map(|wait| Duration::from_millis(wait).min(RETRY_MAX))
     }
 
     /// Forgets what was begun when a stream broke; ids and waits stay.
     pub(super) fn restart(&mut self) {
         self.buffer.clear();
         self.data.clear();
+        self.next_id = None;
         self.searched = 0;
         self.has_data = false;
         self.after_return = false;
@@ -59,6 +67,7 @@ impl Parser {
     pub(super) fn next(&mut self) -> Result<Option<ServerSent>, UpstreamError> {
         while let Some(line) = self.line() {
             if line.is_empty() {
+                self.last_id = self.next_id.take().or(self.last_id.take());
                 let data = self.data.split().freeze();
                 if std::mem::take(&mut self.has_data) {
                     return Ok(Some(ServerSent { data }));
@@ -107,9 +116,11 @@ impl Parser {
                 self.data.extend_from_slice(value);
             }
             b"id" if value.len() <= EVENT_ID_BYTES_MAX && !value.contains(&0) => {
-                self.last_id = std::str::from_utf8(value).ok().map(str::to_owned);
+                self.next_id = std::str::from_utf8(value).ok().map(str::to_owned);
             }
-            b"retry" => self.retry_ms = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
+            b"retry" if value.iter().all(u8::is_ascii_digit) => {
+                self.retry_ms = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).or(self.retry_ms);
+            }
             _ => {}
         }
         Ok(())
@@ -141,8 +152,28 @@ mod tests {
         for chunk in 1..text.len() {
             let (events, parser) = all(text, chunk);
             assert_eq!(events, ["{\"a\":\n1}", "", "x"], "in pieces of {chunk}");
-            assert_eq!((parser.last_id(), parser.retry_ms()), (Some("7"), Some(250)));
+            assert_eq!((parser.last_id(), parser.retry()), (Some("7"), Some(Duration::from_millis(250))));
         }
+    }
+
+    #[test]
+    fn only_a_whole_event_counts_as_heard() {
+        let check = |text: &str, expected: Option<&str>| {
+            let (_, mut parser) = all(text.as_bytes(), 1);
+            assert_eq!(parser.last_id(), expected, "{text}");
+            parser.restart();
+            assert_eq!(parser.last_id(), expected, "{text}, broken off");
+        };
+        check("id: 7\ndata: {}\n\n", Some("7"));
+        check("id: 7\ndata: {}\n\nid: 8\ndata: {}\n", Some("7"));
+        check("id: 7\n\n", Some("7"));
+        check("id: 7\n\ndata: {}\n\n", Some("7"));
+        check("id: 7\n\nid:\ndata: {}\n\n", None);
+        check("id: 7\ndata: {}\n", None);
+        let (_, parser) = all(b"retry: 10\nretry: soon\nretry: -1\n\n", 3);
+        assert_eq!(parser.retry(), Some(Duration::from_millis(10)));
+        let (_, parser) = all(b"retry: 18446744073709551615\n\n", 7);
+        assert_eq!(parser.retry(), Some(RETRY_MAX));
     }
 
     #[test]

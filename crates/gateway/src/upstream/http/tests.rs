@@ -87,8 +87,26 @@ async fn serve(State(fake): State<Arc<Fake>>, method: Method, headers: HeaderMap
     match method {
         Method::GET if header("last-event-id") == "e5" => {
             return events(vec![event(
-                &json!({ "jsonrpc": "2.0", "id": envelope_id(&fake, "cut"), "result": { "resumed": true } }),
+                &json!({ "jsonrpc": "2.0", "id": envelope_id(&fake, "c"), "result": { "resumed": true } }),
             )]);
+        }
+        Method::GET if header("last-event-id").starts_with("poll-") => {
+            // It has nothing yet and closes at once, each time under a new id; in the end it may answer.
+            let round: u32 = header("last-event-id").trim_start_matches("poll-").parse().unwrap();
+            return match round {
+                20 => events(vec![event(
+                    &json!({ "jsonrpc": "2.0", "id": envelope_id(&fake, "polled"), "result": { "round": round } }),
+                )]),
+                round => events(vec![format!("id: poll-{}\nretry: 1\ndata:\n\n", round + 1)]),
+            };
+        }
+        Method::GET if header("last-event-id") == "deaf" => return events(vec![]),
+        Method::GET if header("last-event-id") == "lost" => return respond(404, "text/plain", "no such session"),
+        Method::GET if header("last-event-id") == "busy" => {
+            let busy = |headers: &HeaderMap| headers.get("last-event-id").is_some_and(|id| id == "busy");
+            let calm = fake.seen.lock().unwrap().iter().filter(|(_, headers, _)| busy(headers)).count() > 2;
+            let answer = json!({ "jsonrpc": "2.0", "id": envelope_id(&fake, "busy"), "result": { "calm": calm } });
+            return if calm { events(vec![event(&answer)]) } else { respond(503, "text/plain", "later") };
         }
         Method::GET => {
             let changed = event(&json!({ "jsonrpc": "2.0", "method": "notifications/tools/list_changed" }));
@@ -176,6 +194,13 @@ async fn call(fake: &Arc<Fake>, message: &Value, body: &str) -> Response<Body> {
         "nonsense" => events((0..40).map(|_| "data: nonsense\n\n".to_owned()).collect()),
         "broken_off" => events(vec![event(&progress)]),
         "cut" => events(vec!["id: e5\nretry: 10\ndata:\n\n".into()]),
+        "polled" => events(vec!["id: poll-1\nretry: 1\ndata:\n\n".into()]),
+        "for_ever" => events(vec!["id: poll-21\nretry: 1\ndata:\n\n".into()]),
+        "patient" => events(vec!["id: e5\nretry: 86400000\ndata:\n\n".into()]),
+        "cut_inside" => events(vec!["id: e5\nretry: 1\ndata:\n\nid: e6\ndata: {\"jsonrpc\"".into()]),
+        "deaf" | "lost" | "busy" => {
+            events(vec![format!("id: {}\nretry: 1\ndata:\n\n", message["params"]["name"].as_str().unwrap())])
+        }
         "leak" => {
             let text = format!("denied for {}", fake.key.lock().unwrap());
             json_body(&json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32000, "message": text } }))
@@ -262,11 +287,15 @@ async fn a_message_that_stands_alone_has_its_headers_and_its_own_id() {
     assert_eq!(of("mcp-protocol-version"), "2026-07-28");
     assert_eq!(of("accept"), "application/json, text/event-stream");
     assert!(!headers.contains_key("mcp-session-id"));
-    assert_eq!(fake.seen("initialize").len(), 1, "to find out whether it takes it");
+    assert!(fake.seen("initialize").is_empty(), "nobody wanted a session");
     let Ok(Reply::Error(raw)) = forward(&pool, modern(message("prompts/get", r#"{"name":"p"}"#))).await else {
         panic!("an error with a status of its own is an answer")
     };
     assert!(std::str::from_utf8(&raw).unwrap().contains("-32601"));
+    for _ in 0..2 {
+        assert_eq!(pool.era_for(&system(), Era::Handshake).await, Ok(Era::Stateless));
+    }
+    assert_eq!(fake.seen("initialize").len(), 1, "to find out whether it takes it");
 }
 
 #[tokio::test]
@@ -331,6 +360,28 @@ async fn a_stream_is_taken_up_where_it_ended() {
     let pool = pool(target);
     assert_eq!(result(&pool, tool("cut", json!({}))).await, json!({ "resumed": true }));
     assert_eq!(fake.count(&Method::GET), 1);
+    assert_eq!(result(&pool, tool("cut_inside", json!({}))).await, json!({ "resumed": true }), "half an event is none");
+    assert_eq!(result(&pool, tool("polled", json!({}))).await, json!({ "round": 20 }), "as often as the server wants");
+    assert_eq!(result(&pool, tool("busy", json!({}))).await, json!({ "calm": true }));
+    assert_eq!(fake.seen("tools/call").len(), 4, "each call was sent once");
+}
+
+#[tokio::test]
+async fn taking_up_is_bounded_by_the_time_of_the_call_and_sends_it_no_second_time() {
+    let (fake, mut target) = start(false).await;
+    target.call_timeout = Duration::from_millis(700);
+    let pool = pool(target);
+    for name in ["for_ever", "patient", "deaf", "lost"] {
+        let sent = fake.seen("tools/call").len();
+        let error = failure(&pool, tool(name, json!({}))).await;
+        assert!(error.reached_upstream(), "{name}: {error}");
+        let late = matches!(error, UpstreamError::TimedOut(_));
+        assert_eq!(late, name != "lost", "{name}: {error}");
+        assert_eq!(fake.seen("tools/call").len(), sent + 1, "{name}");
+    }
+    let asked = fake.count(&Method::GET);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(fake.count(&Method::GET), asked, "nobody goes on asking");
 }
 
 #[tokio::test]

@@ -31,19 +31,17 @@ impl Inner {
         let open = async {
             let era = system.target.revision.map(|revision| revision.era());
             let probing = self.connect(system, era.unwrap_or(Era::Stateless), forever).await?;
-            let mut offers = match era {
+            let offers = match era {
                 Some(era) => Offers::only(era),
                 None => probe(&probing, &system.name).await?,
             };
-            if era.is_none() && !offers.handshake {
-                offers.handshake = self.takes_handshake(system).await;
-            }
             let era = offers.era_for(Era::Stateless);
             let connection = match probing {
                 Connection::Http(_) if era == Era::Handshake => self.connect(system, era, forever).await?,
                 same => same,
             };
             let live = Live::greet(connection, era, "{}", OPEN_TIMEOUT).await?;
+            *system.handshake_tried.lock().await = false;
             *system.offers() = Some(offers);
             Ok(live)
         };
@@ -51,9 +49,8 @@ impl Inner {
         Ok(live)
     }
 
-    /// Modern servers name modern revisions only, though many take `initialize`
-    /// as well; clients that begin with it then need no translation.
-    async fn takes_handshake(&self, system: &System) -> bool {
+    /// Whether it takes `initialize`, on a connection of its own.
+    pub(super) async fn takes_handshake(&self, system: &System) -> bool {
         let greet = async {
             let connection = self.connect(system, Era::Handshake, PROBE_TIMEOUT).await?;
             Live::greet(connection, Era::Handshake, "{}", PROBE_TIMEOUT).await

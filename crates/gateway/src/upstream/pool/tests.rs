@@ -22,7 +22,9 @@ async fn the_era_is_found_out() {
         ("shy", both),
     ] {
         let pool = pool(scripted(&["--era", era]));
-        assert_eq!(pool.offers(&system()).await, Ok(expected), "{era}");
+        for wanted in [Era::Stateless, Era::Handshake] {
+            assert_eq!(pool.era_for(&system(), wanted).await, Ok(expected.era_for(wanted)), "{era}");
+        }
         for revision in [Revision::V2025_11_25, Revision::V2026_07_28] {
             let outcome = forward(&pool, Forward { revision, ..tool("echo", json!({})) }).await;
             match expected.speaks(revision.era()) {
@@ -43,7 +45,7 @@ async fn a_silent_old_server_and_a_configured_era_work_too() {
     let seen = result(&configured, tool("seen", json!({}))).await;
     assert_eq!(seen["methods"][0], "initialize", "nothing is probed");
     let probed = pool(scripted(&["--era", "silent"]));
-    assert_eq!(probed.offers(&system()).await, Ok(Offers::only(Era::Handshake)));
+    assert_eq!(probed.era_for(&system(), Era::Stateless).await, Ok(Era::Handshake));
 }
 
 #[tokio::test]
