@@ -23,7 +23,7 @@ usage: cargo xtask <task>
   ci       install what the tests need, then check, build and test everything
   e2e      build the release binary and run the end-to-end tests
   conformance
-           run the MCP project's conformance suite, directly and through the gateway
+           run the MCP project's conformance suite, directly, through the gateway and as its client
   fuzz     build the fuzz targets, and run each for five minutes or for the seconds given
   soak     the long form of the tests: more property cases, end to end ten times
   tools    install the pinned tools of the end-to-end tests into `target/ci-tools`

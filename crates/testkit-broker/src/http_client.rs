@@ -22,6 +22,16 @@ pub enum Revision {
     Stateless,
 }
 
+impl Revision {
+    /// As written on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Handshake => HANDSHAKE,
+            Self::Stateless => MODERN,
+        }
+    }
+}
+
 /// An agent's client of one resource.
 #[derive(Debug)]
 pub struct HttpClient<'a> {

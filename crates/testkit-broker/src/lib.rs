@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`broker`] | an installation, its commands and its server |
 //! | [`http_client`] | MCP over HTTP with a token and a proof per request |
+//! | [`suite_client`] | MCP as an agent's framework speaks it, without credentials |
 //! | [`shim`] | a door for clients that bring no credentials |
 //! | [`stdio_client`] | MCP over stdio: the bridge, or any server directly |
 //! | [`fixture`] | an MCP server of our own that counts, changes and misbehaves on demand |
@@ -22,4 +23,5 @@ pub mod fixture;
 pub mod http_client;
 pub mod shim;
 pub mod stdio_client;
+pub mod suite_client;
 pub mod tools;

@@ -1,10 +1,11 @@
-//! What the suite measured, read from its files, as a table for people and for
+//! What the suite measured, read from its files, as tables for people and for
 //! the book.
 
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 use serde::Deserialize;
 
+use super::client::LeftOut;
 use crate::outcome::Failure;
 
 const PAGE: &str = "docs/conformance.md";
@@ -76,31 +77,65 @@ fn scenario(folder: &str) -> String {
     name.get(..end).unwrap_or(name).to_owned()
 }
 
-/// One line of the table.
+/// The place of our upstream client.
+pub(super) const CLIENT: &str = "our client";
+
+/// One line of a table.
 pub(super) struct Row {
     pub(super) place: &'static str,
     pub(super) revision: &'static str,
+    /// In client mode each scenario is a run of its own.
+    pub(super) scenario: Option<&'static str>,
     pub(super) measured: Measured,
-    pub(super) enough: bool,
-    pub(super) floor: (u64, u64),
+    /// How many have to pass.
+    pub(super) expected: u64,
 }
 
 impl Row {
-    /// What is wrong with a row that is not enough.
+    pub(super) const fn is_as_expected(&self) -> bool {
+        self.measured.passed == self.expected && self.measured.failed == 0 && self.measured.warnings == 0
+    }
+
+    /// What is wrong with a row that is not as expected.
     pub(super) fn complaint(&self) -> String {
-        let Self { place, revision, measured: Measured { passed, failed, .. }, floor: (floor, ceiling), .. } = self;
+        let Self { place, revision, scenario, measured, expected } = self;
+        let Measured { passed, failed, warnings, missed, .. } = measured;
+        let scenario = scenario.map(|scenario| format!(", {scenario}")).unwrap_or_default();
+        let missed: Vec<&str> = missed.iter().map(|(_, check)| check.as_str()).collect();
         format!(
-            "{revision}, {place}: {passed} checks passed and {failed} failed; at least {floor} have to pass and at most \
-             {ceiling} may fail"
+            "{revision}, {place}{scenario}: {passed} checks passed where {expected} have to, {failed} failed and \
+             {warnings} warned: {}",
+            missed.join(", ")
         )
     }
 }
 
-/// The table as Markdown.
-pub(super) fn table(rows: &[Row]) -> String {
+/// All tables as Markdown.
+pub(super) fn tables(rows: &[Row], left_out: &[LeftOut]) -> String {
     let mut text = String::from("| revision | where | passed | failed | warnings |\n|---|---|---:|---:|---:|\n");
-    for Row { place, revision, measured: Measured { passed, failed, warnings, .. }, .. } in rows {
+    for Row { place, revision, measured: Measured { passed, failed, warnings, .. }, .. } in
+        rows.iter().filter(|row| row.scenario.is_none())
+    {
         let _ = writeln!(text, "| {revision} | {place} | {passed} | {failed} | {warnings} |");
+    }
+    text.push_str(&differences(rows));
+    let played = rows.iter().filter_map(|row| Some((row.scenario?, row)));
+    let mut lines = String::new();
+    for (scenario, Row { revision, measured: Measured { passed, failed, warnings, .. }, .. }) in played {
+        let _ = writeln!(lines, "| {revision} | `{scenario}` | {passed} | {failed} | {warnings} |");
+    }
+    if !lines.is_empty() {
+        text.push_str("\nClient mode, our upstream client before the suite's servers:\n\n");
+        text.push_str("| revision | scenario | passed | failed | warnings |\n|---|---|---:|---:|---:|\n");
+        text.push_str(&lines);
+    }
+    if !left_out.is_empty() {
+        text.push_str("\nClient scenarios that are not played:\n\n");
+        text.push_str("| revision | scenarios | how many | why |\n|---|---|---:|---|\n");
+        for LeftOut { revision, prefix, count, why } in left_out {
+            let more = if prefix.ends_with('/') { "…" } else { "" };
+            let _ = writeln!(text, "| {revision} | `{prefix}{more}` | {count} | {why} |");
+        }
     }
     text
 }
@@ -108,7 +143,7 @@ pub(super) fn table(rows: &[Row]) -> String {
 /// Which checks pass directly and not through the gateway.
 fn differences(rows: &[Row]) -> String {
     let mut text = String::new();
-    for through in rows.iter().filter(|row| row.place != "direct") {
+    for through in rows.iter().filter(|row| row.place != "direct" && row.scenario.is_none()) {
         let Some(direct) = rows.iter().find(|row| row.place == "direct" && row.revision == through.revision) else {
             continue;
         };
@@ -126,16 +161,16 @@ fn differences(rows: &[Row]) -> String {
     text
 }
 
-/// Puts the table into the book, between its marks.
-pub(super) fn write(root: &Path, rows: &[Row]) -> Result<(), Failure> {
+/// Puts the tables into the book, between its marks. Whether they stood there already.
+pub(super) fn write(root: &Path, rows: &[Row], left_out: &[LeftOut]) -> Result<bool, Failure> {
     let page = root.join(PAGE);
     let before = fs::read_to_string(&page)?;
-    let measured = format!("{}{}", table(rows), differences(rows));
-    let after = replaced(&before, &measured).ok_or_else(|| Failure::new(format!("{PAGE} has lost its marks")))?;
+    let after = replaced(&before, &tables(rows, left_out));
+    let after = after.ok_or_else(|| Failure::new(format!("{PAGE} has lost its marks")))?;
     if after != before {
-        fs::write(&page, after)?;
+        fs::write(&page, &after)?;
     }
-    Ok(())
+    Ok(after == before)
 }
 
 fn replaced(page: &str, measured: &str) -> Option<String> {
@@ -153,7 +188,7 @@ mod tests {
         for (id, status) in checks {
             measured.add("ping", Check { id: (*id).to_owned(), status: (*status).to_owned() });
         }
-        Row { place, revision: "2025-11-25", measured, enough: true, floor: (1, 0) }
+        Row { place, revision: "2025-11-25", scenario: None, measured, expected: 3 }
     }
 
     #[test]
@@ -172,9 +207,31 @@ mod tests {
         let lost = differences(&rows);
         assert!(lost.contains("| `ping` | `b` | does not pass |\n| `ping` | `c` | is not reached |\n"), "{lost}");
         assert!(!lost.contains("`a`") && !lost.contains("`d`"), "{lost}");
-        let told = replaced(&page, &table(&rows)).unwrap();
+        let told = replaced(&page, &tables(&rows, &[])).unwrap();
         assert!(told.starts_with(&format!("head\n{BEGIN}")) && told.ends_with(&format!("{END}tail\n")), "{told}");
         assert!(told.contains("| 2025-11-25 | direct | 3 | 0 | 0 |") && !told.contains("old"), "{told}");
         assert_eq!(replaced("no marks", "x"), None);
+        assert!(rows[0].is_as_expected() && !rows[1].is_as_expected());
+        assert!(rows[1].complaint().contains("2 checks passed where 3 have to, 1 failed and 0 warned: b"));
+    }
+
+    #[test]
+    fn more_than_expected_is_no_less_wrong_and_neither_is_a_warning() {
+        let check = |checks: &[(&str, &str)], expected| assert_eq!(row("direct", checks).is_as_expected(), expected);
+        let three = [("a", "SUCCESS"), ("b", "SUCCESS"), ("c", "SUCCESS")];
+        check(&three, true);
+        check(&[three.as_slice(), &[("d", "SUCCESS")]].concat(), false);
+        check(&[three.as_slice(), &[("d", "WARNING")]].concat(), false);
+        check(&[three.as_slice(), &[("d", "SKIPPED")]].concat(), true);
+    }
+
+    #[test]
+    fn the_clients_scenarios_have_a_table_of_their_own() {
+        let client = Row { scenario: Some("sse-retry"), ..row(CLIENT, &[("a", "SUCCESS")]) };
+        let left = LeftOut { revision: "2025-11-25", prefix: "auth/", count: 20, why: "no OAuth" };
+        let told = tables(&[client], &[left]);
+        assert!(told.contains("\n| 2025-11-25 | `sse-retry` | 1 | 0 | 0 |\n"), "{told}");
+        assert!(told.contains("\n| 2025-11-25 | `auth/…` | 20 | no OAuth |\n"), "{told}");
+        assert!(!told.contains("our client |"), "{told}");
     }
 }
