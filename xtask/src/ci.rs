@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    conformance,
+    bench, conformance,
     fuzz::{self, Length},
     outcome::{Failure, Tally},
     say,
@@ -51,8 +51,10 @@ pub(crate) fn everything(root: &Path) -> Result<(), Failure> {
     }
     if built {
         steps.run("conformance", || conformance::run(root));
+        steps.run("benches, briefly", || bench::smoke(root));
     } else {
         steps.skip("conformance", "the binary could not be built");
+        steps.skip("benches, briefly", "the binary could not be built");
     }
     steps.run("fuzz targets, briefly", || fuzz::run(root, Length::Brief));
     close(root, steps)
@@ -88,6 +90,13 @@ pub(crate) fn fuzz(root: &Path, seconds: Option<&str>) -> Result<(), Failure> {
     };
     let mut steps = Steps::default();
     steps.run("fuzz targets", || fuzz::run(root, Length::Seconds(seconds)));
+    close(root, steps)
+}
+
+/// The benches alone, briefly.
+pub(crate) fn bench(root: &Path) -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    steps.run("benches, briefly", || bench::smoke(root));
     close(root, steps)
 }
 

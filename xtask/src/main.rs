@@ -1,8 +1,9 @@
-//! The project's own tasks: `cargo xtask tidy`, `ci`, `e2e`, `conformance`, `fuzz`, `soak`, `tools`.
+//! The project's own tasks: `cargo xtask tidy`, `ci`, `e2e`, `conformance`, `bench`, `fuzz`, `soak`, `tools`.
 //!
 //! Builds nothing of the product itself: it runs cargo and reads its answers.
 //! It must not depend on any crate of ours, so that a broken tree can be checked.
 
+mod bench;
 mod ci;
 mod conformance;
 mod fuzz;
@@ -25,6 +26,8 @@ usage: cargo xtask <task>
   conformance
            run the MCP project's conformance suite, directly, through the gateway and as its client
   fuzz     build the fuzz targets, and run each for five minutes or for the seconds given
+  bench    measure everything that docs/performance.md tells, beside what it is compared with, and write it there;
+           on a quiet machine, about ten minutes after the build; `--smoke` only shows that all of it runs
   soak     the long form of the tests: more property cases, end to end ten times
   tools    install the pinned tools of the end-to-end tests into `target/ci-tools`
 ";
@@ -37,6 +40,9 @@ fn main() -> ExitCode {
         Some("e2e") => root().and_then(|root| ci::end_to_end(&root)),
         Some("conformance") => root().and_then(|root| ci::conformance(&root)),
         Some("fuzz") => root().and_then(|root| ci::fuzz(&root, env::args().nth(2).as_deref())),
+        Some("bench") => root().and_then(|root| {
+            if env::args().any(|word| word == "--smoke") { ci::bench(&root) } else { bench::run(&root) }
+        }),
         Some("soak") => root().and_then(|root| ci::soak(&root)),
         Some("tools") => root().and_then(|root| tools::install_servers(&root)),
         Some("help" | "--help" | "-h") => {

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use crate::{
     outcome::Failure,
     say,
-    step::{cargo, command, read, show, works},
+    step::{cargo, command, show, works},
 };
 
 #[derive(Deserialize)]
@@ -23,6 +23,7 @@ struct Pins {
     cargo: BTreeMap<String, String>,
     node: Packages,
     conformance: Packages,
+    bench: Packages,
     python: BTreeMap<String, Packages>,
 }
 
@@ -44,22 +45,33 @@ pub(crate) fn servers(root: &Path) -> PathBuf {
 
 /// The path of one cargo tool at its pinned version, installing it if need be.
 pub(crate) fn cargo_tool(root: &Path, name: &str) -> Result<PathBuf, Failure> {
+    // These run for seconds and compile for minutes: optimise for the latter.
+    cargo_install(root, name, &[], "1")
+}
+
+/// The path of a program that is measured: optimised as its own users have it, without what it can do besides.
+pub(crate) fn measured_tool(root: &Path, name: &str) -> Result<PathBuf, Failure> {
+    cargo_install(root, name, &["--no-default-features"], "3")
+}
+
+fn cargo_install(root: &Path, name: &str, flags: &[&str], opt_level: &str) -> Result<PathBuf, Failure> {
     let pins = pins(root)?;
     let version = pins.cargo.get(name).ok_or_else(|| Failure::new(format!("`{name}` is not in xtask/pins.toml")))?;
     let folder = root.join("target/tools");
     let program = folder.join("bin").join(name);
-    let told = read(&mut command(root, &program, &["--version"])).unwrap_or_default();
-    if told.split_whitespace().any(|word| word == version) {
+    // Cargo's own list: not every program tells its version.
+    let there = fs::read_to_string(folder.join(".crates.toml")).unwrap_or_default();
+    if program.exists() && there.contains(&format!("\"{name} {version} (")) {
         return Ok(program);
     }
     say::err(format_args!("installing {name} {version}"));
     let place = folder.to_string_lossy().into_owned();
-    // These run for seconds and compile for minutes: optimise for the latter.
-    let quick = [("OPT_LEVEL", "1"), ("LTO", "off"), ("CODEGEN_UNITS", "16")]
+    let profile = [("OPT_LEVEL", opt_level), ("LTO", "off"), ("CODEGEN_UNITS", "16")]
         .map(|(k, v)| (format!("CARGO_PROFILE_RELEASE_{k}"), v));
     show(
         cargo(root, &["install", "--locked", "--quiet", "--force", name, "--version", version, "--root", &place])
-            .envs(quick)
+            .args(flags)
+            .envs(profile)
             // A folder of its own, so that the workspace's artefacts stay as they are.
             .env("CARGO_TARGET_DIR", folder.join("build"))
             .current_dir(env::temp_dir()),
@@ -92,6 +104,17 @@ pub(crate) fn install_servers(root: &Path) -> Result<(), Failure> {
 pub(crate) fn install_conformance(root: &Path) -> Result<PathBuf, Failure> {
     let wanted = pins(root)?.conformance;
     let place = servers(root).join("conformance");
+    if !installed(&place, &wanted) {
+        node_packages(root, &place, &wanted)?;
+        mark(&place, &wanted)?;
+    }
+    Ok(place)
+}
+
+/// Installs what tokens are measured beside, with its own Node.js, and says where.
+pub(crate) fn install_bench(root: &Path) -> Result<PathBuf, Failure> {
+    let wanted = pins(root)?.bench;
+    let place = servers(root).join("bench");
     if !installed(&place, &wanted) {
         node_packages(root, &place, &wanted)?;
         mark(&place, &wanted)?;

@@ -177,6 +177,27 @@ impl AccessTokenClaims {
         })
     }
 
+    /// Checks that the token is ours, for this resource, and of this moment.
+    pub fn check(&self, expected: &AccessTokenExpectation<'_>, now: Timestamp) -> Result<(), AccessTokenError> {
+        if self.issuer != expected.issuer {
+            return Err(AccessTokenError::Issuer);
+        }
+        if self.audience != expected.audience {
+            return Err(AccessTokenError::Audience { expected: expected.audience.to_owned() });
+        }
+        if expected.environment.is_some_and(|environment| environment != self.environment) {
+            return Err(AccessTokenError::Environment);
+        }
+        // We issued it ourselves, so its end needs no allowance for another's clock.
+        if self.expires_at <= now {
+            return Err(AccessTokenError::Expired);
+        }
+        if self.issued_at > later(now, CLOCK_SKEW_S) || self.issued_at >= self.expires_at {
+            return Err(AccessTokenError::Clock);
+        }
+        Ok(())
+    }
+
     /// Checks that the token is presented as it was bound: a bound one with a
     /// proof by its key, an unbound one without any (RFC 9449 §7.1 and §7.2).
     pub fn check_possession(&self, scheme: Scheme, proof_key: Option<Thumbprint>) -> Result<(), AccessTokenError> {
@@ -197,26 +218,17 @@ pub fn verify(
     expected: &AccessTokenExpectation<'_>,
     now: Timestamp,
 ) -> Result<AccessTokenClaims, AccessTokenError> {
+    let claims = read_signed(token, keys)?;
+    claims.check(expected, now)?;
+    Ok(claims)
+}
+
+/// Reads what one of our published keys has signed. Whether it holds here and now is still to be checked:
+/// [`AccessTokenClaims::check`].
+pub fn read_signed(token: &str, keys: &KeySet) -> Result<AccessTokenClaims, AccessTokenError> {
     let unverified = UnverifiedToken::parse(token, TokenType::AccessToken)?;
     let key = unverified.kid().and_then(|kid| keys.named(kid)).ok_or(AccessTokenError::UnknownKey)?;
-    let claims = AccessTokenClaims::read(unverified.verify(key)?.claims())?;
-    if claims.issuer != expected.issuer {
-        return Err(AccessTokenError::Issuer);
-    }
-    if claims.audience != expected.audience {
-        return Err(AccessTokenError::Audience { expected: expected.audience.to_owned() });
-    }
-    if expected.environment.is_some_and(|environment| environment != claims.environment) {
-        return Err(AccessTokenError::Environment);
-    }
-    // We issued it ourselves, so its end needs no allowance for another's clock.
-    if claims.expires_at <= now {
-        return Err(AccessTokenError::Expired);
-    }
-    if claims.issued_at > later(now, CLOCK_SKEW_S) || claims.issued_at >= claims.expires_at {
-        return Err(AccessTokenError::Clock);
-    }
-    Ok(claims)
+    AccessTokenClaims::read(unverified.verify(key)?.claims())
 }
 
 /// An agent by its bare name, anybody else as `user:…`, `workload:…`, `operator:…`.

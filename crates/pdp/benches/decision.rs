@@ -1,10 +1,14 @@
 //! How long a decision takes, beside stock Cedar over the same policies in the
 //! same run: `cargo bench -p bailiwick-pdp`. Ratios travel between machines,
-//! microseconds do not.
+//! microseconds do not. `--smoke` is brief, `--lines` is for `cargo xtask bench`.
 #![expect(clippy::disallowed_types, clippy::print_stdout, reason = "a measurement needs a clock and a place to print")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a measurement that cannot be set up stops")]
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Instant};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt::Write as _,
+    time::Instant,
+};
 
 use bailiwick_model::{
     agent::Environment,
@@ -15,10 +19,19 @@ use bailiwick_model::{
     principal::Principal,
 };
 use bailiwick_pdp::{Call, Snapshot, scenario};
-use cedar_policy::{Authorizer, Context, Entities, PolicySet, Request};
+use cedar_policy::{Authorizer, Context, Entities, Entity, EntityUid, PolicySet, Request};
 
 const TOOLS: usize = 50;
-const ROUNDS: u32 = 200;
+const POLICIES: [usize; 4] = [10, 100, 1_000, 10_000];
+/// Entities that stock Cedar is given, as an organisation has them. Ours are built for each request.
+const ENTITIES: u32 = 100_000;
+
+/// How much is measured.
+struct Plan {
+    rounds: u32,
+    stock: u32,
+    ours: u32,
+}
 
 /// A mix as an organisation has it: most policies name one agent and one
 /// action, some a team, a few forbid.
@@ -50,11 +63,11 @@ fn world(policies: &str) -> BundleFiles {
     scenario::bundle("bench.toml", text.as_bytes()).unwrap()
 }
 
-fn evaluation(snapshot: &Snapshot) -> Evaluation {
-    let arguments = serde_json::json!({ "id": "42" });
-    let arguments = arguments.as_object().unwrap();
+/// From the arguments as they came to what is evaluated.
+fn evaluation(snapshot: &Snapshot, arguments: &str) -> Evaluation {
+    let arguments: serde_json::Map<String, serde_json::Value> = serde_json::from_str(arguments).unwrap();
     let system = "crm".parse().unwrap();
-    let call = Call { system: &system, method: "tools/call", name: Some("tool_0"), arguments };
+    let call = Call { system: &system, method: "tools/call", name: Some("tool_0"), arguments: &arguments };
     let operations = snapshot.map(&call).unwrap();
     Evaluation {
         id: EvaluationId::new(0, [0; 10]),
@@ -81,51 +94,96 @@ fn evaluation(snapshot: &Snapshot) -> Evaluation {
     }
 }
 
-/// The median of some rounds, in microseconds.
-fn median(mut round: impl FnMut()) -> f64 {
-    let mut times: Vec<f64> = (0..ROUNDS)
+/// How long each of some runs took, in microseconds, shortest first.
+fn times(count: u32, mut run: impl FnMut()) -> Vec<f64> {
+    let mut times: Vec<f64> = (0..count)
         .map(|_| {
             let start = Instant::now();
-            round();
+            run();
             start.elapsed().as_secs_f64() * 1e6
         })
         .collect();
     times.sort_by(f64::total_cmp);
-    times.get(times.len() / 2).copied().unwrap_or_default()
+    times
+}
+
+fn percentile(times: &[f64], percent: usize) -> f64 {
+    times.get(times.len() * percent / 100).copied().unwrap_or_default()
+}
+
+/// The same policies for both.
+struct World {
+    row: String,
+    snapshot: Snapshot,
+    stock: PolicySet,
+}
+
+fn uid(kind: &str, id: &str) -> EntityUid {
+    format!("Bailiwick::{kind}::\"{id}\"").parse().unwrap()
+}
+
+fn entities() -> Entities {
+    let role = uid("Role", "role-1");
+    let agents = (0..ENTITIES)
+        .map(|number| Entity::new_no_attrs(uid("Agent", &format!("agent-{number}")), HashSet::from([role.clone()])));
+    let all = agents.chain([Entity::new_no_attrs(role.clone(), HashSet::new())]);
+    Entities::from_entities(all, None).unwrap()
 }
 
 fn main() {
-    println!("{:>8} {:>12} {:>12} {:>8}", "policies", "stock µs", "ours µs", "ratio");
-    for count in [10, 100, 1_000, 10_000] {
-        let text = policies(count);
-        let snapshot = Snapshot::compile(&world(&text)).expect("the bench's bundle compiles");
-        let evaluation = evaluation(&snapshot);
-        let decided = snapshot.evaluate(&evaluation).decision;
-        assert!(matches!(decided, Decision::Allow { .. }), "{decided:?}");
+    let is = |flag: &str| std::env::args().any(|word| word == flag);
+    let plan =
+        if is("--smoke") { Plan { rounds: 1, stock: 3, ours: 50 } } else { Plan { rounds: 5, stock: 40, ours: 4_000 } };
+    let worlds: Vec<World> = POLICIES
+        .into_iter()
+        .map(|count| {
+            let text = policies(count);
+            let snapshot = Snapshot::compile(&world(&text)).expect("the bench's bundle compiles");
+            let decided = snapshot.evaluate(&evaluation(&snapshot, ARGUMENTS)).decision;
+            assert!(matches!(decided, Decision::Allow { .. }), "{decided:?}");
+            let row = if count < 1_000 { count.to_string() } else { format!("{},000", count / 1_000) };
+            World { row: format!("{row} policies"), snapshot, stock: text.parse().unwrap() }
+        })
+        .collect();
+    let entities = entities();
+    let context = Context::from_json_value(serde_json::json!({ "effect": { "records": 1 } }), None).unwrap();
+    let (agent, action, tool) = (uid("Agent", "agent-0"), uid("Action", "crm.tool_0"), uid("Tool", "crm.tool_0"));
+    let request = Request::new(agent, action, tool, context, None).unwrap();
+    let authorizer = Authorizer::new();
+    for _ in 0..plan.rounds {
+        for World { row, snapshot, stock } in &worlds {
+            let stock = times(plan.stock, || {
+                std::hint::black_box(authorizer.is_authorized(&request, stock, &entities));
+            });
+            let prebuilt = evaluation(snapshot, ARGUMENTS);
+            let ours = times(plan.ours, || {
+                std::hint::black_box(snapshot.evaluate(&prebuilt));
+            });
+            let whole = times(plan.ours, || {
+                std::hint::black_box(snapshot.evaluate(&evaluation(snapshot, ARGUMENTS)));
+            });
+            let (stock, ours) = (percentile(&stock, 50), percentile(&ours, 50));
+            let figures = [
+                ("evaluation", "stock_us", stock),
+                ("evaluation", "ours_us", ours),
+                ("evaluation", "ratio", stock / ours),
+                ("decision", "p50_us", percentile(&whole, 50)),
+                ("decision", "p99_us", percentile(&whole, 99)),
+            ];
+            tell(row, &figures, is("--lines"));
+        }
+    }
+}
 
-        let set: PolicySet = text.parse().unwrap();
-        let entities = serde_json::json!([
-            { "uid": { "type": "Bailiwick::Agent", "id": "agent-0" }, "attrs": { "promoted": true },
-              "parents": [{ "type": "Bailiwick::Role", "id": "role-1" }] },
-            { "uid": { "type": "Bailiwick::Role", "id": "role-1" }, "attrs": {}, "parents": [] },
-        ]);
-        let entities = Entities::from_json_value(entities, None).unwrap();
-        let context = Context::from_json_value(serde_json::json!({ "effect": { "records": 1 } }), None).unwrap();
-        let stock_request = Request::new(
-            "Bailiwick::Agent::\"agent-0\"".parse().unwrap(),
-            "Bailiwick::Action::\"crm.tool_0\"".parse().unwrap(),
-            "Bailiwick::Tool::\"crm.tool_0\"".parse().unwrap(),
-            context,
-            None,
-        )
-        .unwrap();
-        let authorizer = Authorizer::new();
-        let stock = median(|| {
-            std::hint::black_box(authorizer.is_authorized(&stock_request, &set, &entities));
-        });
-        let ours = median(|| {
-            std::hint::black_box(snapshot.evaluate(&evaluation));
-        });
-        println!("{count:>8} {stock:>12.1} {ours:>12.1} {:>8.1}", stock / ours);
+const ARGUMENTS: &str = r#"{ "id": "42" }"#;
+
+fn tell(row: &str, figures: &[(&str, &str, f64)], lines: bool) {
+    if !lines {
+        let told: Vec<String> = figures.iter().map(|(_, name, value)| format!("{name} {value:.1}")).collect();
+        println!("{row:>16}: {}", told.join(", "));
+        return;
+    }
+    for (table, figure, value) in figures {
+        println!("{}", serde_json::json!({ "table": table, "row": row, "figure": figure, "value": value }));
     }
 }

@@ -137,6 +137,11 @@ impl Broker {
             && told.starts_with("HTTP/1.1 200")
     }
 
+    /// The server's process, while one runs.
+    pub fn server_id(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
     /// Ends the server as a power cut would (SIGKILL).
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {

@@ -12,6 +12,7 @@ use bailiwick_engine::{
 };
 use bailiwick_model::{jwk::PublicKey, name::AgentName};
 use bailiwick_oauth::{
+    access_token::{AccessTokenClaims, AccessTokenError},
     dpop_nonce::NonceSecret,
     jws::{TokenType, UnverifiedToken},
     key_policy::KeyError,
@@ -23,6 +24,7 @@ use url::Url;
 
 use crate::{
     address::{DeclaredProxies, Peer},
+    known_tokens::KnownTokens,
     origin::OwnNames,
 };
 
@@ -41,6 +43,7 @@ pub struct Entrance {
     nonces: NonceSecret,
     alerts: Alerts,
     published: RwLock<Published>,
+    known_tokens: KnownTokens,
 }
 
 /// Our published keys, made ready for verifying once per change.
@@ -68,7 +71,8 @@ impl Entrance {
             return Err(refused());
         }
         let (own_names, alerts, published) = (OwnNames::of(&url), Alerts::default(), RwLock::default());
-        Ok(Self { broker, own_names, proxies, nonces, alerts, published })
+        let known_tokens = KnownTokens::default();
+        Ok(Self { broker, own_names, proxies, nonces, alerts, published, known_tokens })
     }
 
     /// The use cases' dependencies.
@@ -116,6 +120,11 @@ impl Entrance {
         let nonce = self.nonces.nonce(self.broker.now());
         // Base64url is always a header value; an empty one would only ask for another round.
         HeaderValue::from_str(&nonce).unwrap_or_else(|_| HeaderValue::from_static(""))
+    }
+
+    /// Reads an access token that one of our published keys has signed; whether it holds is still to be checked.
+    pub(crate) fn read_token(&self, token: &str, keys: &Arc<KeySet>) -> Result<AccessTokenClaims, AccessTokenError> {
+        self.known_tokens.read(token, keys)
     }
 
     /// Our published keys, ready for verifying.

@@ -17,6 +17,7 @@ pub mod address;
 pub mod entrance;
 pub mod headers;
 pub mod json;
+mod known_tokens;
 pub mod limits;
 pub mod listener;
 pub mod origin;

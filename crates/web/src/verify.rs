@@ -17,7 +17,7 @@ use bailiwick_model::{
     decision::ReasonCode,
 };
 use bailiwick_oauth::{
-    access_token::{self, AccessTokenClaims, AccessTokenError, AccessTokenExpectation},
+    access_token::{AccessTokenClaims, AccessTokenError, AccessTokenExpectation},
     dpop::{self, DpopError, NonceRule, ProofExpectation, VerifiedProof},
     error::{ErrorCode, OAuthError},
     jws::JwsError,
@@ -166,7 +166,8 @@ fn check(
         audience: &resource.audience,
         environment: entrance.broker().settings().environment,
     };
-    let claims = access_token::verify(presented.token, &keys, &expected, now)?;
+    let claims = entrance.read_token(presented.token, &keys)?;
+    claims.check(&expected, now)?;
     let headers = parts.headers.get_all(DPOP).iter().map(|value| value.to_str().unwrap_or_default());
     let proof = match (dpop::sole_header(headers)?, presented.scheme) {
         (None, Scheme::Bearer) => None,

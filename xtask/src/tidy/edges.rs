@@ -93,6 +93,7 @@ const ROOMS: &[Room] = &[
     ),
     room("testkit-mcp", &[], &[CEDAR, DRIVERS]),
     room("fuzz", &["model", "pdp", "audit-log", "oauth", "keys", "gateway", "server"], &[CEDAR, DRIVERS]),
+    room("bench", &["testkit", "testkit-broker", "model", "ports", "audit-log", "keys", "store"], &[CEDAR, DRIVERS]),
     room("xtask", &[], &[]),
 ];
 

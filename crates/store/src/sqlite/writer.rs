@@ -1,10 +1,10 @@
 //! The one writer: a thread that takes commands from a bounded queue and makes
 //! them durable together.
 //!
-//! Group commit: all commands that wait when the writer looks are one
-//! transaction. A refused one leaves no trace: it is refused before it changes anything, or it
-//! runs in a savepoint of its own. After the one commit (one fsync) everybody is answered. If the commit
-//! fails, everybody is refused: nobody is ever told of a record that is not there.
+//! Group commit: all commands that come while the writer works on those that waited are one transaction. A refused one
+//! leaves no trace: it is refused before it changes anything, or it runs in a savepoint of its own. After the one commit
+//! (one fsync) everybody is answered. If the commit fails, everybody is refused: nobody is ever told of a record that is
+//! not there.
 
 use std::{
     fs::File,
@@ -259,27 +259,19 @@ struct Tally {
 impl Worker {
     fn run(mut self, mut commands: mpsc::Receiver<Box<dyn Job>>) {
         while let Some(first) = commands.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH_COMMANDS_MAX {
-                let Ok(next) = commands.try_recv() else { break };
-                batch.push(next);
+            if let Some(reason) = &self.failed {
+                self.counters.refused(1);
+                first.refuse(reason);
+            } else {
+                self.settle(first, &mut commands);
             }
-            self.settle(batch);
         }
     }
 
     /// Makes a batch durable and answers everybody, or refuses everybody.
-    fn settle(&mut self, batch: Vec<Box<dyn Job>>) {
-        if let Some(reason) = &self.failed {
-            self.counters.refused(batch.len() as u64);
-            batch.into_iter().for_each(|job| job.refuse(reason));
-            return;
-        }
-        let now = Instant::now();
-        let (mut batch, late): (Vec<_>, Vec<_>) = batch.into_iter().partition(|job| job.expires() >= now);
-        self.counters.refused(late.len() as u64);
-        late.into_iter().for_each(|job| job.refuse("the command waited too long for its turn"));
-        match self.transact(&mut batch) {
+    fn settle(&mut self, first: Box<dyn Job>, commands: &mut mpsc::Receiver<Box<dyn Job>>) {
+        let mut batch = Vec::new();
+        match self.transact(first, commands, &mut batch) {
             Ok(tally) => {
                 self.counters.committed(tally.done, tally.refused, tally.done > 0);
                 batch.into_iter().for_each(|job| job.answer(&self.connection));
@@ -292,28 +284,51 @@ impl Worker {
         }
     }
 
-    fn transact(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Tally, rusqlite::Error> {
+    /// Runs the first command, and all that came until the last one was run: who was answered by the last commit asks
+    /// again while others have their turn, and need not wait for one commit more. Then commits.
+    fn transact(
+        &mut self,
+        first: Box<dyn Job>,
+        commands: &mut mpsc::Receiver<Box<dyn Job>>,
+        batch: &mut Vec<Box<dyn Job>>,
+    ) -> Result<Tally, rusqlite::Error> {
         let mut tally = Tally::default();
-        if !batch.iter().any(|job| job.writes()) {
-            return Ok(tally);
-        }
-        self.execute(statements::BEGIN)?;
-        self.head.latest = i64::MIN;
-        for job in batch.iter_mut().filter(|job| job.writes()) {
-            if self.take_turn(job.as_mut())? {
-                tally.done += 1;
+        let mut begun = false;
+        let mut next = Some(first);
+        while let Some(mut job) = next {
+            if job.expires() < Instant::now() {
+                self.counters.refused(1);
+                job.refuse("the command waited too long for its turn");
+            } else if job.writes() {
+                let ran = self.begin(&mut begun).and_then(|()| self.take_turn(job.as_mut()));
+                batch.push(job);
+                if ran? {
+                    tally.done += 1;
+                } else {
+                    tally.refused += 1;
+                }
             } else {
-                tally.refused += 1;
+                batch.push(job);
             }
+            next = if batch.len() < BATCH_COMMANDS_MAX { commands.try_recv().ok() } else { None };
         }
-        if tally.done == 0 {
-            self.execute(statements::ROLLBACK)?;
-        } else {
+        if tally.done > 0 {
             self.forget(tally.done)?;
             self.execute(statements::COMMIT)?;
+        } else if begun {
+            self.execute(statements::ROLLBACK)?;
         }
         self.used.committed();
         Ok(tally)
+    }
+
+    fn begin(&mut self, begun: &mut bool) -> Result<(), rusqlite::Error> {
+        if !*begun {
+            self.execute(statements::BEGIN)?;
+            self.head.latest = i64::MIN;
+            *begun = true;
+        }
+        Ok(())
     }
 
     /// Runs one command, and undoes it if it is refused. Whether it was done.
