@@ -8,6 +8,7 @@ mod report;
 mod tables;
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Write as _},
     os::unix::process::CommandExt as _,
@@ -21,7 +22,7 @@ use self::lines::Lines;
 use crate::{
     outcome::{Failure, Tally},
     say,
-    step::{cargo, command, read, show},
+    step::{cargo, command, read},
     tools,
 };
 
@@ -34,7 +35,7 @@ struct Program {
 
 enum What {
     /// A bench of a package of ours.
-    Bench { package: &'static str, bench: &'static str },
+    Bench(&'static str),
     /// A subject of the load program.
     Load(&'static str),
 }
@@ -44,8 +45,8 @@ const fn program(name: &'static str, seconds: u64, what: What) -> Program {
 }
 
 const PROGRAMS: [Program; 7] = [
-    program("decision", 110, What::Bench { package: "bailiwick-pdp", bench: "decision" }),
-    program("intents", 60, What::Bench { package: "bailiwick-store", bench: "intents" }),
+    program("decision", 110, What::Bench("decision")),
+    program("intents", 60, What::Bench("intents")),
     program("gateway", 110, What::Load("gateway")),
     program("authzen", 80, What::Load("authzen")),
     program("tokens", 70, What::Load("tokens")),
@@ -56,8 +57,8 @@ const PROGRAMS: [Program; 7] = [
 /// Measures everything and writes the page.
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let peers = Peers::install(root);
-    build(root)?;
-    let lines = measure(root, &peers, &PROGRAMS, false)?;
+    let built = build(root)?;
+    let lines = measure(root, &built, &peers, false)?;
     report::write(root, &lines)?;
     say::out(report::tables(&lines));
     say::out("written to docs/performance.md");
@@ -66,8 +67,8 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
 
 /// Runs every bench briefly: that they run, and that what they say becomes tables. Says nothing about time.
 pub(crate) fn smoke(root: &Path) -> Result<Tally, Failure> {
-    build(root)?;
-    let lines = measure(root, &Peers::none(), &PROGRAMS, true)?;
+    let built = build(root)?;
+    let lines = measure(root, &built, &Peers::none(), true)?;
     let text = report::tables(&lines);
     say::out(&text);
     let wrong = report::gaps(&text);
@@ -104,28 +105,40 @@ impl Peers {
     }
 }
 
-/// Everything in the form in which it is released.
-fn build(root: &Path) -> Result<(), Failure> {
-    let packages = ["--package", "bailiwick-cli", "--package", "bailiwick-bench"];
-    show(cargo(root, &["build", "--release", "--locked", "--quiet", "--bins"]).args(packages))?;
-    for Program { what, .. } in &PROGRAMS {
-        if let What::Bench { package, bench } = what {
-            let words = ["bench", "--no-run", "--locked", "--quiet", "--package", package, "--bench", bench];
-            show(&mut cargo(root, &words))?;
-        }
-    }
-    Ok(())
+/// Builds everything at once, so that all of it shares what it is made of, and says where cargo put it.
+fn build(root: &Path) -> Result<Built, Failure> {
+    let packages = ["bailiwick-cli", "bailiwick-bench", "bailiwick-pdp", "bailiwick-store"];
+    let targets = ["--bin", "bailiwick", "--bin", "bailiwick-bench", "--bench", "decision", "--bench", "intents"];
+    let mut build = cargo(root, &["build", "--release", "--locked", "--quiet", "--message-format=json"]);
+    build.args(packages.iter().flat_map(|package| ["--package", package])).args(targets);
+    let told = read(&mut build)?;
+    let artifacts = told.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let executables = artifacts.filter_map(|one| {
+        let name = one.pointer("/target/name")?.as_str()?.to_owned();
+        Some((name, PathBuf::from(one.get("executable")?.as_str()?)))
+    });
+    Ok(Built(executables.collect()))
 }
 
-fn measure(root: &Path, peers: &Peers, programs: &[Program], smoke: bool) -> Result<Lines, Failure> {
+/// Where cargo put each program.
+struct Built(BTreeMap<String, PathBuf>);
+
+impl Built {
+    fn path(&self, name: &str) -> Result<&Path, Failure> {
+        let path = self.0.get(name).map(PathBuf::as_path);
+        path.ok_or_else(|| Failure::new(format!("cargo does not say where `{name}` is")))
+    }
+}
+
+fn measure(root: &Path, built: &Built, peers: &Peers, smoke: bool) -> Result<Lines, Failure> {
     let folder = root.join("target/bench");
     fs::create_dir_all(&folder)?;
     let mut kept = fs::File::create(folder.join("lines.jsonl"))?;
     let mut lines = Lines::default();
     let started = Instant::now();
-    for program in programs {
+    for program in &PROGRAMS {
         say::err(format_args!("measuring {} ({:.0} s so far)", program.name, started.elapsed().as_secs_f64()));
-        let mut run = start(root, peers, program, smoke)?;
+        let mut run = start(root, built, peers, program, smoke)?;
         let ended = follow(&mut run, program.time_max, |line| {
             lines.add(line);
             writeln!(kept, "{line}")
@@ -138,16 +151,16 @@ fn measure(root: &Path, peers: &Peers, programs: &[Program], smoke: bool) -> Res
     Ok(lines)
 }
 
-fn start(root: &Path, peers: &Peers, program: &Program, smoke: bool) -> Result<Child, Failure> {
+fn start(root: &Path, built: &Built, peers: &Peers, program: &Program, smoke: bool) -> Result<Child, Failure> {
     let mut run = match &program.what {
-        What::Bench { package, bench } => {
-            let mut run = command(root, bench_program(root, package, bench)?, &["--lines"]);
+        What::Bench(bench) => {
+            let mut run = command(root, built.path(bench)?, &["--lines"]);
             run.env("BAILIWICK_BENCH_DISK", root.join("target/bench"));
             run
         }
-        What::Load(subject) => command(root, root.join("target/release/bailiwick-bench"), &[subject]),
+        What::Load(subject) => command(root, built.path("bailiwick-bench")?, &[subject]),
     };
-    run.env("BAILIWICK_BIN", root.join("target/release/bailiwick")).env("TMPDIR", root.join("target/bench"));
+    run.env("BAILIWICK_BIN", built.path("bailiwick")?).env("TMPDIR", root.join("target/bench"));
     for (variable, place) in [("BAILIWICK_BENCH_MCP_PROXY", &peers.mcp_proxy), ("BAILIWICK_BENCH_NODE", &peers.node)] {
         if let Some(place) = place {
             run.env(variable, place);
@@ -159,16 +172,6 @@ fn start(root: &Path, peers: &Peers, program: &Program, smoke: bool) -> Result<C
     // A group of its own, so that whatever it started ends with it.
     let started = run.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0).spawn();
     started.map_err(|error| Failure::new(format!("cannot run {}: {error}", program.name)))
-}
-
-/// Where cargo put a bench that is built already.
-fn bench_program(root: &Path, package: &str, bench: &str) -> Result<PathBuf, Failure> {
-    let words = ["bench", "--no-run", "--locked", "--quiet", "--message-format=json", "--package", package];
-    let told = read(cargo(root, &words).args(["--bench", bench]))?;
-    let artifacts = told.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let named = artifacts.filter(|one| one.pointer("/target/name").and_then(|name| name.as_str()) == Some(bench));
-    let program = named.filter_map(|one| Some(PathBuf::from(one.get("executable")?.as_str()?))).next_back();
-    program.ok_or_else(|| Failure::new(format!("cargo does not say where the bench `{bench}` is")))
 }
 
 /// Hands on each line of a program, and ends it when its time is up.

@@ -284,8 +284,8 @@ impl Worker {
         }
     }
 
-    /// Runs the first command, and all that came until the last one was run: who was answered by the last commit asks
-    /// again while others have their turn, and need not wait for one commit more. Then commits.
+    /// Runs the first command and all that came until the last one was run, and commits: who was answered a moment ago
+    /// asks again while others have their turn, and need not wait for one commit more.
     fn transact(
         &mut self,
         first: Box<dyn Job>,
