@@ -163,7 +163,7 @@ mod tests {
     fn the_page_has_its_marks() {
         let page = include_str!("../../../docs/performance.md");
         let told = replaced(page, "measured").unwrap();
-        assert!(told.contains(&format!("{BEGIN}\nmeasured\n\n{END}")));
+        assert!(told.contains(&format!("{BEGIN}\nmeasured\n{END}")));
     }
 
     #[test]
