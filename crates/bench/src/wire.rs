@@ -17,6 +17,14 @@ pub(crate) struct Connection {
     path: String,
 }
 
+async fn connect(host: &str) -> SendRequest<Full<Bytes>> {
+    let stream = TcpStream::connect(host).await.unwrap_or_else(|error| panic!("{host}: {error}"));
+    stream.set_nodelay(true).expect("a socket");
+    let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("HTTP");
+    tokio::spawn(connection);
+    sender
+}
+
 /// What came back.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -39,10 +47,7 @@ impl Connection {
     pub(crate) async fn open(url: &str) -> Self {
         let uri: Uri = url.parse().expect("a URL");
         let host = uri.authority().expect("a host").to_string();
-        let stream = TcpStream::connect(&host).await.unwrap_or_else(|error| panic!("{url}: {error}"));
-        stream.set_nodelay(true).expect("a socket");
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("HTTP");
-        tokio::spawn(connection);
+        let sender = connect(&host).await;
         Self { sender, host, path: uri.path().to_owned() }
     }
 
@@ -53,7 +58,10 @@ impl Connection {
             ask = ask.header(*name, *value);
         }
         let ask = ask.body(Full::new(body)).expect("a request");
-        self.sender.ready().await.expect("the connection is open");
+        // Whoever waits between two rounds may have been hung up on.
+        if self.sender.ready().await.is_err() {
+            self.sender = connect(&self.host).await;
+        }
         let answer: Response<_> = self.sender.send_request(ask).await.expect("an answer");
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.expect("a whole answer").to_bytes();
