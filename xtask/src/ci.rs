@@ -26,6 +26,11 @@ const CLOSING_LINE: &str = "target/ci-closing-line";
 const SOAK_ROUNDS: u32 = 10;
 /// Seconds per fuzz target in the long form.
 const FUZZ_SECONDS: u32 = 300;
+/// What makes a missing tool a failure of the tests that need it.
+const IN_CI: &str = "BAILIWICK_CI";
+/// How many states after a power cut are opened, and how many in the long form.
+const STATES: &str = "BAILIWICK_CRASH_STATES";
+const SOAK_STATES: &str = "12000";
 /// Cases per property in the long form.
 const SOAK_CASES: &str = "8192";
 
@@ -39,7 +44,8 @@ pub(crate) fn everything(root: &Path) -> Result<(), Failure> {
     });
     steps.run("dependencies", || dependencies(root));
     let tools = steps.run("tools of the end-to-end tests", || tools::install_servers(root).map(|()| Tally::default()));
-    steps.run("tests", || tests(root, &format!("not package({END_TO_END})"), |command| command));
+    steps.run("strace", || tools::install_strace(root).map(|()| Tally::default()));
+    steps.run("tests", || tests(root, &format!("not package({END_TO_END})"), |command| command.env(IN_CI, "1")));
     steps.run("tests in documentation", || doc_tests(root));
     let built = steps.run("release binary", || release(root));
     match (tools, built) {
@@ -103,14 +109,26 @@ pub(crate) fn bench(root: &Path) -> Result<(), Failure> {
 /// The long form: many more cases per property, and the end-to-end tests again and again.
 pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
     let mut steps = Steps::default();
+    steps.run("strace", || tools::install_strace(root).map(|()| Tally::default()));
     steps.run("tests, with many cases per property", || {
-        tests(root, &format!("not package({END_TO_END})"), |command| command.env("PROPTEST_CASES", SOAK_CASES))
+        tests(root, &format!("not package({END_TO_END})"), |command| {
+            command.env("PROPTEST_CASES", SOAK_CASES).env(IN_CI, "1")
+        })
+    });
+    steps.run(&format!("power cuts, {SOAK_STATES} states"), || {
+        // Shown as it goes: each thousand states say so.
+        tests(root, "package(bailiwick-store) & test(power_cut)", |command| {
+            command.env(STATES, SOAK_STATES).env(IN_CI, "1").arg("--no-capture")
+        })
     });
     let ready = steps.run("tools of the end-to-end tests", || tools::install_servers(root).map(|()| Tally::default()))
         && steps.run("release binary", || release(root));
     if ready {
         for round in 1..=SOAK_ROUNDS {
-            steps.run(&format!("end to end, {round} of {SOAK_ROUNDS}"), || end_to_end_tests(root));
+            // Each round dies at other moments.
+            steps.run(&format!("end to end, {round} of {SOAK_ROUNDS}"), || {
+                end_to_end_tests_with(root, |command| command.env("BAILIWICK_CRASH_SEED", round.to_string()))
+            });
         }
     }
     steps.run("fuzz targets", || fuzz::run(root, Length::Seconds(FUZZ_SECONDS)));
@@ -148,12 +166,16 @@ fn dependencies(root: &Path) -> Result<Tally, Failure> {
 const ADVISORIES: &str = "https://github.com/rustsec/advisory-db";
 
 fn end_to_end_tests(root: &Path) -> Result<Tally, Failure> {
+    end_to_end_tests_with(root, |command| command)
+}
+
+fn end_to_end_tests_with(root: &Path, prepare: impl FnOnce(&mut Command) -> &mut Command) -> Result<Tally, Failure> {
     // In CI a missing binary or tool is a failure; elsewhere these tests say that they did not run.
     tests(root, &format!("package({END_TO_END})"), |command| {
-        command
+        prepare(command)
             .env("BAILIWICK_BIN", root.join("target/release/bailiwick"))
             .env("BAILIWICK_CI_TOOLS", tools::servers(root))
-            .env("BAILIWICK_CI", "1")
+            .env(IN_CI, "1")
     })
 }
 

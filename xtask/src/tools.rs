@@ -1,7 +1,7 @@
 //! Installs the tools named in `pins.toml` under `target/`, each once per version.
 //!
-//! Never touches anything outside `target/`, except for Debian's `python3-venv`
-//! where Python came without it and this runs as root.
+//! Never touches anything outside `target/`, except for Debian's `strace` and
+//! `python3-venv` where they are missing and this runs as root.
 
 use std::{
     collections::BTreeMap,
@@ -25,6 +25,7 @@ struct Pins {
     conformance: Packages,
     bench: Packages,
     python: BTreeMap<String, Packages>,
+    debian: Packages,
 }
 
 #[derive(Deserialize)]
@@ -98,6 +99,18 @@ pub(crate) fn install_servers(root: &Path) -> Result<(), Failure> {
     }
     say::err(format_args!("the end-to-end tests' servers and clients are in {}", folder.display()));
     Ok(())
+}
+
+/// Sees that `strace` is there, which records and kills what the tests of crashes run.
+pub(crate) fn install_strace(root: &Path) -> Result<(), Failure> {
+    if works(&mut command(root, "strace", &["--version"])) {
+        return Ok(());
+    }
+    say::err("installing Debian's strace");
+    let packages = pins(root)?.debian.packages;
+    // A fresh container has no lists of packages.
+    show(&mut command(root, "apt-get", &["update", "--quiet"]))?;
+    show(command(root, "apt-get", &["install", "--yes", "--no-install-recommends"]).args(packages))
 }
 
 /// Installs the conformance suite with its own Node.js, and says where.

@@ -41,6 +41,8 @@ mod evidence;
 mod failure;
 mod integrate;
 pub(crate) mod open;
+#[cfg(test)]
+mod power_cut;
 mod presence;
 mod readers;
 pub(crate) mod restore;
@@ -53,6 +55,7 @@ pub(crate) mod stats;
 mod tasks;
 mod turn;
 mod vault;
+mod write_ahead;
 mod writer;
 
 /// The store in one SQLite database. Cheap to share in an [`Arc`]; dropping it waits for the writer.
@@ -111,6 +114,10 @@ impl Store for SqliteStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.standing()?;
+        if self.counters.is_troubled() {
+            // The last batch found no space: only writing tells whether the next one would.
+            self.writer.write(|turn| state::touch(turn)).await?;
+        }
         self.readers.read(state::ping).await
     }
 

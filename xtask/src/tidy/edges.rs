@@ -91,6 +91,7 @@ const ROOMS: &[Room] = &[
         &["testkit", "model", "ports", "pdp", "audit-log", "oauth", "keys", "engine", "web"],
         &[CEDAR],
     ),
+    room("testkit-crash", &[], &[CEDAR, DRIVERS]),
     room("testkit-mcp", &[], &[CEDAR, DRIVERS]),
     room("fuzz", &["model", "pdp", "audit-log", "oauth", "keys", "gateway", "server"], &[CEDAR, DRIVERS]),
     room("bench", &["testkit", "testkit-broker", "model", "ports", "audit-log", "keys", "store"], &[CEDAR, DRIVERS]),

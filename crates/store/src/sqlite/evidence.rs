@@ -96,19 +96,35 @@ pub(crate) fn backup(connection: &Connection, path: &Path) -> Step<()> {
         _ => Failure::unfit(format!("cannot write `{}`: {error}", path.display())),
     };
     let text = path.to_str().ok_or_else(|| Failure::unfit("the path is not UTF-8"))?;
-    // SQLite fills an empty file; making it first gives it its mode and refuses to overwrite.
+    if path.exists() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
+    // Under its name there is a whole copy or none, whenever this is cut off.
+    let draft_text = format!("{text}.partial");
+    let draft = Path::new(&draft_text);
+    let copied = copy(connection, draft, &draft_text);
+    // A hard link, unlike a rename, never replaces what is there.
+    let kept = copied.and_then(|()| std::fs::hard_link(draft, path).map_err(failed));
+    let _ = std::fs::remove_file(draft);
+    kept.and_then(|()| sync_folder(path).map_err(failed))
+}
+
+/// Copies the database to a file of its own, durably.
+fn copy(connection: &Connection, path: &Path, text: &str) -> Step<()> {
+    let failed = |error: io::Error| Failure::unfit(format!("cannot write `{text}`: {error}"));
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        // What was cut off before is of no use.
+        _ => {}
+    }
+    // SQLite fills an empty file; making it first gives it its mode.
     let mut how = std::fs::OpenOptions::new();
     how.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut how, 0o600);
     let file = how.open(path).map_err(failed)?;
-    let copied = connection.execute("VACUUM INTO $1", [text]).map_err(Failure::from);
-    let kept = copied.and_then(|_| file.sync_all().map_err(failed)).and_then(|()| sync_folder(path).map_err(failed));
-    if kept.is_err() {
-        // Half a copy must not be taken for one; that it may stay is no worse than the error told already.
-        let _ = std::fs::remove_file(path);
-    }
-    kept
+    connection.execute("VACUUM INTO $1", [text])?;
+    file.sync_all().map_err(failed)
 }
 
 /// Makes a file's name durable.

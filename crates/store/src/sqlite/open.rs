@@ -14,8 +14,8 @@ use bailiwick_audit_log::leaf::{BootNonce, ReplicaId};
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{
-    checkpoint_note::CheckpointNote, evidence::sync_folder, failure::Failure, presence::Presence, statements,
-    turn::Head,
+    checkpoint_note::CheckpointNote, evidence::sync_folder, failure::Failure, presence::Presence, restore, statements,
+    turn::Head, write_ahead,
 };
 
 /// The first SQLite without the WAL-reset bug that corrupts databases (3.7.0 to 3.51.2).
@@ -157,6 +157,7 @@ pub(crate) fn open(path: &Path, identity: Identity, options: &Options) -> Result
     let mut connection =
         if in_memory { Connection::open_in_memory()? } else { connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)? };
     settle(&connection, in_memory, options)?;
+    write_ahead::take_over(&connection)?;
     migrate(&mut connection, path)?;
     let replica = replica(&connection, identity.replica)?;
     check_head(&connection, path)?;
@@ -180,9 +181,16 @@ pub(crate) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, rusq
 
 /// Makes the file if there is none, sees to its mode and place, and locks it against other processes.
 pub(super) fn take(path: &Path) -> Result<File, OpenError> {
+    let lock = lock(path)?;
+    restore::finish(path).map_err(failed(path))?;
     private_file(path).map_err(failed(path))?;
     sync_folder(path).map_err(failed(path))?;
     refuse_network(path)?;
+    Ok(lock)
+}
+
+/// Locks a database, which need not exist, against other processes.
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     // SQLite's own locks are on the database file; ours must not be on the same one.
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
@@ -264,7 +272,8 @@ fn settle(connection: &Connection, in_memory: bool, options: &Options) -> Result
         if found == expected { Ok(()) } else { Err(OpenError::Setting { setting, found }) }
     };
     set("journal_mode", "WAL", if in_memory { "memory" } else { "wal" })?;
-    set("synchronous", "FULL", "2")?;
+    let (synchronous, told) = synchronous();
+    set("synchronous", synchronous, told)?;
     // macOS: without it, fsync leaves data in the drive's cache.
     set("fullfsync", "ON", "1")?;
     set("checkpoint_fullfsync", "ON", "1")?;
@@ -279,6 +288,28 @@ fn settle(connection: &Connection, in_memory: bool, options: &Options) -> Result
         connection.pragma_update_and_check(None, "max_page_count", pages.max(1), |_| Ok(()))?;
     }
     Ok(())
+}
+
+/// What a commit waits for, and how SQLite says that it does.
+#[cfg(not(test))]
+const fn synchronous() -> (&'static str, &'static str) {
+    ("FULL", "2")
+}
+
+/// The same, except in a test's child process that shows what would be lost otherwise.
+#[cfg(test)]
+fn synchronous() -> (&'static str, &'static str) {
+    if std::env::var_os(super::power_cut::NORMAL).is_some() { ("NORMAL", "1") } else { ("FULL", "2") }
+}
+
+/// Makes an empty database one of the first version.
+#[cfg(test)]
+pub(super) fn oldest(connection: &Connection) {
+    connection.execute_batch("BEGIN").unwrap();
+    connection.execute_batch(MIGRATIONS[0]).unwrap();
+    connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+    connection.pragma_update(None, "user_version", 1).unwrap();
+    connection.execute_batch("COMMIT").unwrap();
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {

@@ -46,6 +46,9 @@ statements! {
         WHERE e.event_id = $1 OR e.concludes = $1 ORDER BY e.sequence LIMIT $2";
     TREE = "SELECT size, peaks FROM tree WHERE one = 1";
     HASHES = "SELECT hash FROM entries WHERE sequence >= $1 ORDER BY sequence LIMIT $2";
+    /// A row that nobody draws from; with the next one it changes nothing, and is written all the same.
+    TOUCH = "INSERT INTO budgets (budget, window_start_s, until_at, used) VALUES ('', 0, 0, 0)";
+    UNTOUCH = "DELETE FROM budgets WHERE budget = ''";
     GROW_TREE = "UPDATE tree SET size = $1, peaks = $2 WHERE one = 1 AND size = $3";
     INSERT_CHECKPOINT = "INSERT INTO checkpoints (size, root, note) VALUES ($1, $2, $3)";
     CHECKPOINT = "SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1";

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use bailiwick_ports::store::StoreError;
@@ -29,10 +29,15 @@ pub(crate) struct Counters {
     commands: AtomicU64,
     refused: AtomicU64,
     failed: Mutex<Option<String>>,
+    /// Whether the last batch was refused for what may pass, such as a full disk.
+    troubled: AtomicBool,
 }
 
 impl Counters {
     pub(crate) fn committed(&self, commands: u64, refused: u64, durable: bool) {
+        if durable {
+            self.troubled.store(false, Ordering::Relaxed);
+        }
         self.commits.fetch_add(u64::from(durable), Ordering::Relaxed);
         self.commands.fetch_add(commands, Ordering::Relaxed);
         self.refused.fetch_add(refused, Ordering::Relaxed);
@@ -40,6 +45,14 @@ impl Counters {
 
     pub(crate) fn refused(&self, commands: u64) {
         self.refused.fetch_add(commands, Ordering::Relaxed);
+    }
+
+    pub(crate) fn troubled(&self) {
+        self.troubled.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed)
     }
 
     pub(crate) fn failed(&self, reason: String) {

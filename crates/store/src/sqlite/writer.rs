@@ -25,6 +25,7 @@ use super::{
     statements,
     stats::Counters,
     turn::{Head, Turn},
+    write_ahead,
 };
 
 /// Commands of one transaction: enough for the fsync not to matter, few enough for the last caller.
@@ -275,6 +276,9 @@ impl Worker {
             Ok(tally) => {
                 self.counters.committed(tally.done, tally.refused, tally.done > 0);
                 batch.into_iter().for_each(|job| job.answer(&self.connection));
+                if tally.done > 0 {
+                    self.tidy();
+                }
             }
             Err(error) => {
                 let reason = self.recover(&error);
@@ -372,6 +376,17 @@ impl Worker {
         self.connection.prepare_cached(statement)?.execute([]).map(|_| ())
     }
 
+    /// Shortens the log, after everybody was answered. Without space or a lock it stays long, which harms nobody.
+    fn tidy(&mut self) {
+        match write_ahead::move_if_long(&self.connection) {
+            Err(error) if severity(&error) == Severity::Writer => {
+                self.stop(error.to_string());
+            }
+            Err(error) => tracing::warn!(error = %error, "the write-ahead log stays long"),
+            Ok(()) => {}
+        }
+    }
+
     /// Undoes a broken transaction and finds out whether there may be another one.
     fn recover(&mut self, error: &rusqlite::Error) -> String {
         let mut reason = error.to_string();
@@ -381,18 +396,26 @@ impl Worker {
         match head {
             Ok(head) if severity(error) != Severity::Writer => {
                 tracing::warn!(error = %reason, "a batch of records was refused");
+                self.counters.troubled();
                 self.head = head;
             }
             read => {
                 if let Err(again) = read {
                     reason = format!("{reason}; then {}", StoreError::from(again));
                 }
-                reason = format!("{reason}\nhint: check the disk, then restart");
-                tracing::error!(error = %reason, "the store stopped writing");
-                self.counters.failed(reason.clone());
-                self.failed = Some(reason.clone());
+                reason = self.stop(reason);
             }
         }
+        reason
+    }
+
+    /// Nothing more is written until a restart.
+    fn stop(&mut self, reason: String) -> String {
+        let reason = format!("{reason}\nhint: check the disk, then restart");
+        tracing::error!(error = %reason, "the store stopped writing");
+        write_ahead::leave(&self.connection);
+        self.counters.failed(reason.clone());
+        self.failed = Some(reason.clone());
         reason
     }
 }
