@@ -173,7 +173,8 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
 }
 
-fn sync_folder(path: &Path) -> Result<(), SecretFileError> {
+/// Makes a file's name durable.
+pub fn sync_folder(path: &Path) -> Result<(), SecretFileError> {
     File::open(folder(path)).and_then(|folder| folder.sync_all()).map_err(SecretFileError::io(path))
 }
 

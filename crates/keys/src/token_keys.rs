@@ -158,6 +158,11 @@ impl TokenKeys {
         Ok(Self { folder: folder.to_owned(), held: RwLock::new(keys) })
     }
 
+    /// Whether a folder holds keys. One whose making was cut off does not, whatever lies in it.
+    pub fn exist(folder: &Path) -> bool {
+        folder.join(STATES_FILE).exists()
+    }
+
     /// Loads the keys of a folder.
     pub fn load(folder: &Path) -> Result<Self, SecretFileError> {
         let path = folder.join(STATES_FILE);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use bailiwick_engine::bundles::{self, PublishRefusal};
+use bailiwick_keys::secret_file;
 use bailiwick_model::{
     bundle::{BundleFiles, BundleRevision},
     name::OperatorName,
@@ -66,18 +67,25 @@ pub async fn init(folder: &Path) -> Result<Initialised, InitError> {
     }
     private_folder(folder)?;
     private_folder(&folder.join("systems"))?;
+    // The configuration gets its name last: until then this is no installation, and `init` begins again.
+    let draft = folder.join("bailiwick.toml.new");
     let mut written = Vec::new();
     for file in starter::FILES {
         let path = folder.join(file.path);
+        if path == configuration {
+            secret_file::replace(&draft, file.text.as_bytes()).map_err(WiringError::from)?;
+            written.push(path);
+            continue;
+        }
         if let Some(parent) = path.parent() {
             private_folder(parent)?;
         }
         if !path.exists() {
-            std::fs::write(&path, file.text).map_err(|error| refuse(&path, &error))?;
+            secret_file::create(&path, file.text.as_bytes()).map_err(WiringError::from)?;
             written.push(path);
         }
     }
-    let config = Config::read(&configuration, None)?;
+    let config = Config::read(&draft, None)?;
     let files = read_bundle(folder)?;
     let wired = wiring::wire_keys_and_store(&config, Patience::None).await?;
     let by = Principal::Operator(operator_name());
@@ -92,6 +100,8 @@ pub async fn init(folder: &Path) -> Result<Initialised, InitError> {
         })
     })?;
     wired.broker.store().integrate(wired.checkpoint.clone()).await.map_err(WiringError::from)?;
+    std::fs::rename(&draft, &configuration).map_err(|error| refuse(&configuration, &error))?;
+    secret_file::sync_folder(&configuration).map_err(WiringError::from)?;
     Ok(Initialised { folder: folder.to_owned(), written, revision: activated.revision })
 }
 

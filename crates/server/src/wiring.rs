@@ -104,7 +104,7 @@ pub async fn wire_keys_and_store(config: &Config, patience: Patience) -> Result<
     refuse_lost_keys(config)?;
     secret_file::create_folder(folder)?;
     let token_keys = Arc::new(match folder.join(key_files::TOKENS) {
-        path if path.exists() => TokenKeys::load(&path)?,
+        path if TokenKeys::exist(&path) => TokenKeys::load(&path)?,
         path => TokenKeys::create(&path, SystemClock.now())?,
     });
     let origin = origin(&folder.join(key_files::ORIGIN), &entropy)?;

@@ -27,6 +27,8 @@ pub struct Broker {
     program: PathBuf,
     port: u16,
     server: Option<Child>,
+    /// Whether the server is a child of what was started.
+    traced: bool,
 }
 
 /// What a command came to.
@@ -54,10 +56,15 @@ pub struct Agent {
 }
 
 impl Broker {
+    /// A place for an installation; nothing is there yet.
+    pub fn nowhere(tools: &Tools) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        Self { folder, program: tools.broker().to_owned(), port: free_port(), server: None, traced: false }
+    }
+
     /// Makes an installation with `bailiwick init`; nothing runs yet.
     pub fn init(tools: &Tools) -> Self {
-        let folder = tempfile::tempdir().expect("a scratch folder");
-        let broker = Self { folder, program: tools.broker().to_owned(), port: free_port(), server: None };
+        let broker = Self::nowhere(tools);
         let place = broker.home().to_string_lossy().into_owned();
         broker.run(&["init", "--dir", &place, "--no-input"]).succeeded();
         broker
@@ -108,22 +115,55 @@ impl Broker {
         self.serve_by(command);
     }
 
+    /// Starts the server as `trace` makes it from its command, as its child, and says whether it got ready.
+    pub fn serve_traced(&mut self, trace: impl FnOnce(&Command) -> Command) -> bool {
+        let plain = self.command(&["serve", "--listen", &self.address()]);
+        self.traced = true;
+        self.start(trace(&plain));
+        self.wait_until_ready().is_ok()
+    }
+
     /// Host and port of its listener.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
-    fn serve_by(&mut self, mut command: Command) {
+    fn serve_by(&mut self, command: Command) {
+        self.traced = false;
+        self.start(command);
+        if let Err(problem) = self.wait_until_ready() {
+            panic!("{problem}:\n{}", self.log());
+        }
+    }
+
+    fn start(&mut self, mut command: Command) {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.server = Some(command.spawn().expect("the broker starts"));
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), String> {
         let start = Instant::now();
         while !self.is_ready() {
-            let ended = self.server.as_mut().and_then(|server| server.try_wait().ok().flatten());
-            assert!(ended.is_none(), "the broker ended with {ended:?}:\n{}", self.log());
-            assert!(start.elapsed() < READY_WITHIN, "the broker is not ready:\n{}", self.log());
+            if self.has_ended() {
+                return Err("the broker ended".to_owned());
+            }
+            if start.elapsed() > READY_WITHIN {
+                return Err("the broker is not ready".to_owned());
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
+        Ok(())
+    }
+
+    /// The server's process, if it runs.
+    pub fn process(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
+    /// Whether the server ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.server.as_mut().is_none_or(|server| server.try_wait().is_ok_and(|ended| ended.is_some()))
     }
 
     /// Whether `/readyz` says 200.
@@ -145,7 +185,16 @@ impl Broker {
     /// Ends the server as a power cut would (SIGKILL).
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
-            drop(server.kill());
+            if self.traced {
+                // A tracer that is killed lets go of whom it traces, so that one first; then the tracer ends as well.
+                let parent = server.id();
+                let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+                for child in children.split_whitespace() {
+                    drop(Command::new("kill").args(["-9", child]).stderr(Stdio::null()).status());
+                }
+            } else {
+                drop(server.kill());
+            }
             drop(server.wait());
         }
     }
@@ -184,6 +233,12 @@ impl Broker {
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command
+    }
+
+    /// Runs a command of this installation as `trace` makes it.
+    pub fn run_traced(&self, arguments: &[&str], trace: impl FnOnce(&Command) -> Command) -> Answer {
+        let output = trace(&self.command(arguments)).output().expect("the command runs");
+        Answer::new(arguments, &output)
     }
 
     /// Runs a command of this installation.

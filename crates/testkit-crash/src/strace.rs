@@ -115,7 +115,7 @@ pub fn attached(process: u32, faults: &[Fault], paths: &[&Path]) -> Command {
 
 fn traced(command: &Command, told: &Path, arguments: &[&str]) -> Command {
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-y", "--seccomp-bpf", "-e", "signal=none"]).args(arguments).arg("-o").arg(told);
+    strace.args(["-f", "-qq", "-y", "-e", "signal=none"]).args(arguments).arg("-o").arg(told);
     strace.arg("--").arg(command.get_program()).args(command.get_args());
     strace.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     if let Some(folder) = command.get_current_dir() {

@@ -5,6 +5,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     reason = "all of this is tests; clippy knows only the functions that are marked so"
 )]
 
@@ -14,6 +15,7 @@ mod arguments;
 mod authzen;
 mod bundles;
 mod clients;
+mod crashes;
 mod crowds;
 mod custody;
 mod definitions;
