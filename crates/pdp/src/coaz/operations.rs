@@ -40,7 +40,7 @@ impl<'a> Claims<'a> {
 }
 
 impl Snapshot {
-    /// The operations of a call, and those that its tool's mapping asks for.
+    /// The operations of a call, and behind them those that its tool's mapping asks for.
     pub fn map_for(&self, call: &Call<'_>, claims: &Claims<'_>) -> Result<Vec<Operation>, Reason> {
         let mut operations = self.map(call)?;
         if let Some(mapping) = self.mapping_of(call) {
