@@ -31,5 +31,6 @@ pub mod safe_mode;
 pub mod search;
 pub mod secrets;
 pub mod start;
+pub mod suggest;
 pub mod tasks;
 pub mod tokens;

@@ -37,6 +37,7 @@ pub mod scenario;
 pub mod schema;
 pub mod snapshot;
 mod strict_toml;
+pub mod suggest;
 pub mod templates;
 mod values;
 pub mod visibility;

@@ -19,7 +19,7 @@ use bailiwick_model::{
 };
 
 pub use self::expand::{ExpandError, Stated, stated};
-pub(crate) use self::narrower::wider;
+pub(crate) use self::narrower::{permits, wider};
 use crate::{actions::Actions, catalogue::Catalogue, finding::Finding, roles::Roles};
 
 /// Templates of one bundle.

@@ -17,10 +17,12 @@ use super::Shared;
 
 mod active;
 mod bundle;
+mod grant;
 mod publish;
 mod revisions;
 mod rollback;
 mod schema;
+mod suggest;
 mod validate;
 
 pub(super) fn routes() -> OpenApiRouter<Shared> {
@@ -32,6 +34,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(validate::validate))
         .routes(routes!(publish::publish))
         .routes(routes!(rollback::rollback))
+        .routes(routes!(suggest::suggest))
+        .routes(routes!(grant::grant))
 }
 
 /// Something about a bundle to look at.

@@ -262,10 +262,59 @@ pub(crate) enum Policy {
         #[arg(long)]
         boundary_changed: bool,
     },
+    /// Propose a narrower role from recorded calls, or the grant that would turn one denial. Publishes nothing.
+    Suggest(Suggest),
     /// List published bundles.
     Revisions,
     /// Print the generated Cedar schema.
     Schema,
+}
+
+/// `policy suggest`.
+#[derive(Debug, Args)]
+#[command(
+    group = clap::ArgGroup::new("from what").args(["role", "agent", "denial"]).required(true),
+    after_help = "Every good call is replayed and must still be allowed, every bad one denied. Calls that policy allowed are\n\
+                  good unless marked; calls that it denied count only if marked. A week of a role, a denial, a folder:\n\n  \
+                  bailiwick policy suggest --role support --since 7d\n  \
+                  bailiwick policy suggest --role support --since 7d --bad eval_0123… --write\n  \
+                  bailiwick policy suggest --denial eval_0123…\n\n\
+                  It opens sealed arguments, which is recorded, and shows their values."
+)]
+pub(crate) struct Suggest {
+    /// The role to narrow; the calls of all its holders are replayed.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) role: Option<String>,
+    /// An agent, whose role is to be narrowed.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// A denial: the narrowest grant that would turn it, or why none does.
+    #[arg(long, value_name = "EVALUATION", conflicts_with_all = ["system", "since", "until", "good", "bad", "marks", "values_max"])]
+    pub(crate) denial: Option<String>,
+    /// Only this system; what the role may do elsewhere stays as it is.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) system: Option<String>,
+    /// Calls from then on: `30d`, `12h`, or a time (RFC 3339); all unless given.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Calls before then.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+    /// A call that is good although policy denies it; repeat for several. It widens the role, for exactly its arguments.
+    #[arg(long, value_name = "EVALUATION")]
+    pub(crate) good: Vec<String>,
+    /// A call that is bad although policy allows it; repeat for several.
+    #[arg(long, value_name = "EVALUATION")]
+    pub(crate) bad: Vec<String>,
+    /// A file of marks: `good eval_…` or `bad eval_…`, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) marks: Option<PathBuf>,
+    /// Values of one argument that are written out before a range, a folder or nothing takes their place: 8 unless given.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) values_max: Option<usize>,
+    /// Write the files into the folder of the installation.
+    #[arg(long)]
+    pub(crate) write: bool,
 }
 
 /// `safe-mode`.

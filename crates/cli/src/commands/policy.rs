@@ -1,5 +1,7 @@
 //! `bailiwick policy`: compile, test, publish, roll back. Validation and tests need no server.
 
+mod suggest;
+
 use std::{collections::BTreeMap, path::Path};
 
 use bailiwick_model::bundle::BundleFiles;
@@ -63,6 +65,7 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Policy, output: &Output) ->
             output.document(&answer, |answer| format!("bundle {} is active again", text(answer, "/revision")));
             Ok(Exit::Done)
         }
+        Policy::Suggest(ask) => suggest::run(arguments, ask, output).await,
         Policy::Revisions => revisions(&door(arguments).await?, output).await,
         Policy::Schema => {
             let snapshot = Snapshot::compile(&bundle(arguments)?).map_err(|findings| invalid(&findings, output))?;
