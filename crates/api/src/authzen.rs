@@ -47,6 +47,7 @@ impl Authzen {
         let resource = ProtectedResource {
             audience: Audience::Access.resource(entrance.issuer()),
             scopes: ACCESS_EVALUATE.parse().into_iter().collect(),
+            only_asks: false,
             at: "decision interface",
         };
         Self { entrance, resource }

@@ -1,6 +1,7 @@
-//! The two programming interfaces besides MCP: decisions for enforcement points
+//! The programming interfaces besides MCP: decisions for enforcement points
 //! that stand elsewhere ([`authzen`], AuthZEN Authorization API 1.0, over the
-//! network) and administration ([`admin`], on the local socket only).
+//! network, and [`hook`], for clients on this machine) and administration
+//! ([`admin`], on the local socket only).
 //!
 //! Every route has a file of its own: its shapes, its refusals, its handler.
 //! Handlers read the wire, call one use case of the engine, and write the wire;
@@ -10,6 +11,7 @@ pub mod admin;
 pub mod authzen;
 mod door;
 mod extract;
+pub mod hook;
 pub mod openapi;
 pub mod operator;
 
@@ -17,6 +19,7 @@ pub use self::{
     admin::{Administration, Facts},
     authzen::Authzen,
     door::closed_over_network,
+    hook::Hook,
     operator::Operator,
 };
 

@@ -44,6 +44,10 @@ fn exists(entrance: &Entrance, audience: &Audience) -> bool {
             live.policy.as_deref().is_some_and(|policy| policy.catalogue().system(system).is_some())
         }
         Audience::Aggregate | Audience::Access => true,
+        Audience::Hook(client) => {
+            let live = entrance.broker().live();
+            live.policy.as_deref().is_some_and(|policy| policy.catalogue().client(*client).is_some())
+        }
     }
 }
 
@@ -52,11 +56,11 @@ fn describe(entrance: &Entrance, audience: &Audience) -> Response {
     let scopes = match audience {
         Audience::System(system) => of_system(system),
         // All systems would be all their names, told to anybody.
-        Audience::Aggregate => BTreeSet::new(),
+        Audience::Aggregate | Audience::Hook(_) => BTreeSet::new(),
         Audience::Access => ACCESS_EVALUATE.parse().into_iter().collect(),
     };
     let live = entrance.broker().live();
-    let bearer = live.agents.values().any(|agent| agent.bearer_tokens_allowed);
+    let bearer = audience.only_asks() || live.agents.values().any(|agent| agent.bearer_tokens_allowed);
     let scheme = if bearer { Scheme::Bearer } else { Scheme::Dpop };
     let document = ProtectedResourceMetadata::new(issuer, &audience.resource(issuer), scopes, scheme);
     ([(header::CACHE_CONTROL, CACHE)], Json(document)).into_response()

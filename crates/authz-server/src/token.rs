@@ -117,8 +117,9 @@ impl Attempt<'_> {
         let agent = broker.agent(&claimed);
         let VerifiedAssertion { client, credential, once } = self.authenticate(assertion, agent.as_deref()).await?;
         let Some(agent) = agent else { return Err(Failure::unauthenticated()) };
-        let proof = self.prove(&agent)?;
-        let Some(audience) = Audience::of_resource(entrance.issuer(), &asked.resource) else {
+        let audience = Audience::of_resource(entrance.issuer(), &asked.resource);
+        let proof = self.prove(&agent, audience.as_ref())?;
+        let Some(audience) = audience else {
             return Err(Failure::new(Why::Target, ErrorCode::InvalidTarget, "no such resource for this client"));
         };
         let confirmation = proof.as_ref().map(VerifiedProof::thumbprint);
@@ -196,12 +197,13 @@ impl Attempt<'_> {
     }
 
     /// Verifies the proof; without one only a client that may use bearer tokens goes on.
-    fn prove(&self, agent: &Agent) -> Result<Option<VerifiedProof>, Failure> {
+    fn prove(&self, agent: &Agent, audience: Option<&Audience>) -> Result<Option<VerifiedProof>, Failure> {
         let entrance = &self.endpoint.entrance;
         let of_proof = |error: DpopError| Failure::of(Why::Proof, error.into());
         let values = self.parts.headers.get_all(DPOP).iter().map(|value| value.to_str().unwrap_or_default());
         let Some(proof) = dpop::sole_header(values).map_err(of_proof)? else {
-            return if agent.bearer_tokens_allowed { Ok(None) } else { Err(of_proof(DpopError::Missing)) };
+            let unbound = agent.bearer_tokens_allowed || audience.is_some_and(Audience::only_asks);
+            return if unbound { Ok(None) } else { Err(of_proof(DpopError::Missing)) };
         };
         let expected = ProofExpectation {
             method: self.parts.method.as_str(),

@@ -1,5 +1,6 @@
 //! The command line: what can be asked, in words that teach.
 
+mod clients;
 mod observe;
 mod operators;
 
@@ -7,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::{observe::*, operators::*};
+pub(crate) use self::{clients::*, observe::*, operators::*};
 use crate::output::Format;
 
 /// Heads the options that every command has.
@@ -50,7 +51,7 @@ pub(crate) struct Arguments {
     /// Print data only, no messages beside it.
     #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     pub(crate) quiet: bool,
-    /// Never ask; no command does, so this is for scripts that want to say so.
+    /// Never ask: what would be asked is refused.
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) no_input: bool,
     /// What to do.
@@ -68,9 +69,17 @@ pub(crate) enum Command {
     /// Run the broker.
     Serve(Serve),
     /// Look for problems and say how to fix them; changes nothing.
-    Doctor,
+    Doctor {
+        /// Also prove that what the connected clients of this folder and user call is enforced.
+        #[arg(long)]
+        probe: bool,
+    },
     /// Speak MCP on stdio for a client that knows no OAuth: holds the agent's key, adds tokens and proofs.
     Bridge(Bridge),
+    /// Put the bridge into a client's configuration: shows the change, asks, keeps a copy.
+    Connect(Connect),
+    /// Take out what `connect` put into a client's configuration.
+    Disconnect(Disconnect),
     /// Print an access token for a script.
     Token(Token),
     /// Ask, as an agent, what it may do: allowed, to be asked for, denied, or up to the arguments.

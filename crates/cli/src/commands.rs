@@ -5,6 +5,7 @@ mod audit;
 mod bridge;
 mod care;
 mod check;
+mod connect;
 mod demo;
 mod doctor;
 mod explain;
@@ -34,8 +35,10 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
         Command::Demo(ask) => demo::run(arguments, ask, output).await,
         Command::Init(ask) => init::run(ask, output).await,
         Command::Serve(ask) => serve::run(arguments, ask, output).await,
-        Command::Doctor => doctor::run(arguments, output).await,
+        Command::Doctor { probe } => doctor::run(arguments, *probe, output).await,
         Command::Bridge(ask) => bridge::run(ask, output).await,
+        Command::Connect(ask) => connect::connect(ask, arguments.no_input, output).await,
+        Command::Disconnect(ask) => connect::disconnect(ask, arguments.no_input, output).await,
         Command::Token(ask) => token::run(ask, output).await,
         Command::Permissions(ask) => permissions::run(ask, output).await,
         Command::Check(ask) => check::check(arguments, ask, output).await,

@@ -6,6 +6,7 @@
 mod agent;
 mod arguments;
 mod commands;
+mod connect;
 mod door;
 mod exit;
 mod output;

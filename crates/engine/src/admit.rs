@@ -71,7 +71,7 @@ pub async fn admit(
 ) -> Result<Admitted, Box<Denied>> {
     let id = new_id!(EvaluationId, broker.now(), broker.entropy());
     let arguments = serde_json::Map::new();
-    let call = RawCall { system, method, name: None, arguments: &arguments, declared: None };
+    let call = RawCall { system, method, name: None, arguments: &arguments, declared: None, client_call: None };
     let admitted = match look(broker, caller, system, id) {
         Ok(admitted) => admitted,
         Err(reason) => {

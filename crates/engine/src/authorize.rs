@@ -31,9 +31,21 @@ const SETTLE: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// Decides a call; when allowed, its intent is durable before this returns.
 pub async fn authorize(broker: &Broker, caller: &Caller, call: RawCall<'_>) -> Result<Permitted, Box<Denied>> {
-    let id = new_id!(EvaluationId, broker.now(), broker.entropy());
+    // A call that its client's hook asked about before goes on under the id of that question: one call, one id.
+    let id = broker.joins.take(&call, caller, broker.now());
+    let id = id.unwrap_or_else(|| new_id!(EvaluationId, broker.now(), broker.entropy()));
+    authorize_as(broker, caller, call, (id, Purpose::Call)).await
+}
+
+/// The same for a call that has its id already.
+pub(crate) async fn authorize_as(
+    broker: &Broker,
+    caller: &Caller,
+    call: RawCall<'_>,
+    (id, purpose): (EvaluationId, Purpose),
+) -> Result<Permitted, Box<Denied>> {
     for attempt in 1..=DECISIONS_PER_CALL_MAX {
-        let decided = decide(broker, caller, &call, id, Purpose::Call);
+        let decided = decide(broker, caller, &call, id, purpose);
         let Decision::Allow { obligations } = &decided.evaluated.decision else {
             return Err(record_denial(broker, caller, &call, decided).await);
         };

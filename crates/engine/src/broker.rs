@@ -18,7 +18,7 @@ use bailiwick_ports::{
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
-use crate::{facts::Facts, live::Live, observation::LatestTime};
+use crate::{facts::Facts, hook::Joins, live::Live, observation::LatestTime};
 
 /// Outcomes that may wait to be written at once; a further one waits for its turn, none is dropped.
 pub const OUTCOMES_PENDING_MAX: usize = 4_096;
@@ -66,6 +66,7 @@ pub struct Broker {
     used: std::sync::Mutex<HashMap<Thumbprint, Timestamp>>,
     pub(crate) latest: LatestTime,
     pub(crate) outcomes: Arc<Semaphore>,
+    pub(crate) joins: Joins,
 }
 
 impl Broker {
@@ -81,6 +82,7 @@ impl Broker {
             used: std::sync::Mutex::default(),
             latest,
             outcomes: Arc::new(Semaphore::new(OUTCOMES_PENDING_MAX)),
+            joins: Joins::default(),
         }
     }
 

@@ -44,4 +44,6 @@ pub struct RawCall<'a> {
     pub arguments: &'a serde_json::Map<String, serde_json::Value>,
     /// What the client declared of the prompt or its own call id (`_meta`), recorded as declared and never trusted.
     pub declared: Option<&'a str>,
+    /// The id that the client gave to this call, by which its hook asked about it before. Joins records, decides nothing.
+    pub client_call: Option<&'a str>,
 }

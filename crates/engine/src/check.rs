@@ -103,6 +103,7 @@ pub(crate) fn decided(broker: &Broker, id: EvaluationId, question: &Question) ->
         name: question.name.as_deref(),
         arguments: &question.arguments,
         declared: None,
+        client_call: None,
     };
     decide(broker, &caller, &call, id, Purpose::Question)
 }

@@ -25,6 +25,8 @@ pub enum OutcomeStatus {
     TimedOut,
     /// A result came but was not given to the caller.
     Withheld,
+    /// It was left to the client, whose own tool it is: what came of it is not seen from here.
+    LeftToClient,
     /// Between intent and forward something took the permission back; nothing was sent.
     NotForwarded,
 }
@@ -40,6 +42,7 @@ impl OutcomeStatus {
             Self::Cancelled => "cancelled",
             Self::TimedOut => "timed_out",
             Self::Withheld => "withheld",
+            Self::LeftToClient => "left_to_client",
             Self::NotForwarded => "not_forwarded",
         }
     }

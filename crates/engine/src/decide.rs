@@ -25,6 +25,8 @@ use crate::{
 pub(crate) enum Purpose {
     /// A call that goes upstream when it is allowed.
     Call,
+    /// A tool that the caller's client has itself: nothing is sent by us, and there is nothing to verify.
+    OwnTool,
     /// An answer alone: whether the system is up and was verified lately does not matter yet.
     Question,
 }
@@ -92,6 +94,7 @@ fn question(
     let parties = parties(live, caller, now)?;
     match purpose {
         Purpose::Call => crate::definitions::fit_to_call(live, snapshot, call, now)?,
+        Purpose::OwnTool => crate::definitions::fit_to_own_tool(snapshot, call)?,
         Purpose::Question => crate::definitions::fit_to_question(live, snapshot, call)?,
     }
     let claims = Claims::of(&broker.settings().issuer, caller.chain.initiating(), caller.chain.current());

@@ -154,6 +154,13 @@ pub(crate) fn fit_to_call(
             Some("check the name, or ask an operator to add it"),
         )));
     };
+    if system.client().is_some() {
+        return Err(Box::new(reason(
+            ReasonCode::UnknownTool,
+            &format!("`{}` stands for a client's own tools: there is no server to send this to", call.system),
+            Some("the client uses its tools itself, once its hook has asked"),
+        )));
+    }
     if let Err(Stale) = freshness(live, system, now) {
         let mut reason = reason(
             ReasonCode::DefinitionUnverified,
@@ -164,6 +171,14 @@ pub(crate) fn fit_to_call(
         return Err(Box::new(reason));
     }
     pinned(live, system, call)
+}
+
+/// Whether a call is one of a client's own tools: only those can be allowed without a server to send them to.
+pub(crate) fn fit_to_own_tool(snapshot: &Snapshot, call: &RawCall<'_>) -> Result<(), Box<Reason>> {
+    match snapshot.catalogue().system(call.system).and_then(System::client) {
+        Some(_) => Ok(()),
+        None => Err(Box::new(reason(ReasonCode::UnknownTool, "this is no tool of the client itself", None))),
+    }
 }
 
 /// Whether what a question names is as it was approved, as far as anybody saw.

@@ -128,7 +128,8 @@ pub async fn explain(broker: &Broker, by: &Principal, evaluation_id: &str) -> Re
     let entries = of(broker, evaluation_id).await?;
     let opened = open(broker, by, evaluation_id, &entries).await?;
     let field =
-        |name: &str| opened.values().find_map(|part| part.fields.get(name)).and_then(|field| field.value.as_deref());
+        // Of a call that a hook asked about first, the last decision is the one that counted.
+        |name: &str| opened.values().rev().find_map(|part| part.fields.get(name)).and_then(|field| field.value.as_deref());
     let unreadable = || Refusal::Unavailable(format!("the decision `{evaluation_id}` cannot be read"));
     let evaluated: Evaluated = field("evaluated")
         .and_then(|json| serde_json::from_str(json).ok())

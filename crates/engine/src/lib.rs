@@ -21,6 +21,7 @@ pub mod definitions;
 pub mod evidence;
 mod facts;
 pub mod history;
+pub mod hook;
 pub mod live;
 pub mod observation;
 pub mod permissions;

@@ -71,7 +71,14 @@ fn actions(admitted: &Admitted, live: &Live, system: &SystemName) -> Vec<Permiss
 /// Whether a tool is as it was approved: one in quarantine is denied to everybody.
 fn as_approved(admitted: &Admitted, live: &Live, system: &SystemName, tool: &str) -> Result<(), Box<Reason>> {
     let arguments = serde_json::Map::new();
-    let call = RawCall { system, method: "tools/call", name: Some(tool), arguments: &arguments, declared: None };
+    let call = RawCall {
+        system,
+        method: "tools/call",
+        name: Some(tool),
+        arguments: &arguments,
+        declared: None,
+        client_call: None,
+    };
     definitions::fit_to_question(live, admitted.policy(), &call)
 }
 

@@ -6,11 +6,13 @@ use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     id::{TaskId, TokenId},
     jwk::Thumbprint,
+    limits::HOOK_TOKEN_TTL_S,
     name::{AgentName, Scope, SystemName},
     operation::ActionClass,
     principal::{DelegationChain, Principal},
 };
 use bailiwick_oauth::access_token::AccessTokenClaims;
+use bailiwick_pdp::catalogue::{ClientKind, System};
 use bailiwick_ports::{
     new_id,
     store::{IssuedToken, Spent, StoreError},
@@ -31,6 +33,8 @@ pub enum Audience {
     Aggregate,
     /// `<issuer>/access/v1`: decisions over AuthZEN.
     Access,
+    /// `<issuer>/hook/<client>`: decisions for the hook of the agent's own client.
+    Hook(ClientKind),
 }
 
 impl Audience {
@@ -40,6 +44,7 @@ impl Audience {
         match path {
             "/mcp" => Some(Self::Aggregate),
             "/access/v1" => Some(Self::Access),
+            "/hook/claude-code" => Some(Self::Hook(ClientKind::ClaudeCode)),
             _ => path.strip_prefix("/mcp/")?.parse().ok().map(Self::System),
         }
     }
@@ -50,7 +55,13 @@ impl Audience {
             Self::System(system) => format!("{issuer}/mcp/{system}"),
             Self::Aggregate => format!("{issuer}/mcp"),
             Self::Access => format!("{issuer}/access/v1"),
+            Self::Hook(client) => format!("{issuer}/hook/{}", client.as_str()),
         }
+    }
+
+    /// Whether its tokens can only ask and never act: such a one need not be bound to a key.
+    pub const fn only_asks(&self) -> bool {
+        matches!(self, Self::Hook(_))
     }
 }
 
@@ -120,7 +131,7 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
             agent.environment
         )));
     }
-    if ask.confirmation.is_none() && !agent.bearer_tokens_allowed {
+    if ask.confirmation.is_none() && !agent.bearer_tokens_allowed && !ask.audience.only_asks() {
         return Err(TokenRefusal::Proof("a DPoP proof is required for this client".to_owned()));
     }
     let scopes = grant_scopes(broker, &agent, &ask)?;
@@ -201,7 +212,8 @@ fn lifetime(
     ask: &TokenAsk,
     now: Timestamp,
 ) -> Result<Timestamp, TokenRefusal> {
-    let ttl = SignedDuration::from_secs(i64::try_from(agent.token_ttl_s).unwrap_or(0));
+    let ttl_s = if ask.audience.only_asks() { HOOK_TOKEN_TTL_S } else { agent.token_ttl_s };
+    let ttl = SignedDuration::from_secs(i64::try_from(ttl_s).unwrap_or(0));
     let mut expires_at = (now + ttl).min(agent.expires_at);
     if let Some(id) = ask.task {
         let live = broker.live();
@@ -224,13 +236,21 @@ fn grant_scopes(
     let Some(policy) = live.policy.as_deref() else {
         return Err(TokenRefusal::Target("no policy bundle is active".to_owned()));
     };
-    let known = |system: &SystemName| {
-        policy.catalogue().system(system).is_some() && (agent.systems.is_empty() || agent.systems.contains(system))
+    let of_agent = |system: &SystemName| agent.systems.is_empty() || agent.systems.contains(system);
+    let known =
+        |system: &SystemName| policy.catalogue().servers().any(|server| server.name == *system) && of_agent(system);
+    let names = |systems: &mut dyn Iterator<Item = &System>| -> Vec<SystemName> {
+        systems.map(|system| system.name.clone()).filter(of_agent).collect()
     };
     let systems: Vec<SystemName> = match &ask.audience {
         Audience::System(system) if known(system) => vec![system.clone()],
         Audience::System(_) => return Err(TokenRefusal::Target("no such resource for this client".to_owned())),
-        Audience::Aggregate => policy.catalogue().systems().map(|s| s.name.clone()).filter(|s| known(s)).collect(),
+        Audience::Aggregate => names(&mut policy.catalogue().servers()),
+        // What the hook asks about may be its client's own tool, or one that goes on to the gateway.
+        Audience::Hook(client) if policy.catalogue().client(*client).is_some_and(|system| of_agent(&system.name)) => {
+            names(&mut policy.catalogue().systems())
+        }
+        Audience::Hook(_) => return Err(TokenRefusal::Target("no such resource for this client".to_owned())),
         Audience::Access if agent.scopes.iter().any(|scope| scope.as_str() == ACCESS_EVALUATE) => Vec::new(),
         Audience::Access => return Err(TokenRefusal::Target("no such resource for this client".to_owned())),
     };

@@ -57,6 +57,8 @@ pub(crate) struct Call {
     pub(crate) arguments: Map<String, Value>,
     /// What the client declared beside them.
     pub(crate) declared: Option<String>,
+    /// The id that Claude Code gives to a call, and to its hook before.
+    pub(crate) client_call: Option<String>,
 }
 
 /// Takes one call through its life and answers it.
@@ -103,6 +105,7 @@ async fn decide(visit: &Visit, call: &Call) -> Result<Permitted, Box<Denied>> {
         name: call.name.as_deref(),
         arguments: &call.arguments,
         declared: call.declared.as_deref(),
+        client_call: call.client_call.as_deref(),
     };
     authorize::authorize(visit.gateway.broker(), &visit.caller, raw).await
 }

@@ -28,6 +28,8 @@ pub const TASK_TOOLS_MAX: usize = 256;
 pub const ACCESS_TOKEN_TTL_S: u64 = 15 * 60;
 /// Seconds an access token may live at most.
 pub const ACCESS_TOKEN_TTL_S_MAX: u64 = 60 * 60;
+/// Seconds a token of a client's hook lives: a working session, as no client can renew it. It opens nothing.
+pub const HOOK_TOKEN_TTL_S: u64 = 12 * 60 * 60;
 /// Files in one policy bundle.
 pub const BUNDLE_FILES_MAX: usize = 4_096;
 /// Bytes of one policy bundle, all files added up.

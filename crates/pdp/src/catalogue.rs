@@ -120,6 +120,35 @@ pub enum Upstream {
         /// The credential that is injected into every call.
         credential: Option<InjectedCredential>,
     },
+    /// Not at all: a client asks about its own tools before it uses them, and nothing is ever sent.
+    Client(ClientKind),
+}
+
+/// A client whose hook asks about the tools that it has itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientKind {
+    /// Anthropic's Claude Code.
+    ClaudeCode,
+}
+
+impl ClientKind {
+    /// As written in catalogue and URL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ClaudeCode => "claude-code",
+        }
+    }
+}
+
+impl System {
+    /// The client whose own tools these are; `None` is a server.
+    pub const fn client(&self) -> Option<ClientKind> {
+        match self.upstream {
+            Upstream::Client(kind) => Some(kind),
+            Upstream::Stdio { .. } | Upstream::Http { .. } => None,
+        }
+    }
 }
 
 /// An HTTP header whose value comes from the vault.
@@ -243,6 +272,17 @@ impl Catalogue {
     /// All systems in name order.
     pub fn systems(&self) -> impl Iterator<Item = &System> {
         self.systems.values()
+    }
+
+    /// All systems that calls are sent to.
+    pub fn servers(&self) -> impl Iterator<Item = &System> {
+        self.systems().filter(|system| system.client().is_none())
+    }
+
+    /// The system that stands for a client's own tools; `None` also where two do.
+    pub fn client(&self, kind: ClientKind) -> Option<&System> {
+        let mut found = self.systems().filter(|system| system.client() == Some(kind));
+        found.next().filter(|_| found.next().is_none())
     }
 
     /// One system.

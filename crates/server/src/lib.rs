@@ -4,6 +4,7 @@
 
 pub mod background;
 pub mod care;
+mod clients;
 pub mod config;
 pub mod init;
 pub mod listen;

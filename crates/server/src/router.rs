@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use bailiwick_api::{Authzen, closed_over_network};
+use bailiwick_api::{Authzen, Hook, closed_over_network};
 use bailiwick_gateway::mcp;
 use bailiwick_web::{entrance::Entrance, listener};
 
@@ -13,6 +13,7 @@ pub fn network(entrance: &Arc<Entrance>, gateway: Arc<mcp::Gateway>) -> Router {
         .merge(bailiwick_authz_server::router(Arc::clone(entrance)))
         .merge(mcp::router(gateway))
         .merge(Authzen::new(Arc::clone(entrance)).router())
+        .merge(Hook::new(Arc::clone(entrance)).router())
         .merge(closed_over_network(Arc::clone(entrance)));
     // Probes come by address, so they stay outside the check of `Host`.
     listener::around(entrance, rooms)

@@ -15,6 +15,8 @@ use bailiwick_pdp::catalogue::System;
 use bailiwick_ports::upstreams::DiscoverError;
 use tokio_util::sync::CancellationToken;
 
+use crate::clients;
+
 /// A pool that knows the systems of the active bundle.
 pub fn pool(broker: &Arc<Broker>) -> Result<Pool, HttpClientError> {
     let pool = Pool::new(Arc::clone(broker) as Arc<dyn Secrets>, PoolLimits::default())?;
@@ -28,6 +30,9 @@ pub fn try_out(pool: &Pool) -> Arc<TryOut> {
     Arc::new(move |system: System| {
         let pool = pool.clone();
         Box::pin(async move {
+            if let Some(kind) = system.client() {
+                return clients::discovered(kind, &system.name);
+            }
             let tried = pool.try_out(&system.name, Target::from(&system)).await;
             tried.map_err(|error| DiscoverError { system: system.name, reason: error.to_string() })
         })
@@ -36,7 +41,7 @@ pub fn try_out(pool: &Pool) -> Arc<TryOut> {
 
 fn configure(broker: &Broker, pool: &Pool) {
     let live = broker.live();
-    let systems = live.policy.iter().flat_map(|policy| policy.catalogue().systems());
+    let systems = live.policy.iter().flat_map(|policy| policy.catalogue().servers());
     pool.configure(systems.map(|system| (system.name.clone(), Target::from(system))));
 }
 
@@ -57,7 +62,7 @@ pub async fn follow(broker: Arc<Broker>, pool: Pool, stop: CancellationToken) {
             configure(&broker, &pool);
             let live = broker.live();
             // Definitions were carried over only where pins did not change; all others are looked at now.
-            for system in live.policy.iter().flat_map(|policy| policy.catalogue().systems()) {
+            for system in live.policy.iter().flat_map(|policy| policy.catalogue().servers()) {
                 pool.verify_now(&system.name);
             }
         }

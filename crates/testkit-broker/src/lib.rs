@@ -10,6 +10,7 @@
 //! | [`broker`] | an installation, its commands and its server |
 //! | [`http_client`] | MCP over HTTP with a token and a proof per request |
 //! | [`suite_client`] | MCP as an agent's framework speaks it, without credentials |
+//! | [`model_api`] | a loopback fake of a model, with a script |
 //! | [`shim`] | a door for clients that bring no credentials |
 //! | [`stdio_client`] | MCP over stdio: the bridge, or any server directly |
 //! | [`fixture`] | an MCP server of our own that counts, changes and misbehaves on demand |
@@ -21,6 +22,7 @@ pub mod broker;
 pub mod documents;
 pub mod fixture;
 pub mod http_client;
+pub mod model_api;
 pub mod shim;
 pub mod stdio_client;
 pub mod suite_client;

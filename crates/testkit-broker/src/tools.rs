@@ -15,6 +15,8 @@ pub enum Need {
     Broker,
     /// Node.js and its packages: `cargo xtask tools`.
     Node,
+    /// Claude Code, which is one of Node.js's packages and brings a program of its own.
+    ClaudeCode,
     /// Python and its packages: `cargo xtask tools`.
     Python,
 }
@@ -62,6 +64,7 @@ impl Tools {
         let (path, hint) = match need {
             Need::Broker => (self.broker.clone(), "cargo build --release -p bailiwick-cli"),
             Need::Node => (self.installed.join("node/installed"), "cargo xtask tools"),
+            Need::ClaudeCode => (self.claude_code(), "cargo xtask tools"),
             Need::Python => (self.installed.join("python-current/installed"), "cargo xtask tools"),
         };
         (!path.exists()).then(|| format!("{} is missing (`{hint}`)", path.display()))
@@ -86,6 +89,11 @@ impl Tools {
     pub fn node_server(&self, name: &str) -> String {
         let path = self.node_modules().join(format!("@modelcontextprotocol/server-{name}/dist/index.js"));
         path.to_string_lossy().into_owned()
+    }
+
+    /// The program of Claude Code.
+    pub fn claude_code(&self) -> PathBuf {
+        self.node_modules().join(".bin/claude")
     }
 
     /// A program of one of the Python environments, such as `current` and `mcp-server-git`.

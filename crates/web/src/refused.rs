@@ -25,6 +25,8 @@ pub struct ProtectedResource {
     pub audience: String,
     /// The scopes to ask for when nothing is known of the call yet.
     pub scopes: BTreeSet<Scope>,
+    /// Whether its tokens can only ask, never act: such a one need not be bound to a key.
+    pub only_asks: bool,
     /// For alerts: where somebody knocked, one of our own constant phrases.
     pub at: &'static str,
 }

@@ -64,7 +64,7 @@ pub async fn verify(entrance: &Entrance, parts: &Parts, resource: &ProtectedReso
         entrance.alert(alert(AlertKind::UnregisteredCaller)).await;
         return Err(refused(OAuthError::new(ErrorCode::InvalidToken, "access token: its client is not registered")));
     };
-    if claims.confirmation.is_none() && !agent.bearer_tokens_allowed {
+    if claims.confirmation.is_none() && !agent.bearer_tokens_allowed && !resource.only_asks {
         let error = "access token: plain bearer tokens are not allowed for this client";
         return Err(refused(OAuthError::new(ErrorCode::InvalidToken, error)));
     }

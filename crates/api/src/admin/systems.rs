@@ -67,6 +67,7 @@ impl SystemView {
                 let secrets = secret_env.values().map(ToString::to_string).collect();
                 (format!("stdio: {}", line.collect::<Vec<_>>().join(" ")), secrets)
             }
+            Upstream::Client(kind) => (format!("client: {}", kind.as_str()), Vec::new()),
             Upstream::Http { url, credential } => {
                 let secrets = credential.iter().map(|credential| credential.secret.to_string()).collect();
                 (url.to_string(), secrets)

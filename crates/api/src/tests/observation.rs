@@ -39,6 +39,7 @@ async fn write(world: &World) -> Result<Permitted, Box<Denied>> {
         name: Some("write_file"),
         arguments: &arguments,
         declared: None,
+        client_call: None,
     };
     authorize(&world.broker, &caller(1), call).await
 }
@@ -108,7 +109,14 @@ async fn a_call_that_policy_allows_goes_on_after_the_end() {
     let arguments = json!({"path": "/data/a.txt"}).as_object().unwrap().clone();
     let system = "files".parse().unwrap();
     let name = Some("read_text_file");
-    let call = RawCall { system: &system, method: "tools/call", name, arguments: &arguments, declared: None };
+    let call = RawCall {
+        system: &system,
+        method: "tools/call",
+        name,
+        arguments: &arguments,
+        declared: None,
+        client_call: None,
+    };
     let permit = authorize(&world.broker, &caller(1), call).await.unwrap();
     assert!(matches!(permit.evaluated().observed.as_ref().unwrap().would_be, Decision::Allow { .. }));
     world.clock.advance(61);

@@ -145,7 +145,7 @@ pub(crate) enum Systems {
 
 /// `systems add`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("its upstream").args(["stdio", "url"]).required(true))]
+#[command(group = clap::ArgGroup::new("its upstream").args(["stdio", "url", "client"]).required(true))]
 pub(crate) struct AddSystem {
     /// Its name: lower-case letters, digits, `_`.
     pub(crate) name: String,
@@ -167,6 +167,9 @@ pub(crate) struct AddSystem {
     /// Or its MCP endpoint.
     #[arg(long)]
     pub(crate) url: Option<String>,
+    /// Or the client whose own tools it stands for: `claude-code`. Its hook asks about them.
+    #[arg(long)]
+    pub(crate) client: Option<String>,
     /// A variable of its environment, which holds little else; repeat for several.
     #[arg(long = "env", value_name = "NAME=VALUE")]
     pub(crate) env: Vec<String>,

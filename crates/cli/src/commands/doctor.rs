@@ -1,5 +1,7 @@
 //! `bailiwick doctor`: looks at everything, changes nothing, says how to fix what is wrong.
 
+mod probe;
+
 use std::{net::SocketAddr, os::unix::fs::MetadataExt as _, path::Path};
 
 use bailiwick_pdp::snapshot::Snapshot;
@@ -52,7 +54,7 @@ impl Findings {
 }
 
 /// Runs every check. Exit code 8 when one fails.
-pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, with_probe: bool, output: &Output) -> Result<Exit, Failure> {
     let mut findings = Findings::default();
     match Config::read(&arguments.config, None) {
         Err(error) => findings.fail(error.to_string(), error.hint.unwrap_or_else(|| "correct the file".to_owned())),
@@ -64,8 +66,21 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
             running(&config, &mut findings).await;
         }
     }
+    let connections = if with_probe { probe::run().await? } else { Vec::new() };
+    for probed in &connections {
+        let what = format!("{} `{}` in {}: {}", probed.client, probed.connection, probed.file, probed.why);
+        match probed.enforcement {
+            probe::Enforcement::Enforced => findings.ok(format!("enforced: {what}")),
+            probe::Enforcement::Unknown => {
+                findings.fail(format!("not proven: {what}"), "connect it again with `bailiwick connect --help`");
+            }
+        }
+    }
+    if with_probe && connections.is_empty() {
+        findings.warn("no client is connected here", "`bailiwick connect --help`");
+    }
     let failed = findings.0.iter().any(|line| line.mark == Mark::Fail);
-    output.document(&json!({"problems": failed, "lines": findings.0}), |_| {
+    output.document(&json!({"problems": failed, "lines": findings.0, "connections": connections}), |_| {
         let lines = findings.0.iter().map(|line| {
             let mark = match line.mark {
                 Mark::Ok => "OK  ",

@@ -75,6 +75,9 @@ fn upstream(ask: &AddSystem) -> Result<String, Failure> {
     if let Some(url) = &ask.url {
         table.insert("url".to_owned(), toml::Value::from(url.as_str()));
     }
+    if let Some(client) = &ask.client {
+        table.insert("client".to_owned(), toml::Value::from(client.as_str()));
+    }
     for (key, pairs) in [("env", &ask.env), ("secret_env", &ask.secret_env)] {
         let mut entries = toml::Table::new();
         for pair in pairs {

@@ -48,9 +48,15 @@ impl Installation {
         std::fs::write(path, text.replacen(from, to, 1)).unwrap();
     }
 
-    fn output(&self, arguments: &[&str]) -> Output {
+    /// Runs a command.
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
-        command.args(arguments).current_dir(self.path()).env_clear().env("BAILIWICK_CONFIG", "D/bailiwick.toml");
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("BAILIWICK_CONFIG", "D/bailiwick.toml")
+            .env("HOME", self.path());
         command.stdin(std::process::Stdio::null()).output().unwrap()
     }
 

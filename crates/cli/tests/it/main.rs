@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that is surprised must fail")]
 
+mod connect;
 mod first_day;
 mod help;
 mod installation;

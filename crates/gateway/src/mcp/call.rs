@@ -39,6 +39,7 @@ fn resolve(visit: &Visit, incoming: &Incoming<'_>) -> Result<Call, Fault> {
         params,
         arguments: incoming.arguments()?,
         declared: incoming.beside(),
+        client_call: incoming.client_call(),
     })
 }
 

@@ -65,7 +65,7 @@ async fn all(visit: &Visit, incoming: &Incoming<'_>, list: ListKind) -> Result<R
     }
     let live = visit.gateway.broker().live();
     let systems: Vec<SystemName> =
-        live.policy.iter().flat_map(|policy| policy.catalogue().systems().map(|system| system.name.clone())).collect();
+        live.policy.iter().flat_map(|policy| policy.catalogue().servers().map(|system| system.name.clone())).collect();
     let mut whole = Page::empty(list);
     // The proof is used up once, with the first system.
     let mut caller = visit.caller.clone();

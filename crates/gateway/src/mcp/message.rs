@@ -116,6 +116,12 @@ impl<'a> Incoming<'a> {
 }
 
 impl Incoming<'_> {
+    /// The id under which Claude Code's hook asked about this call, if that is who calls. A claim, good for joining
+    /// records and for nothing else.
+    pub(crate) fn client_call(&self) -> Option<String> {
+        envelope::text_member(self.declared()?, "claudecode/toolUseId")
+    }
+
     /// All that goes upstream beside name and arguments, for the evidence: `_meta` alone as it is, or, where there is
     /// more (answers to a server's questions, the state that it gave), an object of everything.
     pub(crate) fn beside(&self) -> Option<String> {

@@ -39,7 +39,7 @@ impl Place {
             Self::System(system) => (format!("/mcp/{system}"), read_scope(system).into_iter().collect()),
             Self::All => ("/mcp".to_owned(), BTreeSet::new()),
         };
-        ProtectedResource { audience: gateway.entrance.external_url(&path), scopes, at: "mcp" }
+        ProtectedResource { audience: gateway.entrance.external_url(&path), scopes, only_asks: false, at: "mcp" }
     }
 }
 
@@ -51,7 +51,7 @@ fn read_scope(system: &SystemName) -> Option<Scope> {
 /// The system and its own name that an aggregate name stands for: `files__read` is `read` of `files`. A name that
 /// two systems could mean is nobody's.
 pub(crate) fn split(policy: &Snapshot, name: &str) -> Option<(SystemName, String)> {
-    let mut found = policy.catalogue().systems().filter_map(|system| {
+    let mut found = policy.catalogue().servers().filter_map(|system| {
         let own = name.strip_prefix(system.name.as_str())?.strip_prefix(SEPARATOR)?;
         (!own.is_empty()).then(|| (system.name.clone(), own.to_owned()))
     });

@@ -76,7 +76,7 @@ impl Visit {
     /// What concerns no single system is recorded under the first one.
     fn first_system(&self) -> Option<SystemName> {
         let policy = self.gateway.broker().live().policy.clone()?;
-        policy.catalogue().systems().next().map(|system| system.name.clone())
+        policy.catalogue().servers().next().map(|system| system.name.clone())
     }
 
     /// The answer to a denied message; `structured` as in [`denial::render`].

@@ -16,7 +16,7 @@ use serde::{
 use serde_json::Value;
 use toml::Spanned;
 
-use super::Risk;
+use super::{ClientKind, Risk};
 use crate::normalise::Normaliser;
 
 /// `systems/<name>.toml`.
@@ -46,6 +46,7 @@ pub(super) struct UpstreamEntry {
     pub(super) secret_env: BTreeMap<String, SecretName>,
     pub(super) shared: Option<bool>,
     pub(super) url: Option<String>,
+    pub(super) client: Option<ClientKind>,
     pub(super) credential: Option<CredentialEntry>,
     #[serde(default)]
     pub(super) danger_plain_http: bool,

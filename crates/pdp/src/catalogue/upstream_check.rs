@@ -4,7 +4,7 @@ use bailiwick_model::name::{SecretName, SystemName};
 use url::{Host, Url};
 
 use super::{
-    CALL_TIMEOUT_S, CALL_TIMEOUT_S_MAX, InjectedCredential, Upstream, VERIFY_EVERY_S, VERIFY_EVERY_S_MAX,
+    CALL_TIMEOUT_S, CALL_TIMEOUT_S_MAX, ClientKind, InjectedCredential, Upstream, VERIFY_EVERY_S, VERIFY_EVERY_S_MAX,
     file::{CredentialEntry, UpstreamEntry},
 };
 use crate::finding::Finding;
@@ -50,11 +50,12 @@ pub(super) fn upstream(
     let mut check = Check { file, line, system, findings };
     let call_timeout_s = check.seconds("call_timeout_s", entry.call_timeout_s, CALL_TIMEOUT_S, CALL_TIMEOUT_S_MAX);
     let verify_every_s = check.seconds("verify_every_s", entry.verify_every_s, VERIFY_EVERY_S, VERIFY_EVERY_S_MAX);
-    let upstream = match (&entry.stdio, &entry.url) {
-        (Some(_), None) => check.stdio(entry),
-        (None, Some(_)) => check.http(entry),
+    let upstream = match (&entry.stdio, &entry.url, entry.client) {
+        (Some(_), None, None) => check.stdio(entry),
+        (None, Some(_), None) => check.http(entry),
+        (None, None, Some(kind)) => check.client(kind, &entry),
         _ => {
-            check.error("upstream-unclear", "an upstream has exactly one of `stdio` and `url`", None);
+            check.error("upstream-unclear", "an upstream has exactly one of `stdio`, `url` and `client`", None);
             None
         }
     };
@@ -84,6 +85,15 @@ impl Check<'_> {
             let message = format!("secret `{secret}` belongs to another system than `{}`", self.system);
             self.error("secret-foreign", message, Some("a system can use only secrets under its own name"));
         }
+    }
+
+    /// Nothing is sent to a client, so nothing says how.
+    fn client(&mut self, kind: ClientKind, entry: &UpstreamEntry) -> Option<Upstream> {
+        let UpstreamEntry { stdio: _, env, secret_env, shared, url: _, client: _, credential, .. } = entry;
+        if !env.is_empty() || !secret_env.is_empty() || shared.is_some() || credential.is_some() {
+            self.error("upstream-mixed", "an upstream with `client` has nothing else", None);
+        }
+        Some(Upstream::Client(kind))
     }
 
     fn stdio(&mut self, entry: UpstreamEntry) -> Option<Upstream> {

@@ -182,6 +182,9 @@ pub(super) fn start(system: &SystemName, upstream: &Upstream, environment: Envir
                 toml.push_str("shared = true    # one child serves all principals\n");
             }
         }
+        Upstream::Client(kind) => {
+            let _ = writeln!(toml, "client = \"{}\"", kind.as_str());
+        }
         Upstream::Http { url, credential } => {
             let _ = writeln!(toml, "url = {}", string(url.as_str()));
             match credential {

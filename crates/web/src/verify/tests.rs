@@ -34,6 +34,7 @@ impl Scene {
         let entrance = Entrance::new(Arc::clone(&world.broker), world.nonces(), DeclaredProxies::default()).unwrap();
         let audience = Audience::System(bundle::system());
         let resource = ProtectedResource {
+            only_asks: false,
             audience: audience.resource(ISSUER),
             scopes: ["files:read".parse().unwrap()].into(),
             at: "gateway",

@@ -136,7 +136,9 @@ fn systems(live: &bailiwick_engine::live::Live, now: Timestamp) -> Vec<SystemSta
         SystemStatus {
             name: system.name.to_string(),
             verified_at,
-            fresh: verified_at.is_some_and(|at| now.as_second().saturating_sub(at.as_second()) <= age_max),
+            // A client has no definitions of its own to compare.
+            fresh: system.client().is_some()
+                || verified_at.is_some_and(|at| now.as_second().saturating_sub(at.as_second()) <= age_max),
             quarantined: seen.map_or(0, |seen| seen.quarantined.len()),
             unclassified: system.tools.values().filter(|tool| !tool.classified).count(),
         }

@@ -85,6 +85,7 @@ impl Inner {
                 };
                 StdioConnection::open(spawn).map(Connection::Stdio)
             }
+            Upstream::Client(_) => Err(UpstreamError::Unknown(system.name.clone())),
             Upstream::Http { url, credential } => {
                 let credential = match credential {
                     Some(declared) => Some(self.credential(declared).await?),

@@ -96,7 +96,7 @@ impl Slot {
         }
         let backoff_max = match system.target.upstream {
             Upstream::Stdio { .. } => BACKOFF_MAX_PROCESS,
-            Upstream::Http { .. } => BACKOFF_MAX_DIAL,
+            Upstream::Http { .. } | Upstream::Client(_) => BACKOFF_MAX_DIAL,
         };
         let mut failures = self.opening.lock().await;
         if let Some(live) = self.usable() {
