@@ -156,11 +156,6 @@ impl Broker {
         Ok(())
     }
 
-    /// The server's process, if it runs.
-    pub fn process(&self) -> Option<u32> {
-        self.server.as_ref().map(Child::id)
-    }
-
     /// Whether the server ended by itself.
     pub fn has_ended(&mut self) -> bool {
         self.server.as_mut().is_none_or(|server| server.try_wait().is_ok_and(|ended| ended.is_some()))

@@ -239,10 +239,9 @@ fn facts(config: &Config, status: &Value, findings: &mut Findings) {
         text(status, "/issuer")
     ));
     if let Some(error) = status.get("store_error").and_then(Value::as_str) {
-        findings.fail(
-            format!("its store does not answer: {error}"),
-            "look at the broker's log; nothing is forwarded meanwhile",
-        );
+        let passes = "make space on its disk, or look at the broker's log; nothing is forwarded meanwhile";
+        let (what, next) = error.split_once("\nhint: ").unwrap_or((error, passes));
+        findings.fail(format!("its store does not answer: {what}"), next);
     }
     match status.get("policy_revision").and_then(Value::as_str) {
         None => findings.fail("no policy is active: everything is denied", "`bailiwick policy publish`"),

@@ -128,7 +128,9 @@ pub enum OpenError {
         source: io::Error,
     },
     /// SQLite failed.
-    #[error("cannot open the database: {0}")]
+    #[error(
+        "cannot open the database: {0}\nhint: is its disk full, read-only or failing? a damaged file needs a backup restored"
+    )]
     Database(#[from] rusqlite::Error),
     /// A thread could not be started.
     #[error("cannot start the writer: {0}")]

@@ -22,6 +22,7 @@ mod definitions;
 mod doors;
 mod environments;
 mod evidence;
+mod failing_disk;
 mod first_run;
 mod fixture_itself;
 mod hook;

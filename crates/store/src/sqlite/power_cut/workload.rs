@@ -108,7 +108,7 @@ async fn work(store: &SqliteStore, path: &Path, id: &str, round: usize) -> Resul
 /// What not every round does.
 async fn rarely(store: &SqliteStore, path: &Path, id: &str, round: usize, mut bot: Agent) -> Result<(), StoreError> {
     let change = |what: &str| format!("evt_{what}-{id}");
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         bot.version = 2;
         bot.status = AgentStatus::Suspended { at: at(9), reason: "odd".into() };
         store.change_agent(bot.clone(), changed(&change("revoked"))).await?;
