@@ -33,7 +33,7 @@ mod tasks;
 /// Bytes of one administrative body: a whole bundle in base64 and its JSON.
 pub const ADMIN_BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX / 3 * 4 + 4 * 1_024 * 1_024;
 
-/// What the running server knows about itself, for `status` and `doctor`.
+/// What the running server knows about itself, for `doctor`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Facts {
     /// The program's version.

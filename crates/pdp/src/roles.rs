@@ -2,6 +2,7 @@
 //! a forbid, its `limits` budgets; inheriting hands all three down. Decides nothing.
 
 mod file;
+mod overlap;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,9 +49,18 @@ pub(crate) struct Role {
     pub(crate) ancestors: BTreeSet<RoleName>,
     /// Limits of its own.
     pub(crate) limits: Vec<Limit>,
+    /// Actions that its own `allow` covers, with the line of the entry.
     pub(crate) allow: BTreeMap<ActionName, usize>,
+    entries: Vec<Entry>,
     out_of_scope: BTreeMap<ActionName, usize>,
     pub(crate) file: Arc<str>,
+}
+
+/// One entry of a role's `allow`.
+#[derive(Debug, Clone)]
+struct Entry {
+    named: Named,
+    line: usize,
 }
 
 /// How much the holders of a role may do.
@@ -136,7 +146,7 @@ pub(crate) fn read(files: &BundleFiles, actions: &Actions) -> (Roles, Vec<Source
         ));
     }
     inherit(&mut reading.roles, &inherits, &mut reading.findings);
-    refuse_overlaps(&reading.roles, &mut reading.findings);
+    overlap::find(&reading.roles, &mut reading.findings);
     refuse_limit_clashes(&reading.roles, &mut reading.findings);
     (reading.roles, reading.policies, reading.findings)
 }
@@ -179,7 +189,11 @@ impl Reading<'_> {
             let finding = source.error(&file.purpose, "role-purpose", message);
             self.findings.push(finding.with_help("say in one line what its holders are for, 1024 bytes at most"));
         }
-        let allow = self.allow(name, file, source);
+        let entries = self.allow(name, file, source);
+        let allow = entries
+            .iter()
+            .flat_map(|entry| entry.named.actions.iter().map(|action| (action.clone(), entry.line)))
+            .collect();
         let out_of_scope = self.out_of_scope(name, file, source);
         let limits = self.limits(file, source);
         let role = Role {
@@ -188,6 +202,7 @@ impl Reading<'_> {
             ancestors: BTreeSet::new(),
             limits,
             allow,
+            entries,
             out_of_scope,
             file: source.path.clone(),
         };
@@ -211,8 +226,8 @@ impl Reading<'_> {
         }
     }
 
-    fn allow(&mut self, role: &RoleName, file: &RoleFile, source: &Source) -> BTreeMap<ActionName, usize> {
-        let mut allowed = BTreeMap::new();
+    fn allow(&mut self, role: &RoleName, file: &RoleFile, source: &Source) -> Vec<Entry> {
+        let mut allowed = Vec::new();
         for (index, pattern) in file.allow.iter().enumerate() {
             let line = source.line(pattern);
             if pattern.get_ref().ends_with(":*") {
@@ -228,7 +243,7 @@ impl Reading<'_> {
                 named.id
             );
             self.generate(&format!("role:{role}:allow:{}", index + 1), &cedar, source, source.place(pattern));
-            allowed.extend(named.actions.into_iter().map(|action| (action, line)));
+            allowed.push(Entry { named, line });
         }
         allowed
     }
@@ -347,30 +362,6 @@ fn closure(name: &RoleName, parents: &BTreeMap<RoleName, BTreeSet<RoleName>>) ->
         }
     }
     seen
-}
-
-/// An action that a role both allows and excludes is a contradiction: the permit could never work.
-fn refuse_overlaps(roles: &Roles, findings: &mut Vec<Finding>) {
-    for (name, role) in roles.iter() {
-        let family =
-            || std::iter::once((name, role)).chain(role.ancestors.iter().filter_map(|n| Some((n, roles.role(n)?))));
-        let excluded: BTreeMap<&ActionName, &RoleName> =
-            family().flat_map(|(by, role)| role.out_of_scope.keys().map(move |action| (action, by))).collect();
-        for (by, holder) in family() {
-            for (action, line) in &holder.allow {
-                let Some(excluded_by) = excluded.get(action) else { continue };
-                let below =
-                    |a: &RoleName, b: &RoleName| a == b || roles.role(a).is_some_and(|role| role.ancestors.contains(b));
-                if by != name && *excluded_by != name && (below(by, excluded_by) || below(excluded_by, by)) {
-                    continue; // said where the one that inherits the other is checked
-                }
-                let message = format!("`{action}` is allowed by role `{by}` and out of scope by role `{excluded_by}`");
-                let finding = Finding::error("role-overlap", &*holder.file, message).at(*line);
-                findings
-                    .push(finding.with_help("remove one of the two: a forbid always wins, so the permit never works"));
-            }
-        }
-    }
 }
 
 /// Two limits of one name in one family would share one budget.

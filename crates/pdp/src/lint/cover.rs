@@ -110,6 +110,9 @@ impl Cover<'_> {
             let final_forbid = by.compiled.effect == Effect::Forbid && by.compiled.annotations.gate.is_none();
             let alike = by.compiled.effect == rule.compiled.effect;
             if final_forbid && rule.compiled.effect == Effect::Permit {
+                if rule.compiled.generated && is_out_of_scope(by) {
+                    return None; // `role-overlap` says it already
+                }
                 return Some(contradicted(rule, by));
             }
             if final_forbid && rule.compiled.annotations.gate.is_some() {

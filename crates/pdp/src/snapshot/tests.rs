@@ -254,18 +254,52 @@ fn roles_are_checked() {
         "[roles.a]\npurpose = \"x\"\ninherits = [\"b\"]\n[roles.b]\npurpose = \"y\"\ninherits = [\"a\"]",
         "role-cycle",
     );
-    check("[roles.a]\npurpose = \"x\"\nallow = [\"crm:read\"]\nout_of_scope = [\"crm.search\"]", "role-overlap");
-    check("[roles.a]\npurpose = \"x\"\ninherits = [\"support\"]\nout_of_scope = [\"crm:*\"]", "role-overlap");
+    let holds = "[roles.b]\npurpose = \"y\"\nallow = [\"crm.search\"]\n";
+    let excludes = "[roles.c]\npurpose = \"z\"\nout_of_scope = [\"crm:read\"]\n";
+    check("[roles.a]\npurpose = \"x\"\nallow = [\"crm.search\"]\nout_of_scope = [\"crm:read\"]", "role-overlap");
     check(
-        "[roles.a]\npurpose = \"x\"\ninherits = [\"b\", \"support\"]\n[roles.b]\npurpose = \"y\"\nout_of_scope = [\"crm:read\"]",
+        &format!("[roles.a]\npurpose = \"x\"\ninherits = [\"b\"]\nout_of_scope = [\"crm:*\"]\n{holds}"),
         "role-overlap",
     );
+    check(&format!("[roles.a]\npurpose = \"x\"\ninherits = [\"b\", \"c\"]\n{holds}{excludes}"), "role-overlap");
     let limit = |name: &str, window: i64| {
         format!("[[roles.a.limits]]\nname = \"{name}\"\nwindow_s = {window}\ncalls_max = 1\n")
     };
     check(&format!("[roles.a]\npurpose = \"x\"\n{}", limit("x", 0)), "limit-window");
     check(&format!("[roles.a]\npurpose = \"x\"\n{}", limit("a/b", 60)), "limit-name");
     check(&format!("[roles.a]\npurpose = \"x\"\n{}{}", limit("x", 60), limit("x", 3_600)), "limit-duplicate");
+}
+
+#[test]
+fn a_class_is_narrowed_by_what_is_out_of_scope() {
+    // Two writes, one of them out of scope: the usual way to narrow a class.
+    const CASES: [&str; 2] = [
+        "[roles.a]\npurpose = \"x\"\nallow = [\"erp:write\"]\nout_of_scope = [\"erp.pay\"]\n",
+        "[roles.a]\npurpose = \"x\"\ninherits = [\"b\"]\nout_of_scope = [\"erp.pay\"]\n\
+         [roles.b]\npurpose = \"y\"\nallow = [\"erp:write\"]\n",
+    ];
+    let erp = "[systems.erp]\ndomains = [\"sales\"]\nminimum = [\"erp:write\"]\n\
+               [systems.erp.tools.book]\nclass = \"write\"\ninput = { id = \"string\" }\n\
+               [systems.erp.tools.pay]\nclass = \"write\"\ninput = { id = \"string\" }\n";
+    for roles in CASES {
+        let snapshot = compile(&format!("{erp}{roles}")).unwrap_or_else(|findings| panic!("{findings:#?}"));
+        let overlaps: Vec<_> = crate::lint(&snapshot).into_iter().filter(|one| one.code.contains("overlap")).collect();
+        assert!(overlaps.is_empty() && snapshot.warnings().is_empty(), "{overlaps:#?} {:#?}", snapshot.warnings());
+    }
+}
+
+#[test]
+fn a_class_of_which_nothing_is_left_is_a_warning() {
+    let void = |out_of_scope: &str| {
+        let role = format!("[roles.a]\npurpose = \"x\"\nallow = [\"crm:read\"]\nout_of_scope = [\"{out_of_scope}\"]");
+        let snapshot = compile(&role).unwrap_or_else(|findings| panic!("{findings:#?}"));
+        let found = crate::lint(&snapshot).into_iter().chain(snapshot.warnings().iter().cloned());
+        let overlaps: BTreeSet<_> =
+            found.filter(|one| one.code.contains("overlap")).map(|one| (one.code, one.severity)).collect();
+        assert_eq!(overlaps, BTreeSet::from([("role-overlap", Severity::Warning)]));
+    };
+    void("crm:read");
+    void("crm:*");
 }
 
 #[test]

@@ -166,7 +166,7 @@ const SEEDS: &[Seed] = &[
     (ROLE_FILE, "purpose = \"Answer customers\"", "purpose = \" \"", "role-purpose", 1),
     (ROLE_FILE, "allow = [\"crm:read\"]", "allow = [\"crm.serch\"]", "action-unknown", 2),
     (ROLE_FILE, "allow = [\"crm:read\"]", "allow = [\"crm:*\"]", "allow-whole-system", 2),
-    (ROLE_FILE, "[\"crm.update\"]", "[\"crm.search\"]", "role-overlap", 2),
+    (ROLE_FILE, "allow = [\"crm:read\"]", "allow = [\"crm.update\"]", "role-overlap", 2),
     (ROLE_FILE, "[\"reader\"]", "[\"raeder\"]", "role-unknown", 4),
     (ROLE_FILE, "[\"reader\"]", "[\"support\"]", "role-cycle", 4),
     (ROLE_FILE, "window_s = 3600", "window_s = 0", "limit-window", 7),
