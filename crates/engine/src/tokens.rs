@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
+    agent::{Agent, Credential},
     id::{TaskId, TokenId},
     jwk::Thumbprint,
     limits::HOOK_TOKEN_TTL_S,
@@ -179,6 +180,15 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
     Ok(Issued { token: bailiwick_model::secret::Secret::new(token), expires_in_s, scopes, token_type })
 }
 
+/// Whether the key that a token was asked for with is one of the agent's still. What is bound to no key and lives for
+/// hours must at least end with the key that it came from.
+pub async fn key_is_kept(broker: &Broker, agent: &Agent, token: TokenId) -> Result<bool, StoreError> {
+    let credential = broker.ports.store.token_credential(token).await?;
+    let now = broker.now();
+    let kept = |of_agent: &Credential| Some(of_agent.key.thumbprint) == credential && now < of_agent.expires_at;
+    Ok(agent.credentials.iter().any(kept))
+}
+
 /// What the evidence says of an issued token: everything but the token.
 fn evidence(broker: &Broker, ask: &TokenAsk, claims: &AccessTokenClaims) -> bailiwick_ports::entry::Entry {
     Draft::event(broker, EventKind::TokenIssued)
@@ -206,12 +216,7 @@ pub async fn refused(broker: &Broker, client: Option<&AgentName>, error: &str, w
     }
 }
 
-fn lifetime(
-    broker: &Broker,
-    agent: &bailiwick_model::agent::Agent,
-    ask: &TokenAsk,
-    now: Timestamp,
-) -> Result<Timestamp, TokenRefusal> {
+fn lifetime(broker: &Broker, agent: &Agent, ask: &TokenAsk, now: Timestamp) -> Result<Timestamp, TokenRefusal> {
     let ttl_s = if ask.audience.only_asks() { HOOK_TOKEN_TTL_S } else { agent.token_ttl_s };
     let ttl = SignedDuration::from_secs(i64::try_from(ttl_s).unwrap_or(0));
     let mut expires_at = (now + ttl).min(agent.expires_at);
@@ -227,11 +232,7 @@ fn lifetime(
 }
 
 /// Narrows the scopes asked for to what the client may have at this audience, or refuses.
-fn grant_scopes(
-    broker: &Broker,
-    agent: &bailiwick_model::agent::Agent,
-    ask: &TokenAsk,
-) -> Result<BTreeSet<Scope>, TokenRefusal> {
+fn grant_scopes(broker: &Broker, agent: &Agent, ask: &TokenAsk) -> Result<BTreeSet<Scope>, TokenRefusal> {
     let live = broker.live();
     let Some(policy) = live.policy.as_deref() else {
         return Err(TokenRefusal::Target("no policy bundle is active".to_owned()));

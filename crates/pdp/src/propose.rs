@@ -5,6 +5,7 @@
 
 mod arguments;
 mod classify;
+mod client_tools;
 mod fields;
 mod lock;
 pub(crate) mod render;
@@ -124,6 +125,7 @@ pub fn propose(
         let line = error.span().map(|span| line_of(toml, span.start));
         Finding::error("toml-invalid", &file, error.message().lines().next().unwrap_or_default()).at(line)
     })?;
+    let client = client_tools::client_of(&document);
     let mut notes = Vec::new();
     let tools = take_in(discovery.tools, &mut notes);
     let previous = existing.and_then(|existing| existing.lock_json).map(lock::previous).unwrap_or_default();
@@ -137,7 +139,7 @@ pub fn propose(
                 decimals_of(entry)
             }
             None => {
-                let proposed = render::entry(name, definition, digest);
+                let proposed = render::entry(name, definition, digest, client);
                 added.push('\n');
                 added.push_str(&proposed.toml);
                 note(NoteKind::Added, format!("proposed as `{}`: {}", proposed.class.as_str(), proposed.because));

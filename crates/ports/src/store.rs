@@ -294,6 +294,8 @@ pub trait Store: Send + Sync {
     // ---- tokens ------------------------------------------------------------
     /// Records an issued token, uses up its assertion and proof, notes the credential's last use.
     async fn issue_token(&self, token: IssuedToken, spent: Vec<Spent>, entry: Entry) -> Result<Receipt, StoreError>;
+    /// The credential that an unexpired token was issued on; `None` where no such token is known.
+    async fn token_credential(&self, id: bailiwick_model::id::TokenId) -> Result<Option<Thumbprint>, StoreError>;
 
     // ---- agents ------------------------------------------------------------
     /// Adds an agent; a name that was ever used is [`StoreError::Exists`].

@@ -9,7 +9,8 @@ use bailiwick_audit_log::leaf::ReplicaId;
 use bailiwick_model::{
     agent::Agent,
     bundle::BundleRevision,
-    id::TaskId,
+    id::{TaskId, TokenId},
+    jwk::Thumbprint,
     name::{SecretName, SystemName},
     observation::ObservationScope,
     safe_mode::SafeModeScope,
@@ -145,6 +146,10 @@ impl Store for SqliteStore {
 
     async fn issue_token(&self, token: IssuedToken, spent: Vec<Spent>, entry: Entry) -> Result<Receipt, StoreError> {
         self.writer.write_unguarded(move |turn| calls::issue_token(turn, &token, &spent, entry)).await
+    }
+
+    async fn token_credential(&self, id: TokenId) -> Result<Option<Thumbprint>, StoreError> {
+        self.readers.read(move |connection| calls::token_credential(connection, id)).await
     }
 
     async fn register_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError> {

@@ -10,6 +10,7 @@ use axum::{
 use bailiwick_engine::{
     alerts::{self, Alert, AlertKind},
     caller::Caller,
+    tokens,
 };
 use bailiwick_model::{
     agent::{Agent, Inactive},
@@ -67,6 +68,22 @@ pub async fn verify(entrance: &Entrance, parts: &Parts, resource: &ProtectedReso
     if claims.confirmation.is_none() && !agent.bearer_tokens_allowed && !resource.only_asks {
         let error = "access token: plain bearer tokens are not allowed for this client";
         return Err(refused(OAuthError::new(ErrorCode::InvalidToken, error)));
+    }
+    if resource.only_asks {
+        let (code, error) = match tokens::key_is_kept(entrance.broker(), &agent, claims.id).await {
+            Ok(true) => (None, ""),
+            Ok(false) => {
+                let error = "access token: the key that it was asked for with is gone\nhint: get a new one with a key of the agent";
+                (Some(ErrorCode::InvalidToken), error)
+            }
+            Err(error) => {
+                tracing::error!(%error, "whose key a token came from cannot be read");
+                (Some(ErrorCode::ServerError), "the broker cannot look the token up now")
+            }
+        };
+        if let Some(code) = code {
+            return Err(refused(OAuthError::new(code, error)));
+        }
     }
     let AccessTokenClaims { audience, chain, client: _, id, scopes, confirmation, task, .. } = claims;
     let spent = proof.into_iter().map(|proof| spent(proof.once)).collect();

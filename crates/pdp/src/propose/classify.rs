@@ -33,7 +33,7 @@ const TELLING: &str = "deletes removes overwrites modifies creates updates write
 
 /// Words of what leaves the organisation.
 const SENDS: &str = "send email mail message sms slack post publish tweet notify webhook share upload fetch http request \
-    browse navigate call reply forward invite push subscribe sync comment clone";
+    browse navigate call reply forward invite push subscribe sync comment clone web websearch";
 /// Words of what costs or moves money.
 const MONEY: &str = "pay payment payments payout charge invoice refund purchase buy order subscription transfer billing \
     credit funds price wire donate book";

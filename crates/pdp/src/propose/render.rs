@@ -13,10 +13,10 @@ use serde_json::Value;
 use super::{
     NoteKind,
     arguments::{self, Mapped, Records},
-    classify, fields,
+    classify, client_tools, fields,
 };
 use crate::{
-    catalogue::{ArgumentPath, Upstream},
+    catalogue::{ArgumentPath, ClientKind, Upstream},
     definition::visible,
     json_schema,
     normalise::is_hidden,
@@ -34,13 +34,17 @@ pub(super) struct Entry {
     pub(super) decimals: BTreeSet<ArgumentPath>,
 }
 
-/// The entry of one tool.
-pub(super) fn entry(name: &ToolName, definition: &Value, digest: Digest) -> Entry {
+/// The entry of one tool of a server, or of a client itself.
+pub(super) fn entry(name: &ToolName, definition: &Value, digest: Digest, client: Option<ClientKind>) -> Entry {
     let schema = definition.get("inputSchema").unwrap_or(&Value::Null);
     let shape = json_schema::read(schema, &BTreeSet::new());
     let description = definition.get("description").and_then(Value::as_str).unwrap_or_default();
-    let classified = classify::classify(name.as_str(), description, &shape.input);
-    let mapped = arguments::map(name.as_str(), classified.class, &shape.input, schema);
+    let known = client.and_then(|client| client_tools::classify(client, name.as_str()));
+    let classified = known.unwrap_or_else(|| classify::classify(name.as_str(), description, &shape.input));
+    let mut mapped = arguments::map(name.as_str(), classified.class, &shape.input, schema);
+    if client.is_some() {
+        client_tools::without_optional(&mut mapped, schema);
+    }
     let mut toml = format!("[tools.{}]\n", key(name.as_str()));
     if !description.is_empty() {
         let _ = writeln!(toml, "# It describes itself as: {}", one_line(description));

@@ -1,7 +1,7 @@
 //! What a call costs: its intent with everything that it settles, its outcome, and tokens.
 
 use bailiwick_audit_log::leaf::BootNonce;
-use bailiwick_model::{decision::BudgetDraw, principal::Principal};
+use bailiwick_model::{decision::BudgetDraw, id::TokenId, jwk::Thumbprint, principal::Principal};
 use bailiwick_ports::{
     entry::{Entry, Receipt},
     store::{Conclusion, FactRow, Intent, IssuedToken, ReliedOn, Spent, StoreError},
@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     agents,
     failure::{Failure, Step},
+    rows::Fields,
     safety, spent, statements,
     turn::{Turn, signed},
 };
@@ -78,6 +79,13 @@ pub(crate) fn issue_token(turn: &mut Turn<'_>, token: &IssuedToken, spent: &[Spe
     ];
     turn.insert(statements::INSERT_TOKEN, row, || token.id.to_string())?;
     turn.place(entry)
+}
+
+/// The credential that a token was issued on.
+pub(crate) fn token_credential(connection: &Connection, id: TokenId) -> Step<Option<Thumbprint>> {
+    let mut statement = connection.prepare_cached(statements::TOKEN_CREDENTIAL)?;
+    let mut rows = statement.query([id.as_bytes()])?;
+    rows.next()?.map(|row| Fields::of(row, "tokens").parse("credential")).transpose()
 }
 
 /// Intents of earlier runs that nobody concluded.

@@ -71,6 +71,7 @@ statements! {
     // ---- tokens ----
     INSERT_TOKEN = "INSERT INTO tokens (id, client, task, confirmation, credential, issued_at, expires_at) \
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    TOKEN_CREDENTIAL = "SELECT credential FROM tokens WHERE id = $1";
     CREDENTIAL_LAST_USED = "SELECT last_used_at FROM credentials WHERE agent = $1 AND thumbprint = $2";
     USE_CREDENTIAL = "UPDATE credentials SET last_used_at = $1 WHERE agent = $2 AND thumbprint = $3";
 

@@ -154,6 +154,31 @@ async fn what_the_hook_is_told_is_policy_and_a_question_is_good_once() {
     assert_eq!(desk.depot.ledger.acts(), 0, "asking sends nothing");
 }
 
+/// A stolen token of the hook ends with the key that it came from.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_key_ends_the_hooks_tokens_that_it_got() {
+    let Some(tools) = ready(&[Need::Broker]) else { return };
+    let desk = Desk::connected(&tools);
+    let broker = &desk.depot.broker;
+    let url = format!("{}/hook/claude-code", broker.url());
+    let old = Door { http: reqwest::Client::new(), url, token: desk.hook_token() };
+    assert_eq!(old.ruled(lookup("toolu_before")).await.0, "allow");
+
+    let agent = broker.run(&["agents", "show", "coder-1", "--output", "json"]).succeeded().json();
+    let kid = agent["keys"][0]["kid"].as_str().unwrap_or_else(|| panic!("{agent}")).to_owned();
+    // One key has to stay: that of RFC 7517, appendix A.1.
+    let (x, y) = ("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM");
+    let second = broker.scratch().join("second.jwk");
+    std::fs::write(&second, json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y }).to_string()).unwrap();
+    broker.run(&["agents", "add-key", "coder-1", "--public-key", second.to_str().unwrap()]).succeeded();
+    assert_eq!(old.ruled(lookup("toolu_both")).await.0, "allow");
+
+    broker.run(&["agents", "remove-key", "coder-1", &kid]).succeeded();
+    let (status, told) = old.ask(lookup("toolu_after").to_string(), &[]).await;
+    assert!(status == 401 && told.get("hookSpecificOutput").is_none(), "{status}: {told}");
+    assert_eq!(desk.depot.ledger.acts(), 0, "asking sends nothing");
+}
+
 /// What `doctor --probe` says of a connection that holds, of one that lacks its token, and of a broker that is gone; and
 /// nothing of it reaches a system.
 #[tokio::test(flavor = "multi_thread")]

@@ -271,6 +271,9 @@ pub async fn a_token_notes_the_last_use_of_its_credential(bench: &dyn Bench) {
         assert_eq!(agents[0].credentials[0].last_used_at, Some(minute(expected)), "{number}");
         assert_eq!((agents[0].credentials[1].last_used_at, agents[0].version), (None, 1));
     }
+    let first = token(1, "bot", 125);
+    assert_eq!(store.token_credential(first.id).await.unwrap(), Some(first.credential));
+    assert_eq!(store.token_credential(token(77, "bot", 1).id).await.unwrap(), None);
     let twice = store.issue_token(token(1, "bot", 1), vec![], issued("evt_x")).await;
     assert!(matches!(twice, Err(StoreError::Exists(_))));
     let mut foreign = token(9, "bot", 0);

@@ -1,6 +1,6 @@
 //! `doctor --probe`: asks each connected client's way through the broker for something that must be allowed (its list of
-//! tools) and for something that must be denied (a tool that nobody has). Neither reaches a system. Starts this program
-//! only, never what else a configuration names.
+//! tools) and for something that must be denied (a tool that nobody has). No tool call reaches a system; for the
+//! list the broker may start a server and ask it. Starts this program only, never what else a configuration names.
 
 use std::{process::Stdio, time::Duration};
 
