@@ -97,6 +97,9 @@ impl<'a> Lookout<'a> {
             Ok(known) => known,
             Err(reason) => return Some(reason),
         };
+        if let Some(reason) = self.unauthorised(action, entity) {
+            return Some(reason);
+        }
         let situation = match self.lifted() {
             Ok(situation) => situation,
             Err(reason) => return Some(reason),
@@ -115,24 +118,22 @@ impl<'a> Lookout<'a> {
         Some(first.unwrap_or_else(|| about_nothing(action)))
     }
 
-    /// The action and the principals; or what is against every call whatever its arguments.
+    /// The action and the principals; or why there is nothing to decide.
     fn known(&self, action: &ActionName) -> Result<(&'a Arc<Entity>, &[Acting<'a>]), Reason> {
         let Some(entity) = self.snapshot.callable(action) else {
             let message = format!("`{action}` is not in the published bundle");
             return Err(refused(ReasonCode::UnknownTool, message));
         };
-        let Listing { parties, authority, task, .. } = self.listing;
-        if parties.is_empty() {
+        if self.listing.parties.is_empty() {
             return Err(refused(ReasonCode::EvaluationError, "a list is asked for by somebody"));
         }
-        let asked = asked(self.snapshot, action, entity);
-        if let Some(reason) = authority_of_listing(asked, parties, authority, task).into_iter().next() {
-            return Err(reason);
-        }
-        match &self.acting {
-            Ok(acting) => Ok((entity, acting)),
-            Err(reason) => Err(reason.clone()),
-        }
+        self.acting.as_ref().map(|acting| (entity, acting.as_slice())).map_err(Clone::clone)
+    }
+
+    /// What token, task and safe mode have against every call of an action, whatever policy says.
+    fn unauthorised(&self, action: &ActionName, entity: &Entity) -> Option<Reason> {
+        let Listing { parties, authority, task, .. } = self.listing;
+        authority_of_listing(asked(self.snapshot, action, entity), parties, authority, task).into_iter().next()
     }
 
     fn lifted(&self) -> Result<&Situation, Reason> {

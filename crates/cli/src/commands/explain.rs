@@ -97,18 +97,25 @@ fn examined(examined: Option<&Value>) -> String {
                 _ => "",
             });
             for condition in conditions.into_iter().flatten() {
-                page.push_str(&self::condition(condition));
+                page.push_str(&self::condition(condition, text(one, "/effect") == "permit"));
             }
         }
     }
     page
 }
 
-fn condition(condition: &Value) -> String {
+/// One condition. What decided against a permit does not hold, and what decided for a forbid holds; one that came out the
+/// other way stands after `unless`, or is negated.
+fn condition(condition: &Value, of_permit: bool) -> String {
     let holds = condition.get("holds").and_then(Value::as_bool) == Some(true);
     let held = if holds { "holds" } else { "does not hold" };
     let line = condition.get("line").and_then(Value::as_u64).map_or_else(String::new, |line| format!(" (line {line})"));
-    let mut page = format!("\n    {held}: {}{line}", text(condition, "/text"));
+    let words = text(condition, "/text");
+    let mut page = if holds == of_permit {
+        format!("\n    unless {words}{line}, which {held}")
+    } else {
+        format!("\n    {held}: {words}{line}")
+    };
     for saw in condition.get("saw").and_then(Value::as_array).into_iter().flatten() {
         page.push_str(&format!("\n      saw {} = {}", text(saw, "/what"), text(saw, "/value")));
     }
@@ -175,8 +182,8 @@ fn context(question: &Value) -> String {
     fields(&[
         ("asked", text(question, "/now")),
         ("principals", parties.join(", ")),
-        ("operations", told.join("\n            ")),
-        ("risk", risks.join("\n            ")),
+        ("operations", told.join("\n")),
+        ("risk", risks.join("\n")),
         ("arguments", clean(&question.get("arguments").map(Value::to_string).unwrap_or_default())),
         ("zone", text(question, "/network_zone")),
         ("task", text(question, "/task/id")),
@@ -185,4 +192,23 @@ fn context(question: &Value) -> String {
         ("safe modes", text(question, "/authority/safe_modes")),
         ("observed", observations(question)),
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_after_unless_is_told_so() {
+        let check = |effect: &str, holds: bool, expected: &str| {
+            let one = json!([{"effect": effect, "policy": "p", "file": "f", "line": 1, "principal": {"id": "a"},
+                "part": "conditions", "conditions": [{"text": "x", "line": 2, "holds": holds, "saw": []}]}]);
+            let page = examined(Some(&one));
+            assert_eq!(page.lines().last(), Some(expected), "{page}");
+        };
+        check("forbid", true, "    holds: x (line 2)");
+        check("forbid", false, "    unless x (line 2), which does not hold");
+        check("permit", false, "    does not hold: x (line 2)");
+        check("permit", true, "    unless x (line 2), which holds");
+    }
 }

@@ -1,16 +1,19 @@
 //! What calls of an action can come to, while their arguments are unknown: for an agent that asks what it may do. Says
 //! more than can happen rather than less, so what it leaves out is certain. Decides no call.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bailiwick_model::{
     decision::{Effect, Obligation, Reason, ReasonCode},
     name::{ActionName, PolicyId},
 };
-use cedar_policy_core::ast::{self, BinaryOp, Expr, ExprKind, Name, PrincipalOrResourceConstraint, UnaryOp};
+use cedar_policy_core::ast::{self, BinaryOp, Entity, Expr, ExprKind, Name, PrincipalOrResourceConstraint, UnaryOp};
 use serde::Serialize;
 
-use super::{Acting, Lookout, Question, Rules, about_nothing, forbidden, no_permit, targets};
+use super::{Acting, Lookout, Question, Rules, Situation, about_nothing, forbidden, no_permit, targets};
 use crate::{
     evaluate::refused,
     parts::{flatten, scope_text, written},
@@ -83,13 +86,27 @@ impl Prospect {
     }
 }
 
-/// What calls of an action can come to.
+/// What calls of an action can come to. If both stages deny, policy's reason is told, as in a decision it comes first.
 pub(super) fn of(lookout: &Lookout<'_>, action: &ActionName) -> Prospect {
     let known = lookout.known(action).and_then(|known| Ok((known, lookout.as_is()?)));
     let ((entity, acting), situation) = match known {
         Ok(known) => known,
         Err(reason) => return Prospect::denied(reason),
     };
+    let by_policy = by_policy(lookout, action, entity, (acting, situation));
+    match lookout.unauthorised(action, entity).filter(|_| by_policy.reason.is_none()) {
+        Some(reason) => Prospect::denied(reason),
+        None => by_policy,
+    }
+}
+
+/// What policy and the pins of the task make of it.
+fn by_policy<'a>(
+    lookout: &'a Lookout<'_>,
+    action: &ActionName,
+    entity: &'a Arc<Entity>,
+    (acting, situation): (&[Acting<'_>], &'a Situation),
+) -> Prospect {
     let mut all = Odds::default();
     for target in targets(lookout.snapshot, action, entity) {
         // What policy alone decides: that a call is observed is not told to the agent.

@@ -257,6 +257,26 @@ fn what_is_certain_is_said_as_certain() {
 }
 
 #[test]
+fn what_policy_has_against_it_is_told_before_what_the_token_lacks() {
+    let told = |promoted: bool| {
+        let asker = Asker {
+            parties: vec![party("bot", "clerk", promoted)],
+            zone: "office",
+            scopes: vec!["bank:read"],
+            pin: None,
+        };
+        let snapshot = snapshot(&format!("{PERMIT};")).unwrap();
+        let prospect = asker.prospect(&snapshot, &"bank.pay".parse().unwrap());
+        assert_eq!(prospect.outcomes, BTreeSet::from([Outcome::Deny]));
+        let reason = prospect.reason.unwrap();
+        (reason.code, reason.rule.map(|rule| rule.to_string()))
+    };
+    let read_only = Some("bailiwick:unpromoted-is-read-only".to_owned());
+    assert_eq!(told(false), (ReasonCode::Forbidden, read_only));
+    assert_eq!(told(true), (ReasonCode::InsufficientScope, None));
+}
+
+#[test]
 fn what_depends_on_arguments_says_on_which() {
     use Outcome::{Allow, Ask, Deny};
     let told = check(&format!("{PERMIT} when {{ context.input.amount <= 50 }};"), &[Allow, Deny], &["p"]);
