@@ -20,6 +20,7 @@ mod coaz;
 mod door;
 mod observation;
 mod search;
+mod suggest;
 
 struct Scene {
     world: World,

@@ -112,10 +112,12 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: impl IntoIterator<Ite
         .join("\n")
 }
 
-/// `name  value` lines, aligned.
+/// `name  value` lines, aligned, with further lines of a value under its first.
 pub(crate) fn fields(rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    rows.iter().map(|(name, value)| format!("{BOLD}{name:width$}{BOLD:#}  {value}")).collect::<Vec<_>>().join("\n")
+    let below = format!("\n{:width$}  ", "");
+    let row = |(name, value): &(&str, String)| format!("{BOLD}{name:width$}{BOLD:#}  {}", value.replace('\n', &below));
+    rows.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
 /// A string member of a JSON object, or `-`.
@@ -161,4 +163,20 @@ pub(crate) fn finding(finding: &serde_json::Value) -> String {
 /// Text from elsewhere without what would steer a terminal.
 pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lines_of_a_value_stand_under_each_other() {
+        let check = |long: &'static str, expected: &str| {
+            let rows = [("id", "1".to_owned()), (long, "a\nb".to_owned())];
+            let plain = anstream::adapter::strip_str(&fields(&rows)).to_string();
+            assert_eq!(plain, expected);
+        };
+        check("tools", "id     1\ntools  a\n       b");
+        check("parameters", "id          1\nparameters  a\n            b");
+    }
 }

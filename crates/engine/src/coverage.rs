@@ -8,7 +8,7 @@ use bailiwick_model::{
 };
 use jiff::Timestamp;
 
-use crate::{broker::Broker, definitions::freshness, observation};
+use crate::{broker::Broker, definitions::freshness, observation, refusal::Refusal};
 
 /// Connections that one answer lists at most; the counts are over all of them.
 pub const CONNECTIONS_LISTED_MAX: usize = 10_000;
@@ -59,6 +59,21 @@ pub struct Connections {
     pub unknown: usize,
     /// By agent and system, at most [`CONNECTIONS_LISTED_MAX`].
     pub listed: Vec<Connection>,
+}
+
+/// The connections of one agent, or to one system, both of which must be known.
+pub fn connections_of(
+    broker: &Broker,
+    agent: Option<&AgentName>,
+    system: Option<&SystemName>,
+) -> Result<Connections, Refusal> {
+    if let Some(unknown) = agent.filter(|name| broker.agent(name).is_none()) {
+        return Err(Refusal::Missing(format!("agent `{unknown}`")));
+    }
+    if let Some(system) = system {
+        broker.live().knows(system)?;
+    }
+    Ok(connections(broker, agent, system))
 }
 
 /// The connections of agents that may act now. `agent` and `system` narrow what is looked at.

@@ -19,7 +19,7 @@ use bailiwick_pdp::snapshot::Snapshot;
 use bailiwick_ports::store::{Quarantine, SafeModeRow};
 use jiff::Timestamp;
 
-use crate::observation::Watch;
+use crate::{observation::Watch, refusal::Refusal};
 
 /// What was last seen of one system's definitions.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +52,12 @@ pub struct Live {
 }
 
 impl Live {
+    /// Refuses a system that is not in the active bundle.
+    pub(crate) fn knows(&self, system: &SystemName) -> Result<(), Refusal> {
+        let found = self.policy.as_deref().and_then(|policy| policy.catalogue().system(system));
+        found.map(|_| ()).ok_or_else(|| Refusal::Missing(format!("system `{system}`")))
+    }
+
     /// The principal with the attributes that policy may rely on, if it may act at `now`.
     pub fn party(&self, principal: &Principal, now: Timestamp) -> Result<Party, Inactive> {
         let Principal::Agent(name) = principal else {

@@ -112,7 +112,7 @@ pub async fn start(broker: &Broker, by: &Principal, ask: ObservationAsk) -> Resu
     let reason = text("reason", &reason, "say why it may go unenforced, and who looks at what it shows")?;
     if !(1..=OBSERVATION_S_MAX).contains(&lifetime_s) {
         return Err(Refusal::invalid(
-            format!("an observation lasts 1 to {OBSERVATION_S_MAX} seconds, not {lifetime_s}"),
+            format!("an observation lasts a second at least and 30 days at most, not {}", said(lifetime_s)),
             "ask for at most 30 days; whoever needs longer starts another one then",
         ));
     }
@@ -194,6 +194,13 @@ fn forget(broker: &Broker, epoch: u64, scope: &ObservationScope) {
 }
 
 /// What is observed exists, and whoever observes production says so.
+/// A span in the largest unit that needs no fraction.
+fn said(seconds: u64) -> String {
+    let units = [(24 * 60 * 60, "days"), (60 * 60, "hours"), (60, "minutes")];
+    let unit = units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{seconds} seconds"), |(unit, name)| format!("{} {name}", seconds / unit))
+}
+
 fn fits(live: &Live, observation: &Observation) -> Result<(), Refusal> {
     let scope = &observation.scope;
     let environment = match scope {

@@ -71,6 +71,9 @@ pub async fn suggest(broker: &Broker, by: &Principal, ask: SuggestAsk) -> Result
     if let Some(both) = ask.good.intersection(&ask.bad).next() {
         return Err(Refusal::invalid(format!("`{both}` is marked as good and as bad"), "take one of the marks back"));
     }
+    if let Some(system) = &ask.system {
+        broker.live().knows(system)?;
+    }
     let (role, holders) = role_of(broker, &ask.whose)?;
     let files = active_files(broker).await?;
     let entries = evidence(broker, &ask, &holders).await?;

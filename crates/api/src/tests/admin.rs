@@ -234,8 +234,8 @@ async fn observation_needs_a_reason_an_end_and_a_word_about_production() {
         scene.admin("POST", "/api/v1/observations/start", Some(body)).await
     };
     refused(&start("system:files", 60, "", true).await, 400, "reason is missing");
-    refused(&start("system:files", 0, "trial", true).await, 400, "1 to 2592000 seconds");
-    refused(&start("system:files", 30 * 24 * 3_600 + 1, "trial", true).await, 400, "1 to 2592000 seconds");
+    refused(&start("system:files", 0, "trial", true).await, 400, "not 0 seconds");
+    refused(&start("system:files", 31 * 24 * 3_600, "trial", true).await, 400, "30 days at most, not 31 days");
     refused(&start("everything", 60, "trial", true).await, 400, "agent:<name>");
     refused(&start("system:nobody", 60, "trial", true).await, 404, "does not exist");
     refused(&start("agent:nobody", 60, "trial", true).await, 404, "does not exist");
@@ -272,6 +272,8 @@ async fn observation_needs_a_reason_an_end_and_a_word_about_production() {
     let counts = ok(&scene.admin("GET", "/api/v1/connections?system=files", None).await, 200)["counts"].clone();
     assert_eq!(counts, json!({"enforced": 0, "observed": 0, "unknown": 3}));
     refused(&scene.admin("GET", "/api/v1/connections?agents=x", None).await, 400, "agents");
+    refused(&scene.admin("GET", "/api/v1/connections?agent=nobody", None).await, 404, "agent `nobody`");
+    refused(&scene.admin("GET", "/api/v1/connections?system=nope", None).await, 404, "system `nope`");
 }
 
 #[tokio::test]

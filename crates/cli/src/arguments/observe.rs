@@ -48,7 +48,7 @@ pub(crate) struct ObserveStart {
 }
 
 /// Seconds of a time such as `90m`, `12h` or `7d`; a day has 24 hours.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(crate) fn seconds(text: &str) -> Result<u64, String> {
     let unit = |letter: char| match letter {
         's' => Some(1),
         'm' => Some(60),

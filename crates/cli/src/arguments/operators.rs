@@ -297,7 +297,7 @@ pub(crate) struct Suggest {
     /// Only this system; what the role may do elsewhere stays as it is.
     #[arg(long, value_name = "NAME")]
     pub(crate) system: Option<String>,
-    /// Calls from then on: `30d`, `12h`, or a time (RFC 3339); all unless given.
+    /// Calls from then on: `30d`, `12h`, `90m`, or a time (RFC 3339); all unless given.
     #[arg(long, value_name = "WHEN")]
     pub(crate) since: Option<String>,
     /// Calls before then.

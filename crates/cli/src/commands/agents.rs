@@ -233,7 +233,7 @@ fn one(agent: &Value) -> String {
         ("bearer tokens", yes("/bearer_tokens_allowed")),
         ("tokens live", format!("{} s", text(agent, "/token_ttl_s"))),
         ("expires", minute(&text(agent, "/expires_at"))),
-        ("keys", keys.join("\n               ")),
+        ("keys", keys.join("\n")),
     ];
     if agent.get("state_reason").is_some() {
         rows.push(("reason", text(agent, "/state_reason")));

@@ -88,13 +88,13 @@ pub(super) fn decision(evaluated: &Value) -> String {
                 line.push_str(&format!(" (rule `{}`)", text(reason, "/rule")));
             }
             if reason.get("help").is_some_and(Value::is_string) {
-                line.push_str(&format!("\n              what would help: {}", text(reason, "/help")));
+                line.push_str(&format!("\n  what would help: {}", text(reason, "/help")));
             }
             line
         })
         .collect();
     if !reasons.is_empty() {
-        rows.push(("reasons", reasons.join("\n            ")));
+        rows.push(("reasons", reasons.join("\n")));
     }
     let determining = evaluated.get("determining").and_then(Value::as_array).cloned().unwrap_or_default();
     let determining: Vec<String> = determining
@@ -102,7 +102,7 @@ pub(super) fn decision(evaluated: &Value) -> String {
         .map(|one| format!("{} `{}` for {}", text(one, "/effect"), text(one, "/policy"), text(one, "/principal/id")))
         .collect();
     if !determining.is_empty() {
-        rows.push(("decided by", determining.join("\n            ")));
+        rows.push(("decided by", determining.join("\n")));
     }
     let errors = evaluated.get("errors").and_then(Value::as_object).cloned().unwrap_or_default();
     for (policy, error) in &errors {

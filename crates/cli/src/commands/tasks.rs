@@ -188,7 +188,7 @@ fn tools(of: &Value) -> String {
         let pins = if pins.is_empty() { "any arguments".to_owned() } else { pins.join("; ") };
         format!("{}: {}", text(tool, "/action"), crate::output::clean(&pins))
     });
-    tools.collect::<Vec<_>>().join("\n            ")
+    tools.collect::<Vec<_>>().join("\n")
 }
 
 fn template(template: &Value) -> String {
@@ -202,7 +202,7 @@ fn template(template: &Value) -> String {
         ("purpose", text(template, "/purpose")),
         ("roles", text(template, "/roles")),
         ("minutes", text(template, "/minutes")),
-        ("parameters", parameters.collect::<Vec<_>>().join("\n            ")),
+        ("parameters", parameters.collect::<Vec<_>>().join("\n")),
         ("tools", tools(template)),
     ])
 }

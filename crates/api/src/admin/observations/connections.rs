@@ -77,7 +77,7 @@ pub(super) async fn connections(
     State(admin): State<Shared>,
     StrictQuery(Which { agent, system }): StrictQuery<Which>,
 ) -> Result<Json<Connections>, Problem> {
-    let all = coverage::connections(&admin.broker, agent.as_ref(), system.as_ref());
+    let all = coverage::connections_of(&admin.broker, agent.as_ref(), system.as_ref())?;
     let view = |Connection { agent, system, coverage, until }: &Connection| ConnectionView {
         agent: agent.to_string(),
         system: system.to_string(),

@@ -83,7 +83,11 @@ pub(super) fn one(entry: &Value) -> String {
         .keys()
         .map(|name| match opened.get(name).and_then(|field| field.get("value")).and_then(Value::as_str) {
             Some(value) => (format!("{name} (opened)"), clean(value)),
-            None => (format!("{name} (sealed)"), text(entry, &format!("/entry/commitments/{name}"))),
+            None => {
+                // What stayed closed in an opening was never kept: there is its commitment and no more.
+                let how = if entry.get("opened").is_some() { "committed, not kept" } else { "sealed" };
+                (format!("{name} ({how})"), text(entry, &format!("/entry/commitments/{name}")))
+            }
         })
         .collect();
     rows.extend(sealed.iter().map(|(name, value)| (name.as_str(), value.clone())));
@@ -95,6 +99,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_was_never_kept_is_not_called_sealed() {
+        let mut entry = json!({"entry": {"commitments": {"arguments": "sha256:1", "result": "sha256:2"}}});
+        assert_eq!(one(&entry).matches("(sealed)").count(), 2);
+        entry["opened"] = json!({"arguments": {"salt": "00", "value": "{}"}, "result": {"salt": "01", "value": null}});
+        let page = one(&entry);
+        assert!(page.contains("arguments (opened)") && page.contains("result (committed, not kept)"), "{page}");
+        assert!(!page.contains("(sealed)"), "{page}");
+    }
 
     #[test]
     fn an_entry_says_who_what_and_why() {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::{config, door};
 use crate::{
-    arguments::{Arguments, Suggest},
+    arguments::{Arguments, Suggest, seconds},
     exit::{Exit, Failure},
     output::{Output, clean, finding, table, text},
 };
@@ -28,6 +28,9 @@ pub(super) async fn run(arguments: &Arguments, ask: &Suggest, output: &Output) -
         Some(_) => grant(answer),
         None => suggestion(answer),
     });
+    if let Some(next) = rewrite(&answer, ask.system.as_deref()) {
+        output.hint(&next);
+    }
     if let Some(command) = task_command(&answer) {
         output.hint(&command);
     }
@@ -87,21 +90,16 @@ fn marks(text: &str) -> Result<(Vec<String>, Vec<String>), Failure> {
     Ok((good, bad))
 }
 
-/// A time, or how long ago: `30d`, `12h`.
+/// A time, or how long ago: `30d`, `12h`, `90m`.
 fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     let wrong = || {
         Failure::new(format!("`{text}` is no time"))
-            .hint("write `30d`, `12h`, or `2026-11-01T00:00:00Z`")
+            .hint("write `30d`, `12h`, `90m`, or `2026-11-01T00:00:00Z`")
             .exit(Exit::Usage)
     };
-    let ago = |digits: &str, hours: i64| {
-        let hours = digits.parse::<u32>().ok().and_then(|count| i64::from(count).checked_mul(hours));
-        hours.and_then(|hours| now.checked_sub(SignedDuration::from_hours(hours)).ok())
-    };
-    let at = match (text.strip_suffix('d'), text.strip_suffix('h')) {
-        (Some(days), _) => ago(days, 24),
-        (_, Some(hours)) => ago(hours, 1),
-        _ => text.parse().ok(),
+    let at = match seconds(text) {
+        Ok(ago) => i64::try_from(ago).ok().and_then(|ago| now.checked_sub(SignedDuration::from_secs(ago)).ok()),
+        Err(_) => text.parse().ok(),
     };
     at.ok_or_else(wrong)
 }
@@ -156,9 +154,7 @@ fn suggestion(answer: &Value) -> String {
             }),
         ));
     }
-    for (policies, calls) in answer.get("kept").and_then(Value::as_object).into_iter().flatten() {
-        page.push(format!("\n{calls} good calls need none of these: `{}` stays and permits them", clean(policies)));
-    }
+    page.extend(kept(answer));
     if !rows(answer, "lost").is_empty() {
         page.push(format!("\nno longer permitted, nobody used it: {}", text(answer, "/lost")));
     }
@@ -173,6 +169,28 @@ fn suggestion(answer: &Value) -> String {
     page.extend(rows(answer, "warnings").iter().map(|warning| format!("\n{}", finding(warning))));
     page.push(contents(answer));
     page.join("\n")
+}
+
+/// The good calls that what stays permits, in one line.
+fn kept(answer: &Value) -> Option<String> {
+    let kept = answer.get("kept").and_then(Value::as_object).filter(|kept| !kept.is_empty())?;
+    let all: u64 = kept.values().filter_map(Value::as_u64).sum();
+    let by: Vec<String> = kept.iter().map(|(policies, calls)| format!("`{}` ({calls})", clean(policies))).collect();
+    let calls = counted(usize::try_from(all).unwrap_or(usize::MAX), "good call");
+    Some(format!("\npermitted by what stays, {calls}: {}", by.join("; ")))
+}
+
+/// The next step where the role's own permits are written by hand: a suggestion rewrites only what its file allows.
+fn rewrite(answer: &Value, system: Option<&str>) -> Option<String> {
+    let kept = answer.get("kept").and_then(Value::as_object)?;
+    let mut policies = kept.keys().flat_map(|policies| policies.split(", "));
+    let by_hand = policies.find(|policy| !policy.contains(':') && !policy.starts_with("suggested-"))?;
+    let (role, system) = (text(answer, "/role"), system.unwrap_or("SYSTEM"));
+    Some(format!(
+        "only entries of `allow` are narrowed: write `allow = [\"{system}:read\"]` into roles/{role}.toml in place of \
+         policy `{}`, publish, and suggest again",
+        clean(by_hand)
+    ))
 }
 
 fn grant(answer: &Value) -> String {
@@ -253,6 +271,22 @@ mod tests {
     }
 
     #[test]
+    fn a_permit_by_hand_is_told_with_what_to_write_instead() {
+        let check = |kept: Value, system: Option<&str>, line: &str, hint: Option<&str>| {
+            let answer = json!({"role": "reader", "kept": kept});
+            assert_eq!(self::kept(&answer).unwrap_or_default().trim_start(), line);
+            let next = rewrite(&answer, system).unwrap_or_default();
+            assert!(hint.map_or(next.is_empty(), |hint| next.contains(hint)), "{next}");
+        };
+        check(json!({}), None, "", None);
+        let line = "permitted by what stays, 2 good calls: `reader-reads` (2)";
+        check(json!({"reader-reads": 2}), Some("crm"), line, Some("`allow = [\"crm:read\"]` into roles/reader.toml"));
+        // What an earlier suggestion wrote, or an inherited role allows, is no work left over.
+        let line = "permitted by what stays, 1 good call: `role:base:allow:1, suggested-reader-1` (1)";
+        check(json!({"role:base:allow:1, suggested-reader-1": 1}), None, line, None);
+    }
+
+    #[test]
     fn a_moment_is_a_time_or_how_long_ago() {
         let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap_or_default();
         let check = |text: &str, expected: Option<&str>| {
@@ -260,6 +294,7 @@ mod tests {
         };
         check("30d", Some("2026-10-30T12:00:00Z"));
         check("12h", Some("2026-11-29T00:00:00Z"));
+        check("90m", Some("2026-11-29T10:30:00Z"));
         check("2026-11-01T00:00:00Z", Some("2026-11-01T00:00:00Z"));
         check("-1d", None);
         check("99999999999d", None);
