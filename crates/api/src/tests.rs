@@ -18,6 +18,7 @@ mod authzen;
 mod certification;
 mod coaz;
 mod door;
+mod hook;
 mod observation;
 mod search;
 mod suggest;

@@ -31,7 +31,7 @@ use crate::{
     conclude::{self, Outcome, OutcomeStatus},
     decide::{Decided, Purpose, decide, no_bundle, reason},
     evidence::Draft,
-    record::{record_denial, replayed, unrecorded},
+    record::{marked, record_denial, replayed, unrecorded},
     refusal::Denied,
 };
 
@@ -68,7 +68,8 @@ pub async fn rule(broker: &Arc<Broker>, caller: &Caller, call: HookCall<'_>) -> 
     let Some(policy) = live.policy.as_deref() else {
         return Err(nowhere(Decided::denied(id, None, no_bundle())));
     };
-    let caller = Caller { spent: vec![once(broker, caller, call.id)], ..caller.clone() };
+    let mut caller = caller.clone();
+    caller.spent.push(once(broker, &caller, call.id));
     let raw = |system, name| RawCall {
         system,
         method: "tools/call",
@@ -130,6 +131,9 @@ async fn ask(broker: &Broker, caller: &Caller, call: &RawCall<'_>, id: Evaluatio
     let codes: Vec<_> = evaluated.decision.reasons().iter().map(|reason| reason.code.as_str().to_owned()).collect();
     if !codes.is_empty() {
         draft = draft.field("reasons", codes);
+    }
+    if let Some(observed) = &evaluated.observed {
+        draft = marked(draft, observed);
     }
     if let Some(json) = decided.evaluation.as_ref().and_then(|question| serde_json::to_string(question).ok()) {
         draft = draft.sealed("evaluation", json);

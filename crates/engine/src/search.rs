@@ -1,5 +1,6 @@
 //! Which of many questions are allowed: the decisions behind AuthZEN's searches. Each is the decision that `check` would
-//! make; one record stands for all of them, written before anybody gets the answer.
+//! make. Two records stand for all of them: that it was asked, which uses up the proof before anything is looked at, and
+//! what was found, written before anybody gets the answer.
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
@@ -21,10 +22,10 @@ use crate::{
 
 /// Decisions of one search: some tens of milliseconds of one core; what is left comes with the next page.
 pub const SEARCH_DECISIONS_MAX: usize = 500;
-/// Candidates that one search looks at, those that are no question included.
-pub const SEARCH_CANDIDATES_MAX: usize = 10_000;
-/// Decisions between two chances for other tasks of the same thread.
-const DECISIONS_AT_A_STRETCH: usize = 16;
+/// Candidates that one search looks at, those that are no question included: they cost less than decisions, not nothing.
+pub const SEARCH_CANDIDATES_MAX: usize = 2_000;
+/// Candidates between two chances for other tasks of the same thread.
+pub const CANDIDATES_AT_A_STRETCH: usize = 4;
 
 /// What is searched for.
 pub struct Search<'a> {
@@ -37,7 +38,7 @@ pub struct Search<'a> {
     /// Allowed candidates after which the search ends.
     pub results_max: usize,
     /// The question of each candidate; `None` behind the last, an error where there is nothing to decide.
-    pub question_at: &'a (dyn Fn(usize) -> Option<Result<Question, &'static str>> + Send + Sync),
+    pub question_at: &'a mut (dyn FnMut(usize) -> Option<Result<Question, &'static str>> + Send),
 }
 
 /// What was found.
@@ -57,34 +58,50 @@ pub struct Found {
 pub async fn search(
     broker: &Broker,
     asked_by: &Principal,
-    search: Search<'_>,
+    mut search: Search<'_>,
     spent: Vec<Spent>,
 ) -> Result<Found, Box<Denied>> {
     let id = new_id!(EvaluationId, broker.now(), broker.entropy());
-    let (allowed, next, decisions) = sift(broker, id, &search).await;
-    // The search itself permits nothing: this is what is refused with if it cannot be recorded.
-    let nothing = reason(ReasonCode::NoPermit, "a search permits nothing", None);
-    let decided = Decided::denied(id, broker.live().policy.as_deref(), nothing);
-    let draft = Draft::with_id(EventKind::Evaluated, id.to_string())
-        .field("by", asked_by.to_string())
-        .field("search", search.kind)
+    let before = nothing(broker, id);
+    let asked = record(&before, asked_by, search.kind).sealed("asked", std::mem::take(&mut search.asked));
+    let asked = match asked.finish(broker, asked_by).await {
+        Ok(asked) => asked,
+        Err(error) => return Err(unrecorded(&before, &error.to_string())),
+    };
+    check::settle(broker, asked, spent, before).await?;
+    let (allowed, next, decisions) = sift(broker, id, &mut search).await;
+    let after = nothing(broker, id);
+    let found = record(&after, asked_by, search.kind)
         .field("decisions", as_number(decisions))
         .field("allowed", as_number(allowed.len()))
-        .field("bundle", decided.evaluated.bundle.to_string())
-        .sealed("asked", search.asked);
-    let entry = match draft.finish(broker, asked_by).await {
-        Ok(entry) => entry,
-        Err(error) => return Err(unrecorded(&decided, &error.to_string())),
-    };
-    let evaluated = check::settle(broker, entry, spent, decided).await?;
+        .public(broker);
+    let evaluated = check::settle(broker, found, Vec::new(), after).await?;
     Ok(Found { id, bundle: evaluated.bundle, allowed, next })
 }
 
+/// A search itself permits nothing: this is what is refused with if it cannot be recorded.
+fn nothing(broker: &Broker, id: EvaluationId) -> Decided {
+    let why = reason(ReasonCode::NoPermit, "a search permits nothing", None);
+    Decided::denied(id, broker.live().policy.as_deref(), why)
+}
+
+/// What both records of a search say.
+fn record(decided: &Decided, asked_by: &Principal, kind: &str) -> Draft {
+    Draft::with_id(EventKind::Evaluated, decided.evaluated.id.to_string())
+        .field("by", asked_by.to_string())
+        .field("search", kind)
+        .field("bundle", decided.evaluated.bundle.to_string())
+}
+
 /// The allowed candidates, where to go on, and how many decisions it took.
-async fn sift(broker: &Broker, id: EvaluationId, search: &Search<'_>) -> (Vec<usize>, Option<usize>, usize) {
+async fn sift(broker: &Broker, id: EvaluationId, search: &mut Search<'_>) -> (Vec<usize>, Option<usize>, usize) {
     let (mut allowed, mut decisions) = (Vec::new(), 0);
     let end = search.from.saturating_add(SEARCH_CANDIDATES_MAX);
-    for at in search.from..end {
+    for (looked_at, at) in (search.from..end).enumerate() {
+        // Those that are no question cost work too.
+        if looked_at % CANDIDATES_AT_A_STRETCH == 0 {
+            tokio::task::yield_now().await;
+        }
         let Some(question) = (search.question_at)(at) else { return (allowed, None, decisions) };
         if allowed.len() >= search.results_max || decisions >= SEARCH_DECISIONS_MAX {
             return (allowed, Some(at), decisions);
@@ -93,9 +110,6 @@ async fn sift(broker: &Broker, id: EvaluationId, search: &Search<'_>) -> (Vec<us
         decisions += 1;
         if matches!(check::decided(broker, id, &question).evaluated.decision, Decision::Allow { .. }) {
             allowed.push(at);
-        }
-        if decisions % DECISIONS_AT_A_STRETCH == 0 {
-            tokio::task::yield_now().await;
         }
     }
     (allowed, Some(end), decisions)

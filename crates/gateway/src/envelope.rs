@@ -9,7 +9,7 @@ mod strict;
 
 use std::borrow::Cow;
 
-use bailiwick_model::limits::{BODY_BYTES_MAX, JSON_DEPTH_MAX};
+use bailiwick_model::limits::{ARGUMENT_VALUES_MAX, BODY_BYTES_MAX, JSON_DEPTH_MAX};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -20,8 +20,6 @@ pub use self::id::Id;
 pub const ID_BYTES_MAX: usize = 256;
 /// Bytes of one method name.
 pub const METHOD_BYTES_MAX: usize = 128;
-/// Values inside the arguments of one call: it bounds the memory that they take once parsed.
-pub const ARGUMENT_VALUES_MAX: usize = 100_000;
 
 /// A JSON-RPC 2.0 message. Raw members are slices of the parsed text, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq)]

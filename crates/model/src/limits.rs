@@ -16,6 +16,9 @@ pub const TEXT_BYTES_MAX: usize = 1_024;
 pub const PROMPT_BYTES_MAX: usize = 64 * 1_024;
 /// Nesting of one JSON value taken from the wire.
 pub const JSON_DEPTH_MAX: usize = 64;
+/// Values inside the arguments of one call, and inside one question about calls: it bounds the memory that they take once
+/// parsed.
+pub const ARGUMENT_VALUES_MAX: usize = 100_000;
 /// Bytes of one message body taken from the wire.
 pub const BODY_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Public keys in one agent's key set.

@@ -1,6 +1,8 @@
 //! Strict JSON bodies: one value, every member once, bounded depth, unknown
 //! members refused with the known ones named. Must not keep or log what it read.
 
+use std::cell::Cell;
+
 use axum::{
     extract::{FromRequest, Request},
     response::{IntoResponse as _, Response},
@@ -45,10 +47,21 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|error| malformed(&error))
 }
 
+/// Reads one value of any shape, of at most so many values: it bounds the memory that they take once parsed.
+pub fn read_value(bytes: &[u8], values_max: usize) -> Result<serde_json::Value, Problem> {
+    check_at_most(bytes, values_max).map_err(|error| malformed(&error))?;
+    serde_json::from_slice(bytes).map_err(|error| malformed(&error))
+}
+
 /// Checks syntax, depth and that every member stands once, without building anything.
 pub fn check(bytes: &[u8]) -> Result<(), serde_json::Error> {
+    check_at_most(bytes, usize::MAX)
+}
+
+fn check_at_most(bytes: &[u8], values_max: usize) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    Shape { depth_left: JSON_DEPTH_MAX }.deserialize(&mut deserializer)?;
+    let values_left = Cell::new(values_max);
+    Shape { depth_left: JSON_DEPTH_MAX, values_left: &values_left }.deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
@@ -80,28 +93,31 @@ fn without_type_names(message: &str) -> String {
     plain.join(" ")
 }
 
-struct Shape {
+struct Shape<'a> {
     depth_left: usize,
+    values_left: &'a Cell<usize>,
 }
 
-impl Shape {
+impl Shape<'_> {
     fn deeper<E: serde::de::Error>(&self) -> Result<Self, E> {
         match self.depth_left.checked_sub(1) {
-            Some(depth_left) => Ok(Self { depth_left }),
+            Some(depth_left) => Ok(Self { depth_left, ..*self }),
             None => Err(E::custom("nested too deeply")),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Shape {
+impl<'de> DeserializeSeed<'de> for Shape<'_> {
     type Value = ();
 
     fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        let left = self.values_left.get().checked_sub(1);
+        self.values_left.set(left.ok_or_else(|| D::Error::custom("it has too many values"))?);
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Shape {
+impl<'de> Visitor<'de> for Shape<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -185,5 +201,13 @@ mod tests {
         assert!(check(nested(JSON_DEPTH_MAX + 1).as_bytes()).is_err());
         assert!(check(br#"{"a":[{"b":1,"\u0062":2}]}"#).is_err());
         assert!(check(br#"{"a":{"b":1},"c":{"b":2}}"#).is_ok());
+    }
+
+    #[test]
+    fn values_are_counted_at_every_depth() {
+        let body = br#"{"a":[1,{"b":null}],"c":"x"}"#;
+        assert!(read_value(body, 6).is_ok());
+        let refused = read_value(body, 5).unwrap_err();
+        assert!(refused.detail().contains("too many values"), "{}", refused.detail());
     }
 }

@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::{Shared, message, question};
+use super::{AUTHZEN_BODY_BYTES_MAX, Shared, message, question};
 
 pub(super) async fn evaluation(State(authzen): State<Shared>, message: Request) -> Response {
     let (parts, body) = message.into_parts();
@@ -14,7 +14,8 @@ pub(super) async fn evaluation(State(authzen): State<Shared>, message: Request) 
         Ok(caller) => caller,
         Err(refused) => return refused.into_response(),
     };
-    let asked = question::body(&parts, body).await.and_then(|bytes| message::evaluation(&bytes));
+    let asked =
+        question::body(&parts, body, AUTHZEN_BODY_BYTES_MAX).await.and_then(|bytes| message::evaluation(&bytes));
     let asked = match asked {
         Ok(asked) => asked,
         Err(problem) => return problem.into_response(),

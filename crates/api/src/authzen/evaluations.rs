@@ -10,7 +10,7 @@ use bailiwick_engine::caller::Caller;
 use bailiwick_web::problem::Problem;
 
 use super::{
-    Authzen, Shared,
+    AUTHZEN_BODY_BYTES_MAX, Authzen, Shared,
     message::{Evaluations, Semantic},
     question::{self, Answer},
 };
@@ -29,10 +29,11 @@ pub(super) async fn evaluations(State(authzen): State<Shared>, message: Request)
         Ok(caller) => caller,
         Err(refused) => return refused.into_response(),
     };
-    let asked = match question::body(&parts, body).await.and_then(|bytes| Evaluations::parse(&bytes)) {
-        Ok(asked) => asked,
-        Err(problem) => return problem.into_response(),
-    };
+    let asked =
+        match question::body(&parts, body, AUTHZEN_BODY_BYTES_MAX).await.and_then(|bytes| Evaluations::parse(&bytes)) {
+            Ok(asked) => asked,
+            Err(problem) => return problem.into_response(),
+        };
     answer(&authzen, &caller, asked).await.unwrap_or_else(|problem| problem.into_response())
 }
 

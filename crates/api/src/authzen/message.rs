@@ -1,6 +1,7 @@
 //! What AuthZEN callers send, read from bytes and from nothing else. Unknown members are ignored (AuthZEN 1.0 §5); what
 //! the standard requires must be there and have its type. Decides nothing, and knows no broker.
 
+use bailiwick_model::limits::ARGUMENT_VALUES_MAX;
 use bailiwick_pdp::authzen::{Evaluation, Members, Misread, object};
 use bailiwick_web::{json, problem::Problem};
 use http::StatusCode;
@@ -33,13 +34,13 @@ pub enum Evaluations {
 
 /// Reads the body of `/access/v1/evaluation`.
 pub fn evaluation(bytes: &[u8]) -> Result<Evaluation, Problem> {
-    Evaluation::of(&members(bytes)?, None).map_err(|misread| refused(&misread))
+    Evaluation::of(&members(bytes, ARGUMENT_VALUES_MAX)?, None).map_err(|misread| refused(&misread))
 }
 
 impl Evaluations {
     /// Reads the body of `/access/v1/evaluations`.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
-        let whole = members(bytes)?;
+        let whole = members(bytes, ARGUMENT_VALUES_MAX)?;
         let read = Self::of(&whole).map_err(|misread| refused(&misread))?;
         match &read {
             Self::Several(_, evaluations) if evaluations.len() > EVALUATIONS_MAX => {
@@ -88,8 +89,8 @@ fn semantic(whole: &Members) -> Result<Semantic, Misread> {
 }
 
 /// The members of a body that must be one JSON object.
-fn members(bytes: &[u8]) -> Result<Members, Problem> {
-    match json::read::<Value>(bytes)? {
+fn members(bytes: &[u8], values_max: usize) -> Result<Members, Problem> {
+    match json::read_value(bytes, values_max)? {
         Value::Object(members) => Ok(members),
         _ => Err(Problem::new(StatusCode::BAD_REQUEST, "body_malformed", "the body is not a JSON object")),
     }

@@ -19,16 +19,14 @@ use http::{StatusCode, request::Parts};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::AUTHZEN_BODY_BYTES_MAX;
-
 /// The bytes of a JSON body.
-pub(super) async fn body(parts: &Parts, body: Body) -> Result<Bytes, Problem> {
+pub(super) async fn body(parts: &Parts, body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     if !is_json(&parts.headers) {
         let detail = "the body must be sent as `application/json`";
         // Not 415: the certification scenario of AuthZEN 1.0 wants a 400 for every message that cannot be read.
         return Err(Problem::new(StatusCode::BAD_REQUEST, "not_json", detail));
     }
-    axum::body::to_bytes(body, AUTHZEN_BODY_BYTES_MAX).await.map_err(|_| body_too_large(AUTHZEN_BODY_BYTES_MAX))
+    axum::body::to_bytes(body, bytes_max).await.map_err(|_| body_too_large(bytes_max))
 }
 
 /// A decision on the wire.

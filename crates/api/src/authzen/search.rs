@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use self::{candidates::Candidates, page::Binding};
 use super::{
     Authzen, Shared,
-    message::search::{Kind, Sought},
+    message::search::{Kind, SEARCH_BODY_BYTES_MAX, Sought},
     question,
 };
 
@@ -41,10 +41,11 @@ async fn served(authzen: &Authzen, kind: Kind, message: Request) -> Response {
         Ok(caller) => caller,
         Err(refused) => return refused.into_response(),
     };
-    let sought = match question::body(&parts, body).await.and_then(|bytes| Sought::parse(kind, &bytes)) {
-        Ok(sought) => sought,
-        Err(problem) => return problem.into_response(),
-    };
+    let sought =
+        match question::body(&parts, body, SEARCH_BODY_BYTES_MAX).await.and_then(|bytes| Sought::parse(kind, &bytes)) {
+            Ok(sought) => sought,
+            Err(problem) => return problem.into_response(),
+        };
     match found(authzen, &caller, sought).await {
         Ok(answer) => Json(answer).into_response(),
         Err(problem) => problem.into_response(),
@@ -61,10 +62,10 @@ async fn found(authzen: &Authzen, caller: &Caller, sought: Sought) -> Result<Val
         Some(token) => page::position(nonces, &binding, token)?,
         None => 0,
     };
-    let candidates = Candidates::of(&live, &sought);
-    let question_at = |at| Some(question::question(broker, &candidates.evaluation(at, &sought)?));
-    let search =
-        Search { kind: sought.kind.as_str(), asked, from, results_max: sought.page.limit, question_at: &question_at };
+    let (kind, results_max) = (sought.kind.as_str(), sought.page.limit);
+    let mut candidates = Candidates::of(&live, sought);
+    let mut question_at = |at| candidates.question(broker, at);
+    let search = Search { kind, asked, from, results_max, question_at: &mut question_at };
     let found = decisions::search(broker, by, search, caller.spent.clone()).await;
     let found = found.map_err(|denied| Problem::from(denied.as_ref()))?;
     let results: Vec<Value> = found.allowed.iter().filter_map(|at| candidates.result(*at)).collect();

@@ -1,9 +1,22 @@
 //! AuthZEN's searches: every result is a real decision, nothing real is missing of what can be known, and a page is of
 //! the search that it continues.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use bailiwick_engine::{agents, search::SEARCH_DECISIONS_MAX, tokens::Audience};
+use bailiwick_engine::{
+    agents,
+    search::{self, CANDIDATES_AT_A_STRETCH, SEARCH_CANDIDATES_MAX, SEARCH_DECISIONS_MAX, Search},
+    tokens::Audience,
+};
+use bailiwick_model::{decision::ReasonCode, digest::Digest, principal::Principal};
+use bailiwick_ports::store::Spent;
 use bailiwick_testkit_engine::world::operator;
 use serde_json::{Value, json};
 
@@ -11,7 +24,7 @@ use super::{
     Answer, Scene,
     certification::{Fixture, register},
 };
-use crate::authzen::message::search::PAGE_LIMIT_MAX;
+use crate::authzen::message::search::{PAGE_LIMIT_MAX, SEARCH_BODY_BYTES_MAX, SEARCH_VALUES_MAX};
 
 const RECORDS: [&str; 4] = ["r-0", "r-1", "r-2", "r-3"];
 const TOOLS: [&str; 3] = ["read", "write", "delete"];
@@ -249,10 +262,72 @@ async fn pages_and_searches_have_a_longest() {
     assert!(!token.is_empty());
     let page = gate.ask("search/resource", search("records.write", json!({"token": token}))).await.json();
     assert_eq!((&page["results"], &page["page"]["next_token"]), (&json!([]), &json!("")));
-    // One record for each search, and what was decided is counted in it.
+    // Two records for each search: that it was asked, and what was decided.
     let searches = scene.world.events("evaluated").await;
-    let decisions: Vec<_> = searches.iter().map(|event| event.body["decisions"].clone()).collect();
-    assert_eq!(decisions, [100.into(), 500.into(), 20.into()]);
+    let decisions: Vec<_> = searches.iter().map(|event| event.body.get("decisions").cloned()).collect();
+    assert_eq!(decisions, [None, Some(100.into()), None, Some(500.into()), None, Some(20.into())]);
+    assert!(searches.chunks(2).all(|both| both[0].id == both[1].id));
+}
+
+/// A search over candidates that are no question, and how many of them were looked at.
+async fn looked_at(scene: &Scene, spent: Vec<Spent>, mut look: impl FnMut() + Send) -> (usize, Option<ReasonCode>) {
+    let mut looked_at = 0;
+    let mut question_at = |_| {
+        looked_at += 1;
+        look();
+        Some(Err("no question"))
+    };
+    let search =
+        Search { kind: "subject", asked: "{}".to_owned(), from: 0, results_max: 1, question_at: &mut question_at };
+    let gate = Principal::Agent("gate".parse().unwrap());
+    let found = search::search(&scene.world.broker, &gate, search, spent).await;
+    (looked_at, found.err().map(|denied| denied.reasons()[0].code))
+}
+
+#[tokio::test]
+async fn a_replayed_proof_is_refused_before_any_candidate_is_looked_at() {
+    let scene = Scene::new().await;
+    let forget_at = scene.world.broker.now() + jiff::SignedDuration::from_mins(5);
+    let spent = vec![Spent { scope: "gate".to_owned(), jti: Digest::of(b"proof"), forget_at }];
+    assert_eq!(looked_at(&scene, spent.clone(), || ()).await, (SEARCH_CANDIDATES_MAX, None));
+    assert_eq!(looked_at(&scene, spent, || ()).await, (0, Some(ReasonCode::Replayed)));
+}
+
+#[tokio::test]
+async fn candidates_that_are_no_question_leave_others_their_turn() {
+    let scene = Scene::new().await;
+    let stretch = Arc::new(AtomicUsize::new(0));
+    let others = tokio::spawn({
+        let stretch = Arc::clone(&stretch);
+        async move {
+            loop {
+                stretch.store(0, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let mut longest = 0;
+    let look = || longest = longest.max(stretch.fetch_add(1, Ordering::Relaxed) + 1);
+    assert_eq!(looked_at(&scene, Vec::new(), look).await.0, SEARCH_CANDIDATES_MAX);
+    others.abort();
+    assert!(longest <= CANDIDATES_AT_A_STRETCH, "{longest} candidates in one stretch");
+}
+
+#[tokio::test]
+async fn what_is_said_in_a_search_has_a_longest() {
+    let scene = Scene::new().await;
+    let gate = Gate::of(&scene).await;
+    let with = |context: Value| {
+        let mut question = whole();
+        question["context"] = context;
+        question
+    };
+    let values = |count: usize| with(json!({ "many": vec![0; count] }));
+    assert_eq!(gate.ask("search/resource", values(SEARCH_VALUES_MAX / 2)).await.status, 200);
+    assert_eq!(gate.ask("search/resource", values(SEARCH_VALUES_MAX)).await.status, 400);
+    let long = with(json!({ "long": "x".repeat(SEARCH_BODY_BYTES_MAX) }));
+    assert_eq!(gate.ask("search/resource", long).await.status, 413);
+    assert_eq!(scene.world.events("evaluated").await.len(), 2, "the others are not even begun");
 }
 
 #[tokio::test]

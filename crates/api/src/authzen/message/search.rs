@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 
 use super::{members, refused};
 
+/// Bytes of a search: each of its candidates is decided with all that is said in it.
+pub const SEARCH_BODY_BYTES_MAX: usize = 64 * 1_024;
+/// Values in a search, for the same reason.
+pub const SEARCH_VALUES_MAX: usize = 2_000;
 /// Results of one page unless the caller says otherwise.
 pub const PAGE_LIMIT: usize = 50;
 /// Results of one page at most; a higher `page.limit` is lowered to it.
@@ -64,7 +68,7 @@ pub struct Page {
 impl Sought {
     /// Reads the body of `/access/v1/search/<kind>`.
     pub fn parse(kind: Kind, bytes: &[u8]) -> Result<Self, Problem> {
-        Self::of(kind, &members(bytes)?).map_err(|misread| refused(&misread))
+        Self::of(kind, &members(bytes, SEARCH_VALUES_MAX)?).map_err(|misread| refused(&misread))
     }
 
     fn of(kind: Kind, whole: &Members) -> Result<Self, Misread> {

@@ -1,13 +1,9 @@
 //! What could be found: agents of the registry, tools, prompts and methods of the catalogue, records that a policy
 //! names. Nobody else knows of records but their system, so others are not found. Always in the same order.
 
-use bailiwick_engine::live::Live;
+use bailiwick_engine::{broker::Broker, check::Question, live::Live};
 use bailiwick_model::name::{AgentName, SystemName};
-use bailiwick_pdp::{
-    authzen::{Action, Evaluation},
-    mapping::MAPPED_METHODS,
-    snapshot::Snapshot,
-};
+use bailiwick_pdp::{authzen::Evaluation, mapping::MAPPED_METHODS, snapshot::Snapshot};
 use serde_json::{Value, json};
 
 use crate::authzen::{
@@ -21,10 +17,15 @@ pub(super) struct Candidates {
     /// The type that was asked for; empty for actions.
     type_name: String,
     names: Vec<String>,
+    /// What was asked, with the candidate that was looked at last in the place of what is searched for. There is one for
+    /// all of them: its context can be long.
+    asked: Evaluation,
+    /// The call that every subject would make, or why there is none. Subjects alone have it in common.
+    common: Option<Result<Question, &'static str>>,
 }
 
 impl Candidates {
-    pub(super) fn of(live: &Live, sought: &Sought) -> Self {
+    pub(super) fn of(live: &Live, sought: Sought) -> Self {
         let policy = live.policy.as_deref();
         let (type_name, names) = match sought.kind {
             Kind::Subject => (sought.subject.kind.clone(), agents(live, &sought.subject.kind)),
@@ -34,20 +35,31 @@ impl Candidates {
             }
             Kind::Action => (String::new(), policy.map(actions).unwrap_or_default()),
         };
-        Self { kind: sought.kind, type_name, names }
+        let Sought { kind, subject, action, resource, context, page: _ } = sought;
+        Self { kind, type_name, names, asked: Evaluation { subject, action, resource, context }, common: None }
     }
 
     /// The question whether one candidate is allowed; `None` behind the last.
-    pub(super) fn evaluation(&self, at: usize, sought: &Sought) -> Option<Evaluation> {
-        let name = self.names.get(at)?.clone();
-        let Sought { kind: _, subject, action, resource, context, page: _ } = sought.clone();
-        let mut evaluation = Evaluation { subject, action, resource, context };
-        match self.kind {
-            Kind::Subject => evaluation.subject.id = name,
-            Kind::Resource => evaluation.resource.id = name,
-            Kind::Action => evaluation.action = Action { name, properties: evaluation.action.properties },
+    pub(super) fn question(&mut self, broker: &Broker, at: usize) -> Option<Result<Question, &'static str>> {
+        if self.kind != Kind::Subject {
+            return Some(question::question(broker, self.evaluation(at)?));
         }
-        Some(evaluation)
+        let agent = self.names.get(at)?.parse().map_err(|_| "the candidate is no agent's name");
+        if self.common.is_none() {
+            self.common = Some(question::question(broker, self.evaluation(at)?));
+        }
+        let common = self.common.as_ref()?.as_ref().map_err(|why| *why);
+        Some(agent.and_then(|agent| Ok(Question { agent, ..common?.clone() })))
+    }
+
+    fn evaluation(&mut self, at: usize) -> Option<&Evaluation> {
+        let name = self.names.get(at)?.clone();
+        match self.kind {
+            Kind::Subject => self.asked.subject.id = name,
+            Kind::Resource => self.asked.resource.id = name,
+            Kind::Action => self.asked.action.name = name,
+        }
+        Some(&self.asked)
     }
 
     /// One candidate on the wire: nothing but type and id, or a name.
@@ -101,21 +113,25 @@ fn actions(policy: &Snapshot) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use bailiwick_pdp::authzen::Entity;
+    use bailiwick_pdp::authzen::{Action, Entity};
 
     use super::*;
 
     #[test]
-    fn the_candidate_takes_the_place_of_what_was_sought() {
+    fn the_candidate_takes_the_place_of_what_was_sought_and_nothing_else_moves() {
         let entity = |kind: &str| Entity { kind: kind.to_owned(), id: String::new(), properties: Default::default() };
         let action = Action { name: "files.read".to_owned(), properties: Default::default() };
-        let page = crate::authzen::message::search::Page { token: None, limit: 1 };
-        let (subject, resource) = (entity("agent"), entity("File"));
-        let sought = Sought { kind: Kind::Resource, subject, action, resource, context: Default::default(), page };
-        let candidates =
-            Candidates { kind: Kind::Resource, type_name: "File".to_owned(), names: vec!["/a".to_owned()] };
-        assert_eq!(candidates.evaluation(0, &sought).unwrap().resource.id, "/a");
-        assert_eq!(candidates.evaluation(1, &sought), None);
+        let context = json!({"long": "text"}).as_object().unwrap().clone();
+        let asked = Evaluation { subject: entity("agent"), action, resource: entity("File"), context };
+        let names = ["/a", "/b"].map(str::to_owned).to_vec();
+        let mut candidates =
+            Candidates { kind: Kind::Resource, type_name: "File".to_owned(), names, asked, common: None };
+        let text = |candidates: &Candidates| candidates.asked.context["long"].as_str().map(str::as_ptr);
+        let before = text(&candidates);
+        assert_eq!(candidates.evaluation(0).unwrap().resource.id, "/a");
+        assert_eq!(candidates.evaluation(1).unwrap().resource.id, "/b");
+        assert_eq!(candidates.evaluation(2), None);
+        assert_eq!(text(&candidates), before, "the context is not copied for a candidate");
         assert_eq!(candidates.result(0), Some(json!({"type": "File", "id": "/a"})));
     }
 }
