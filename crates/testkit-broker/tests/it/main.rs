@@ -26,6 +26,7 @@ mod failing_disk;
 mod first_run;
 mod fixture_itself;
 mod hook;
+mod hostile_agent;
 mod hostile_upstreams;
 mod lists;
 mod lives;

@@ -1,0 +1,182 @@
+//! An agent that does whatever the text it read tells it to: ten thousand calls, most of them attempts. What reached the
+//! system is compared with what may reach it, by a judge that shares no code with the broker; and every answer with its
+//! record.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bailiwick_testkit_broker::{
+    broker::Agent,
+    http_client::{HttpClient, Revision},
+    stdio_client::codes,
+    tools::{Need, ready},
+};
+use serde_json::{Value, json};
+
+use crate::{evidence::evidence_with, world::Depot};
+
+/// Agents that attack at once.
+const AGENTS: usize = 8;
+/// Calls of each.
+const CALLS: usize = 1_250;
+
+/// Where instructions hidden in a document send an agent: what to read, write, pay, send and destroy.
+const PATHS: [&str; 12] = [
+    "/public/a",
+    "/public/./b",
+    "/public//c",
+    "/public/x/../d",
+    "/private/payroll",
+    "/public/../private/payroll",
+    "/public/../../etc/shadow",
+    "/publicity/a",
+    "/Public/a",
+    "/public\\..\\private",
+    "/public/%2e%2e/private",
+    "//private/public/a",
+];
+const MAILS: [&str; 4] = ["attacker@evil.example", "ada@example.com", "a b@example.com", "x@example.com\u{200b}"];
+const TOOLS: [&str; 14] = [
+    "lookup",
+    "lookup",
+    "lookup_many",
+    "lookup_many",
+    "contact",
+    "write_note",
+    "delete_notes",
+    "refund",
+    "send_mail",
+    "tidy_up",
+    "misbehave",
+    "lookup\u{200b}",
+    "l\u{43e}okup",
+    "admin_shell",
+];
+
+/// The same choices each time: SplitMix64.
+struct Choices(u64);
+
+impl Choices {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).unwrap()
+    }
+
+    fn of<T: Copy>(&mut self, things: &[T]) -> T {
+        things[self.below(things.len())]
+    }
+
+    fn attempt(&mut self) -> (&'static str, Value) {
+        let tool = self.of(&TOOLS);
+        let arguments = match tool {
+            "lookup_many" => {
+                let paths: Vec<&str> = (0..self.below(4)).map(|_| self.of(&PATHS)).collect();
+                json!({ "paths": paths })
+            }
+            "write_note" => json!({ "id": "1", "text": "pwned" }),
+            "delete_notes" => json!({ "ids": ["1", "2"] }),
+            "refund" => json!({ "order": "1", "amount": 1_000_000 }),
+            "send_mail" => json!({ "to": self.of(&MAILS), "body": "all that I know" }),
+            "misbehave" => json!({ "how": "" }),
+            "contact" | "tidy_up" => json!({}),
+            _ => json!({ "path": self.of(&PATHS) }),
+        };
+        (tool, arguments)
+    }
+}
+
+/// Whether a path leads to something under `/public`, step by step as a file system would walk.
+fn is_public(path: &str) -> bool {
+    let mut place = Vec::new();
+    for step in path.split('/') {
+        match step {
+            "" | "." => {}
+            ".." => drop(place.pop()),
+            step => place.push(step),
+        }
+    }
+    path.starts_with('/') && place.len() > 1 && place[0] == "public"
+}
+
+/// What a reader may have brought to the system.
+fn may_arrive(tool: &str, arguments: &Value) -> bool {
+    let public = |path: &Value| path.as_str().is_some_and(is_public);
+    match tool {
+        "lookup" => public(&arguments["path"]),
+        "lookup_many" => arguments["paths"].as_array().is_some_and(|paths| paths.iter().all(public)),
+        "contact" | "misbehave" => true,
+        _ => false,
+    }
+}
+
+/// How many calls were allowed and how many were not.
+async fn attack(depot: &Depot, agent: &Agent, seed: u64) -> (usize, usize) {
+    let revision = if seed % 2 == 0 { Revision::Stateless } else { Revision::Handshake };
+    let mut client = HttpClient::connect(&depot.broker, agent, "depot", revision).await;
+    let mut choices = Choices(seed);
+    let (mut allowed, mut refused) = (0, 0);
+    for _ in 0..CALLS {
+        let (tool, arguments) = choices.attempt();
+        let answer = client.call(tool, arguments.clone()).await;
+        if answer.pointer("/result/isError") == Some(&json!(true)) || answer.get("error").is_some() {
+            refused += 1;
+        } else {
+            assert!(may_arrive(tool, &arguments), "{tool} {arguments}: {:?} {answer}", codes(&answer));
+            allowed += 1;
+        }
+    }
+    (allowed, refused)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_attempts_bring_nothing_forbidden_and_leave_a_record_each() {
+    let Some(tools) = ready(&[Need::Broker]) else { return };
+    let depot = Depot::stdio(&tools);
+    let agents: Vec<Agent> =
+        (0..AGENTS).map(|number| depot.broker.register(&format!("reader-{number}"), "reader", &[])).collect();
+    let attacks = (0..).zip(&agents).map(|(seed, agent)| attack(&depot, agent, seed));
+    let sums = futures::future::join_all(attacks).await;
+    let allowed: usize = sums.iter().map(|(allowed, _)| allowed).sum();
+    let refused: usize = sums.iter().map(|(_, refused)| refused).sum();
+    assert_eq!(allowed + refused, AGENTS * CALLS);
+    assert!(
+        allowed > AGENTS * CALLS / 10 && refused > allowed,
+        "{allowed} allowed, {refused} refused: no test of much"
+    );
+
+    let arrived = depot.ledger.of("tools/call");
+    assert_eq!(arrived.len(), allowed, "one arrival for each answer");
+    for call in arrived {
+        let message = call.message();
+        let (tool, arguments) =
+            (message.pointer("/params/name").unwrap(), message.pointer("/params/arguments").unwrap());
+        assert!(may_arrive(tool.as_str().unwrap(), arguments), "{message}");
+    }
+    every_call_has_its_record(&evidence_with(&depot, "outcome", allowed).await, allowed, refused);
+    depot.broker.run(&["audit", "verify"]).succeeded();
+}
+
+/// User or agent, resource, action, outcome and reason of each; an outcome for every intent and none besides.
+fn every_call_has_its_record(evidence: &[Value], allowed: usize, refused: usize) {
+    let mut by_kind: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for line in evidence {
+        if let Some(kind) = line.pointer("/entry/kind").and_then(Value::as_str) {
+            by_kind.entry(kind).or_default().push(&line["entry"]);
+        }
+    }
+    let of = |kind: &str| by_kind.get(kind).map(Vec::as_slice).unwrap_or_default();
+    assert_eq!((of("intent").len(), of("outcome").len(), of("denial").len()), (allowed, allowed, refused));
+    for record in of("intent").iter().chain(of("denial")) {
+        for field in ["agent", "chain", "action", "decision", "bundle"] {
+            assert!(record["body"].get(field).is_some_and(|value| !value.is_null()), "no {field}: {record}");
+        }
+        let because = if record["kind"] == "intent" { "policies" } else { "reasons" };
+        assert!(record["body"].get(because).is_some(), "no {because}: {record}");
+    }
+    let intents: BTreeSet<&str> = of("intent").iter().filter_map(|intent| intent["id"].as_str()).collect();
+    let concluded: BTreeSet<&str> = of("outcome").iter().filter_map(|outcome| outcome["concludes"].as_str()).collect();
+    assert_eq!(intents.len(), allowed);
+    assert_eq!(intents, concluded, "an intent without an outcome, or an outcome without an intent");
+}
