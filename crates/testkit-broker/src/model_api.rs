@@ -81,16 +81,12 @@ impl Drop for ModelApi {
 }
 
 async fn messages(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -> Response {
-    let parts = asked["messages"].as_array().into_iter().flatten().flat_map(|message| {
-        message["content"].as_array().into_iter().flatten().filter(|part| part["type"] == "tool_result").cloned()
-    });
-    let results: Vec<Value> = parts.collect();
-    let tools: Vec<String> = asked["tools"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|tool| Some(tool["name"].as_str()?.to_owned()))
-        .collect();
+    let is_result = |part: &&Value| part.get("type").is_some_and(|kind| kind == "tool_result");
+    let parts = array(&asked, "messages").flat_map(|message| array(message, "content").filter(is_result));
+    let results: Vec<Value> = parts.cloned().collect();
+    let tools: Vec<String> =
+        array(&asked, "tools").filter_map(|tool| Some(tool.get("name")?.as_str()?.to_owned())).collect();
+    let model = asked.get("model").unwrap_or(&Value::Null);
     // Clients also ask for titles and summaries, without tools: these get no script.
     let next = shared.script.get(results.len()).filter(|_| !tools.is_empty());
     if !tools.is_empty() {
@@ -104,10 +100,15 @@ async fn messages(State(shared): State<Arc<Shared>>, Json(asked): Json<Value>) -
         }
     }
     let body = match next {
-        Some((name, input)) => tool_use(&asked["model"], &ModelApi::call_id(results.len()), name, input),
-        None => done(&asked["model"]),
+        Some((name, input)) => tool_use(model, &ModelApi::call_id(results.len()), name, input),
+        None => done(model),
     };
     ([(header::CONTENT_TYPE, "text/event-stream")], body).into_response()
+}
+
+/// The elements of a member that is an array.
+fn array<'a>(of: &'a Value, member: &str) -> impl Iterator<Item = &'a Value> {
+    of.get(member).and_then(Value::as_array).into_iter().flatten()
 }
 
 fn tool_use(model: &Value, id: &str, name: &str, input: &Value) -> String {

@@ -122,7 +122,7 @@ pub(crate) struct Reasoned {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Systems {
     /// Add a system: writes `systems/<name>.toml` with a proposed classification for you to read.
-    Add(AddSystem),
+    Add(Box<AddSystem>),
     /// Ask a system what it offers; update its pinned definitions and propose classes for new tools.
     Discover {
         /// The system.
@@ -266,7 +266,7 @@ pub(crate) enum Policy {
         boundary_changed: bool,
     },
     /// Propose a narrower role from recorded calls, or the grant that would turn one denial. Publishes nothing.
-    Suggest(Suggest),
+    Suggest(Box<Suggest>),
     /// List published bundles.
     Revisions,
     /// Print the generated Cedar schema.

@@ -113,7 +113,7 @@ fn may_arrive(tool: &str, arguments: &Value) -> bool {
 
 /// How many calls were allowed and how many were not.
 async fn attack(depot: &Depot, agent: &Agent, seed: u64) -> (usize, usize) {
-    let revision = if seed % 2 == 0 { Revision::Stateless } else { Revision::Handshake };
+    let revision = if seed.is_multiple_of(2) { Revision::Stateless } else { Revision::Handshake };
     let mut client = HttpClient::connect(&depot.broker, agent, "depot", revision).await;
     let mut choices = Choices(seed);
     let (mut allowed, mut refused) = (0, 0);

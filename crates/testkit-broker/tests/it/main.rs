@@ -38,6 +38,7 @@ mod real_filesystem;
 mod real_git;
 mod real_memory;
 mod real_sqlite;
+mod suggestions;
 mod tasks;
 mod tls;
 mod why;
