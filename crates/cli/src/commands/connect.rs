@@ -13,8 +13,9 @@ use crate::{
     agent::tokens::{issuer_of, read_key},
     arguments::{Connect, Disconnect},
     connect::{
-        client::{Change, Client, Connected, HOOK_PATH, HOOK_TOKEN, Places},
-        document, file,
+        client::{Change, Client, Connected, HOOK_PATH, HOOK_TOKEN, Places, is_here},
+        document::{self, Edit},
+        file,
     },
     exit::{Exit, Failure},
     output::{Output, clean},
@@ -28,6 +29,8 @@ struct Step {
     after: Option<String>,
     /// Whether `before` is worth keeping: it holds nothing of ours.
     pristine: bool,
+    /// Whether it is the file with the hook.
+    of_hook: bool,
 }
 
 impl Step {
@@ -51,6 +54,12 @@ impl Step {
 pub(crate) async fn connect(ask: &Connect, no_input: bool, output: &Output) -> Result<Exit, Failure> {
     let places = Places::of_environment(ask.project.as_deref())?;
     let connected = connected(ask)?;
+    if ask.client == Client::ClaudeCode && !is_here(&connected.url) {
+        let why =
+            format!("`{}` is not on this machine, and a broker answers hooks on its own machine only", connected.url);
+        let next = "every tool would be blocked; run a broker here and connect with `--url http://127.0.0.1:8420`";
+        return Err(Failure::new(why).hint(next).exit(Exit::Usage));
+    }
     let changes = ask.client.changes(ask.scope, &places, &connected);
     let steps: Vec<Step> = changes.iter().map(connecting).collect::<Result<_, _>>()?;
     let done = carry_out(ask.client, &steps, ask.yes, no_input, output)?;
@@ -73,15 +82,33 @@ pub(crate) async fn disconnect(ask: &Disconnect, no_input: bool, output: &Output
     };
     let changes = ask.client.changes(ask.scope, &places, &nobody);
     // The hook first: without its server every call of it would only be refused.
-    let steps: Vec<Step> = changes.iter().rev().map(disconnecting).collect::<Result<_, _>>()?;
+    let mut steps: Vec<Step> = changes.iter().rev().map(disconnecting).collect::<Result<_, _>>()?;
+    let left = left(ask.client, &steps)?;
+    if !left.is_empty() {
+        // Without its hook the client's own tools would be asked about by nobody.
+        steps.retain(|step| !step.of_hook);
+        if ask.client == Client::ClaudeCode {
+            output.note(&format!("the hook stays, because these are still connected: {}", left.join(", ")));
+        }
+    }
     let done = carry_out(ask.client, &steps, ask.yes, no_input, output)?;
-    for step in steps.iter().filter(|step| done == Exit::Done && step.is_needed()) {
+    let over = done == Exit::Done && left.is_empty();
+    for step in steps.iter().filter(|step| over && step.is_needed()) {
         let backup = file::backup_of(&step.path);
         if backup.exists() {
             file::remove(&backup).map_err(|error| Failure::file(&backup, &error))?;
         }
     }
     Ok(done)
+}
+
+/// The bridges that stay in the client's file.
+fn left(client: Client, steps: &[Step]) -> Result<Vec<String>, Failure> {
+    let servers = steps.iter().find(|step| !step.of_hook);
+    let Some((path, text)) = servers.and_then(|step| Some((&step.path, step.after.as_ref()?))) else {
+        return Ok(Vec::new());
+    };
+    document::our_servers(text, client.dialect(), client.servers_member()).map_err(|why| refused(path, &why))
 }
 
 /// What the client will start, all of it checked as far as one can without a broker.
@@ -129,18 +156,24 @@ fn connecting(change: &Change) -> Result<Step, Failure> {
     let (path, before) = read(&change.path)?;
     let refuse = |why: String| refused(&change.path, &why);
     let text = before.as_deref().unwrap_or_default();
-    let pristine = document::find(text, change.dialect, &change.edit).map_err(refuse)?.is_none();
+    let pristine = match &change.edit {
+        Edit::Server { member, .. } => document::our_servers(text, change.dialect, member).map_err(refuse)?.is_empty(),
+        Edit::Hook { .. } => document::our_hook(text, change.dialect).map_err(refuse)?.is_none(),
+    };
     let after = document::connect(text, change.dialect, &change.edit).map_err(refuse)?;
-    Ok(Step { path, before, after: Some(after), pristine })
+    let of_hook = matches!(change.edit, Edit::Hook { .. });
+    Ok(Step { path, before, after: Some(after), pristine, of_hook })
 }
 
 fn disconnecting(change: &Change) -> Result<Step, Failure> {
     let (path, before) = read(&change.path)?;
     let refuse = |why: String| refused(&change.path, &why);
-    let Some(text) = &before else { return Ok(Step { path, before: None, after: None, pristine: false }) };
+    let of_hook = matches!(change.edit, Edit::Hook { .. });
+    let step = |path, before, after| Step { path, before, after, pristine: false, of_hook };
+    let Some(text) = &before else { return Ok(step(path, None, None)) };
     let without = document::disconnect(text, change.dialect, &change.edit).map_err(refuse)?;
     if without == *text {
-        return Ok(Step { path, after: before.clone(), before, pristine: false });
+        return Ok(step(path, before.clone(), before));
     }
     let backup = file::read(&file::backup_of(&path)).map_err(|error| Failure::file(&path, &error))?;
     // Byte for byte as it was, unless somebody changed something else since.
@@ -149,7 +182,7 @@ fn disconnecting(change: &Change) -> Result<Step, Failure> {
         None if document::is_empty(&without, change.dialect) => None,
         _ => Some(without),
     };
-    Ok(Step { path, before, after, pristine: false })
+    Ok(step(path, before, after))
 }
 
 fn carry_out(client: Client, steps: &[Step], yes: bool, no_input: bool, output: &Output) -> Result<Exit, Failure> {
@@ -202,7 +235,8 @@ fn start_claude(connected: &Connected) -> String {
     let Connected { program, agent, key, task, url, .. } = connected;
     let task = task.as_ref().map(|task| format!(" --task {task}")).unwrap_or_default();
     format!(
-        "start it with the hook's token, without which every tool is blocked:\n  {HOOK_TOKEN}=\"$({} token --agent {agent} --key '{}'{task} --resource {url}{HOOK_PATH})\" claude",
+        "its own tools have to be in the active policy, once:\n  bailiwick systems add claude_code --client claude-code\n  \
+         bailiwick policy publish\nthen start it with the hook's token, without which every tool is blocked:\n  {HOOK_TOKEN}=\"$({} token --agent {agent} --key '{}'{task} --resource {url}{HOOK_PATH})\" claude",
         program.display(),
         key.display(),
     )

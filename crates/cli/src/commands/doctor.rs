@@ -72,7 +72,7 @@ pub(crate) async fn run(arguments: &Arguments, with_probe: bool, output: &Output
         match probed.enforcement {
             probe::Enforcement::Enforced => findings.ok(format!("enforced: {what}")),
             probe::Enforcement::Unknown => {
-                findings.fail(format!("not proven: {what}"), "connect it again with `bailiwick connect --help`");
+                findings.fail(format!("not proven: {what}"), probed.fix.unwrap_or("`bailiwick connect --help`"));
             }
         }
     }

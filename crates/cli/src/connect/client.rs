@@ -181,6 +181,22 @@ pub(crate) fn server_name(system: Option<&str>) -> String {
     }
 }
 
+/// Whether a server of that name is the bridge.
+pub(crate) fn is_our_server(name: &str) -> bool {
+    name.strip_prefix(SERVER).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// Whether a broker of that address is on this machine: no other one answers a hook.
+pub(crate) fn is_here(issuer: &str) -> bool {
+    let host = url::Url::parse(issuer).ok();
+    match host.as_ref().and_then(url::Url::host) {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
 fn server(connected: &Connected) -> Value {
     let Connected { program, system, agent, key, task, url } = connected;
     let mut arguments = vec!["bridge".to_owned()];

@@ -7,7 +7,7 @@ use jsonc_parser::{
 };
 use serde_json::Value;
 
-use super::client::is_our_hook;
+use super::client::{is_our_hook, is_our_server};
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +139,16 @@ pub(crate) fn member(text: &str, dialect: Dialect, name: &str) -> Result<Option<
     let top = parse(text, dialect)?.object_value().ok_or(NO_OBJECT)?;
     let Some(property) = property(&top, name)? else { return Ok(None) };
     property.value().map(|node| value(&node, dialect)).transpose()
+}
+
+/// The bridges in the document, by name.
+pub(crate) fn our_servers(text: &str, dialect: Dialect, name: &str) -> Result<Vec<String>, Refused> {
+    if text.trim().is_empty() {
+        return Ok(Vec::new());
+    }
+    let servers = member(text, dialect, name)?;
+    let names = servers.as_ref().and_then(Value::as_object).into_iter().flat_map(serde_json::Map::keys);
+    Ok(names.filter(|name| is_our_server(name)).cloned().collect())
 }
 
 /// Our hook as it stands in the document.

@@ -71,13 +71,13 @@ pub(crate) fn backup_of(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Keeps what the file holds, in place of an older copy.
+/// Keeps what the file holds, unless there is a copy already: that one is older, so it is what there was before us.
 pub(crate) fn keep(path: &Path, text: &str) -> io::Result<()> {
     let backup = backup_of(path);
-    let before = read(&backup)?;
-    if before.as_deref() != Some(text) {
-        replace(&backup, before.as_deref(), text)?;
+    if read(&backup)?.is_some() {
+        return Ok(());
     }
+    replace(&backup, None, text)?;
     std::fs::set_permissions(&backup, std::fs::metadata(path)?.permissions())
 }
 
@@ -97,6 +97,8 @@ mod tests {
         replace(&path, Some("{}"), "{\"a\":1}").unwrap();
         assert_eq!((mode(&path), mode(&backup_of(&path))), (0o640, 0o640));
         assert_eq!(read(&backup_of(&path)).unwrap().as_deref(), Some("{}"));
+        keep(&path, "{\"a\":1}").unwrap();
+        assert_eq!(read(&backup_of(&path)).unwrap().as_deref(), Some("{}"), "the first copy stays");
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 2, "nothing else is left behind");
     }
 

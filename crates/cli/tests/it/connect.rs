@@ -67,6 +67,47 @@ fn what_was_changed_since_stays_and_what_was_not_there_goes() {
     assert_eq!(left, serde_json::json!({ "mine": 1 }));
 }
 
+/// The hook guards the client's own tools as long as any connection is left, and what was there before us comes back.
+#[test]
+fn two_connections_share_a_hook_and_a_copy() {
+    let here = with_key();
+    let (servers, hooks) = (here.path().join(".mcp.json"), here.path().join(".claude/settings.json"));
+    let before = "{ \"mcpServers\": { \"mine\": { \"command\": \"mine\" } } }\n";
+    for existing in [Some(before), None] {
+        if let Some(text) = existing {
+            std::fs::write(&servers, text).unwrap();
+        }
+        for system in ["files", "crm"] {
+            let (code, told) = connect(&here, "claude-code", &[system, "--yes"]);
+            assert_eq!(code, Some(0), "{told}");
+        }
+        let backup = here.path().join(".mcp.json.before-bailiwick");
+        assert_eq!(std::fs::read_to_string(&backup).ok().as_deref(), existing);
+        let undone = here.output(&["disconnect", "claude-code", "crm", "--yes"]);
+        let told = String::from_utf8_lossy(&undone.stderr).into_owned();
+        assert!(undone.status.success() && told.contains("bailiwick-files"), "{told}");
+        assert!(std::fs::read_to_string(&hooks).unwrap().contains("\"onFailure\": \"block\""));
+        let left = std::fs::read_to_string(&servers).unwrap();
+        assert!(left.contains("bailiwick-files") && !left.contains("bailiwick-crm"), "{left}");
+        assert!(here.output(&["disconnect", "claude-code", "files", "--yes"]).status.success());
+        assert!(!hooks.exists() && !backup.exists());
+        assert_eq!(std::fs::read_to_string(&servers).ok().as_deref(), existing);
+        let _ = std::fs::remove_file(&servers);
+    }
+}
+
+#[test]
+fn claude_code_is_not_connected_to_a_broker_that_answers_no_hook() {
+    let here = with_key();
+    for url in ["https://broker.example", "http://10.0.0.1:8420", "https://127.0.0.1.example"] {
+        let (code, told) = connect(&here, "claude-code", &["--yes", "--url", url]);
+        assert!(code == Some(2) && told.contains("own machine only") && told.contains("--url"), "{told}");
+        assert!(!here.path().join(".mcp.json").exists() && !here.path().join(".claude").exists());
+    }
+    let (code, told) = connect(&here, "cursor", &["--yes", "--url", "https://broker.example"]);
+    assert_eq!(code, Some(0), "{told}");
+}
+
 #[test]
 fn a_malformed_file_stops_everything_before_anything_is_written() {
     let here = with_key();

@@ -209,6 +209,14 @@ async fn a_probe_tells_what_is_enforced_and_touches_nothing() {
     );
     assert_eq!(desk.depot.ledger.acts(), 0, "a probe reaches no system");
 
+    // Without its hook the client's own tools are asked about by nobody.
+    let settings = desk.project().join(".claude/settings.json");
+    let kept = std::fs::read_to_string(&settings).unwrap();
+    std::fs::write(&settings, "{}").unwrap();
+    let (code, _, hook) = probed(&desk, Some(&token));
+    assert!(code == Some(8) && hook.starts_with("\"unknown\"") && hook.contains("there is no hook"), "{hook}");
+    std::fs::write(&settings, kept).unwrap();
+
     // A configuration that would start something else is not obeyed.
     let file = desk.project().join(".mcp.json");
     let text = std::fs::read_to_string(&file).unwrap();

@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     agent::tokens::{http_client, issuer_of},
     connect::{
-        client::{Client, HOOK_PATH, HOOK_TOKEN, Places, SERVER, Scope},
+        client::{Client, HOOK_PATH, HOOK_TOKEN, Places, Scope, is_here, is_our_server},
         document, file,
     },
     exit::Failure,
@@ -48,6 +48,8 @@ pub(super) struct Probed {
     pub(super) enforcement: Enforcement,
     /// Why, for people.
     pub(super) why: String,
+    /// What would help, where it is not enforced.
+    pub(super) fix: Option<&'static str>,
 }
 
 /// Probes every connection of every client, of this user and of the project in this folder.
@@ -59,17 +61,62 @@ pub(super) async fn run() -> Result<Vec<Probed>, Failure> {
             servers(client, scope, &places, &mut found).await;
             hook(client, scope, &places, &mut found).await;
         }
+        without_hook(client, &places, &mut found);
     }
     Ok(found)
 }
 
+/// A client whose servers go through the broker and whose own tools nobody asks about. The user's hook holds for every
+/// project, a project's only there.
+fn without_hook(client: Client, places: &Places, found: &mut Vec<Probed>) {
+    let of = |path: &std::path::Path, hook: bool| {
+        let path = path.display().to_string();
+        found.iter().any(|one| one.client == client.name() && one.file == path && (one.connection == "hook") == hook)
+    };
+    let mut missing = Vec::new();
+    for scope in [Scope::Project, Scope::User] {
+        let Some(path) = client.hooks_file(scope, places) else { continue };
+        let users = client.hooks_file(Scope::User, places).is_some_and(|users| of(&users, true));
+        if of(&client.servers_file(scope, places), false) && !of(&path, true) && !users {
+            missing.push(path);
+        }
+    }
+    let why = "there is no hook, so the client's own tools run without a question";
+    found.extend(missing.iter().map(|path| judged(client, path, "hook", Err(why.to_owned()))));
+}
+
 fn judged(client: Client, file: &std::path::Path, connection: &str, result: Result<String, String>) -> Probed {
-    let (enforcement, why) = match result {
-        Ok(why) => (Enforcement::Enforced, why),
-        Err(why) => (Enforcement::Unknown, why),
+    let (enforcement, why, fix) = match result {
+        Ok(why) => (Enforcement::Enforced, why, None),
+        Err(why) => {
+            let fix = fix_of(&why);
+            (Enforcement::Unknown, why, Some(fix))
+        }
     };
     let file = file.display().to_string();
-    Probed { client: client.name(), file, connection: connection.to_owned(), enforcement, why }
+    Probed { client: client.name(), file, connection: connection.to_owned(), enforcement, why, fix }
+}
+
+/// What helps against each of the reasons below.
+fn fix_of(why: &str) -> &'static str {
+    let says = |words: &[&str]| words.iter().any(|word| why.contains(word));
+    if says(&["it lacks"]) {
+        "connect it again with `bailiwick connect claude-code`"
+    } else if says(&["is not set here", "its token is refused"]) {
+        "get one with `bailiwick token`, as `docs/connect.md` shows, and set it where the client is started"
+    } else if says(&["disableAllHooks"]) {
+        "take `disableAllHooks` out of that file"
+    } else if says(&["does not answer", "did not answer", "the bridge ended", "the bridge went", "the bridge wrote"]) {
+        "start the broker with `bailiwick serve`; then run the entry's command by hand to see what it says"
+    } else if says(&["its list was refused"]) {
+        "`bailiwick permissions AGENT` says what it may use; `bailiwick policy publish`, if the system is not in it yet"
+    } else if says(&["cannot be read", "stands twice", "no JSON object"]) {
+        "correct that file"
+    } else if says(&["was not denied", "without a token was answered"]) {
+        "stop using this connection and report it as SECURITY.md says"
+    } else {
+        "connect it again with `bailiwick connect`; `--help` says how"
+    }
 }
 
 async fn servers(client: Client, scope: Scope, places: &Places, found: &mut Vec<Probed>) {
@@ -80,8 +127,7 @@ async fn servers(client: Client, scope: Scope, places: &Places, found: &mut Vec<
         Err(why) => return found.push(judged(client, &path, "servers", Err(why))),
     };
     for (name, entry) in servers.as_ref().and_then(Value::as_object).into_iter().flatten() {
-        let ours = name.strip_prefix(SERVER).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
-        if ours {
+        if is_our_server(name) {
             found.push(judged(client, &path, name, through_bridge(entry).await));
         }
     }
@@ -132,7 +178,8 @@ impl Bridge {
         self.ask(1, "initialize", &hello).await?;
         self.send(&json!({"jsonrpc": "2.0", "method": "notifications/initialized"})).await?;
         let listed = self.ask(2, "tools/list", &json!({})).await?;
-        let tools = listed.pointer("/result/tools").and_then(Value::as_array).ok_or("its list was refused")?;
+        let tools = listed.pointer("/result/tools").and_then(Value::as_array);
+        let tools = tools.ok_or_else(|| format!("its list was refused: {}", brief(&listed)))?;
         let names: Vec<&str> = tools.iter().filter_map(|tool| tool.get("name")?.as_str()).collect();
         let mut systems: Vec<&str> = names.iter().filter_map(|name| Some(name.split_once("__")?.0)).collect();
         systems.dedup();
@@ -192,16 +239,6 @@ async fn hook(client: Client, scope: Scope, places: &Places, found: &mut Vec<Pro
             let result = if off { Err("`disableAllHooks` is set".to_owned()) } else { through_hook(&entry).await };
             found.push(judged(client, &path, "hook", result));
         }
-    }
-}
-
-fn is_here(issuer: &str) -> bool {
-    let host = url::Url::parse(issuer).ok();
-    match host.as_ref().and_then(url::Url::host) {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 
