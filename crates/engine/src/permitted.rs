@@ -1,5 +1,7 @@
 //! The proof of being allowed: a value that only [`crate::authorize`] can make.
 
+mod weight;
+
 use std::sync::Arc;
 
 use bailiwick_model::{
@@ -67,30 +69,48 @@ impl Permitted {
     }
 
     /// Looks once more, right before the forward and whenever something changed: every principal still active, no safe
-    /// mode in the way, the task still open, the policy of now still for it. Time may have passed since the decision (a
-    /// queue, an approval, a server that starts slowly).
+    /// mode in the way, the task still open, the policy of now still for it, and obliging to nothing more. Time may have
+    /// passed since the decision (a queue, an approval, a server that starts slowly).
     pub fn recheck(&self, broker: &Broker) -> Result<(), Refusal> {
-        recheck(broker, &self.chain, &self.evaluation, self.evaluated.bundle)
+        recheck(broker, &self.chain, &self.evaluation, &self.obligations, self.evaluated.bundle)
     }
 
     /// What it stands on, for those who keep what came of it after it was used up.
     pub fn standing(&self) -> Standing {
-        Standing { chain: self.chain.clone(), evaluation: Arc::clone(&self.evaluation), bundle: self.evaluated.bundle }
+        Standing {
+            chain: self.chain.clone(),
+            evaluation: Arc::clone(&self.evaluation),
+            obligations: self.obligations.clone(),
+            bundle: self.evaluated.bundle,
+        }
     }
 }
 
-/// What a permit stands on. It permits nothing: it only tells whether the same would still be permitted.
+/// What a permit stands on. It permits nothing: it only tells whether the same would still be permitted. It holds the
+/// arguments of the call for as long as it is kept.
 #[derive(Debug, Clone)]
 pub struct Standing {
     chain: DelegationChain,
     evaluation: Arc<Evaluation>,
+    obligations: Vec<Obligation>,
     bundle: BundleRevision,
 }
 
 impl Standing {
-    /// As [`Permitted::recheck`].
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        weight::of(&self.evaluation)
+    }
+
+    /// As [`Permitted::recheck`], and stricter where something was masked: which fields that means is the catalogue's,
+    /// and only the bundle that decided masked by its own.
     pub fn recheck(&self, broker: &Broker) -> Result<(), Refusal> {
-        recheck(broker, &self.chain, &self.evaluation, self.bundle)
+        let masked = self.obligations.iter().any(|one| matches!(one, Obligation::Mask { .. }));
+        let now = broker.live().policy.as_ref().map(|policy| policy.revision());
+        if masked && now != Some(self.bundle) {
+            return Err(Refusal::Conflict("it was masked by a policy that was replaced meanwhile".to_owned()));
+        }
+        recheck(broker, &self.chain, &self.evaluation, &self.obligations, self.bundle)
     }
 }
 
@@ -98,6 +118,7 @@ fn recheck(
     broker: &Broker,
     chain: &DelegationChain,
     evaluation: &Evaluation,
+    obligations: &[Obligation],
     bundle: BundleRevision,
 ) -> Result<(), Refusal> {
     let live = broker.live();
@@ -127,7 +148,11 @@ fn recheck(
     again.authority.safe_modes = safe_modes;
     again.authority.observations = observations;
     match policy.evaluate(&again).decision {
-        Decision::Allow { .. } => Ok(()),
+        // What comes of the call is filtered as it was decided, so nothing would see to the others.
+        Decision::Allow { obligations: now } => match now.iter().find(|one| !one.is_met_by(obligations)) {
+            None => Ok(()),
+            Some(_) => Err(Refusal::Conflict("policy obliges to more now than when it was allowed".to_owned())),
+        },
         Decision::RequestableDenial { .. } | Decision::Deny { .. } if same_policy && !same_observations => {
             Err(Refusal::Conflict("the observation under which it was allowed ended meanwhile".to_owned()))
         }

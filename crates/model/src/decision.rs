@@ -32,6 +32,16 @@ pub enum Obligation {
     },
 }
 
+impl Obligation {
+    /// Whether whoever discharges all of `others` discharges this one too.
+    pub fn is_met_by(&self, others: &[Self]) -> bool {
+        others.iter().any(|other| match (self, other) {
+            (Self::ResultBytesMax { bytes }, Self::ResultBytesMax { bytes: fewer }) => fewer <= bytes,
+            _ => self == other,
+        })
+    }
+}
+
 /// Why a call was denied, as a stable word for programs. `docs/reasons.md` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -36,6 +36,8 @@ struct Share {
 pub(crate) struct Charge {
     budget: Budget,
     chain: DelegationChain,
+    /// What it costs in any case.
+    fixed: usize,
     bytes: usize,
 }
 
@@ -44,8 +46,9 @@ impl Budget {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in one more stream, which is empty yet; `None` if these principals have too many.
-    pub(crate) fn charge(&self, chain: &DelegationChain) -> Option<Charge> {
+    /// Takes in one more stream, which is empty yet and costs `fixed` bytes all the same; `None` if these principals have
+    /// too many, or if that is too much for one or for all.
+    pub(crate) fn charge(&self, chain: &DelegationChain, fixed: usize) -> Option<Charge> {
         let mut spent = self.spent();
         let share = spent.of.entry(chain.clone()).or_default();
         if share.streams >= KEPT_STREAMS_PER_PRINCIPAL_MAX {
@@ -53,17 +56,20 @@ impl Budget {
         }
         share.streams += 1;
         drop(spent);
-        Some(Charge { budget: self.clone(), chain: chain.clone(), bytes: 0 })
+        let mut charge = Charge { budget: self.clone(), chain: chain.clone(), fixed, bytes: 0 };
+        charge.resize(0).then_some(charge)
     }
 }
 
 impl Charge {
-    /// Costs so much from now on; `false`, and what it cost before, if that is too much for one or for all.
+    /// Costs so much from now on, besides what it always does; `false`, and what it cost before, if that is too much for
+    /// one or for all.
     pub(crate) fn resize(&mut self, bytes: usize) -> bool {
+        let bytes = self.fixed.saturating_add(bytes);
         let mut spent = self.budget.spent();
-        let all = spent.bytes - self.bytes + bytes;
+        let all = (spent.bytes - self.bytes).saturating_add(bytes);
         let Some(share) = spent.of.get_mut(&self.chain) else { return false };
-        let own = share.bytes - self.bytes + bytes;
+        let own = (share.bytes - self.bytes).saturating_add(bytes);
         // What shrinks is never refused.
         if bytes > self.bytes && (all > KEPT_BYTES_MAX || own > KEPT_BYTES_PER_PRINCIPAL_MAX) {
             return false;
@@ -103,19 +109,19 @@ mod tests {
     #[test]
     fn one_principal_cannot_take_all_the_memory_nor_all_of_them_more_than_there_is() {
         let budget = Budget::default();
-        let mut ann = budget.charge(&chain("ann")).unwrap();
-        let mut second = budget.charge(&chain("ann")).unwrap();
+        let mut ann = budget.charge(&chain("ann"), 0).unwrap();
+        let mut second = budget.charge(&chain("ann"), 0).unwrap();
         assert!(ann.resize(KEPT_BYTES_PER_PRINCIPAL_MAX));
         assert!(!second.resize(1), "her other stream has nothing left");
         assert!(ann.resize(KEPT_BYTES_PER_PRINCIPAL_MAX - 1) && second.resize(1));
         drop((ann, second));
         let mut others = Vec::new();
         for n in 0..KEPT_BYTES_MAX / KEPT_BYTES_PER_PRINCIPAL_MAX {
-            let mut charge = budget.charge(&chain(&format!("a{n}"))).unwrap();
+            let mut charge = budget.charge(&chain(&format!("a{n}")), 0).unwrap();
             assert!(charge.resize(KEPT_BYTES_PER_PRINCIPAL_MAX));
             others.push(charge);
         }
-        let mut late = budget.charge(&chain("late")).unwrap();
+        let mut late = budget.charge(&chain("late"), 0).unwrap();
         assert!(!late.resize(1));
         others.pop();
         assert!(late.resize(1));
@@ -124,11 +130,30 @@ mod tests {
     #[test]
     fn streams_are_counted_and_nobody_is_remembered_who_has_none() {
         let budget = Budget::default();
-        let all: Vec<_> = (0..KEPT_STREAMS_PER_PRINCIPAL_MAX).map(|_| budget.charge(&chain("ann")).unwrap()).collect();
-        assert!(budget.charge(&chain("ann")).is_none());
-        assert!(budget.charge(&chain("bob")).is_some());
+        let all: Vec<_> =
+            (0..KEPT_STREAMS_PER_PRINCIPAL_MAX).map(|_| budget.charge(&chain("ann"), 0).unwrap()).collect();
+        assert!(budget.charge(&chain("ann"), 0).is_none());
+        assert!(budget.charge(&chain("bob"), 0).is_some());
         drop(all);
-        assert!(budget.charge(&chain("ann")).is_some());
+        assert!(budget.charge(&chain("ann"), 0).is_some());
+        assert!(budget.spent().of.is_empty() && budget.spent().bytes == 0);
+    }
+
+    #[test]
+    fn what_a_stream_costs_in_any_case_is_counted() {
+        let budget = Budget::default();
+        assert!(budget.charge(&chain("ann"), KEPT_BYTES_PER_PRINCIPAL_MAX + 1).is_none());
+        assert!(budget.charge(&chain("ann"), usize::MAX).is_none());
+        assert!(budget.spent().of.is_empty() && budget.spent().bytes == 0, "who was refused owes nothing");
+        let mut first = budget.charge(&chain("ann"), KEPT_BYTES_PER_PRINCIPAL_MAX - 10).unwrap();
+        assert!(budget.charge(&chain("ann"), 11).is_none());
+        assert!(first.resize(10) && !first.resize(11));
+        assert!(first.resize(0));
+        let second = budget.charge(&chain("ann"), 10).unwrap();
+        assert!(!first.resize(1));
+        drop(second);
+        assert!(first.resize(1));
+        drop(first);
         assert!(budget.spent().of.is_empty() && budget.spent().bytes == 0);
     }
 }

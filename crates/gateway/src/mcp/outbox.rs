@@ -173,16 +173,16 @@ impl Outbox {
         self.state().ended
     }
 
-    /// Reads on after the piece of this number, in the place of whoever reads now. What is no longer kept is left out;
-    /// `None` if nothing is kept, if it waited for too long, or if no piece ever had that number.
+    /// Reads on after the piece of this number, in the place of whoever reads now. `None` if what follows is not kept
+    /// whole, if it waited for too long, or if no piece ever had that number.
     pub(crate) fn resume(self: &Arc<Self>, after: u64) -> Option<Reader> {
         let mut state = self.state();
         let time = state.kept.as_ref()?.time;
         let late = state.unattended.is_some_and(|since| since.elapsed() >= time);
-        if late || after >= state.next() {
+        if late || after >= state.next() || after + 1 < state.first {
             return None;
         }
-        state.unread = (after + 1).max(state.first);
+        state.unread = after + 1;
         state.turn += 1;
         state.unattended = None;
         let turn = state.turn;
@@ -193,16 +193,24 @@ impl Outbox {
 
     /// Ends when nobody reads any more, nor may come back.
     pub(crate) async fn abandoned(&self) {
+        let patience = |state: &State| state.kept.as_ref().map_or(Duration::ZERO, |kept| kept.time);
+        self.reached(|state| state.unattended.map(|since| since + patience(state))).await;
+    }
+
+    /// Ends when nobody may come back, even if somebody still reads.
+    pub(crate) async fn lapsed(&self) {
+        let lapses = |state: &State| match &state.kept {
+            None => Some(Instant::now()),
+            Some(kept) => state.unattended.map(|since| since + kept.time),
+        };
+        self.reached(lapses).await;
+    }
+
+    /// Ends at the moment that the state of then tells.
+    async fn reached(&self, moment: impl Fn(&State) -> Option<Instant>) {
         loop {
             let moved = self.moved.notified();
-            let until = {
-                let state = self.state();
-                match (state.unattended, &state.kept) {
-                    (None, _) => None,
-                    (Some(_), None) => return,
-                    (Some(since), Some(kept)) => Some(since + kept.time),
-                }
-            };
+            let until = moment(&self.state());
             match until {
                 None => moved.await,
                 Some(until) if until <= Instant::now() => return,

@@ -18,7 +18,10 @@ use bailiwick_ports::chance::random;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::{budget::Budget, outbox::Outbox};
+use super::{
+    budget::{Budget, Charge},
+    outbox::{KEPT_BYTES_PER_STREAM_MAX, Outbox},
+};
 use crate::mcp::{
     Gateway, answer, door, headers, message::Fault, method::HANDSHAKE_REVISION, outbox::Reader, session::Session,
     visit::Visit,
@@ -116,16 +119,29 @@ impl Streams {
         }
     }
 
-    /// Makes room among the owner's own streams, of what is said already and waits longest for nobody.
-    fn make_room(&self, chain: &DelegationChain) {
+    /// What it costs to keep one more that holds so many bytes from the start; `None` if that is too much.
+    fn charge(&self, chain: &DelegationChain, bytes: usize) -> Option<Charge> {
+        if bytes > KEPT_BYTES_PER_STREAM_MAX {
+            return None;
+        }
+        loop {
+            let charge = self.budget.charge(chain, bytes);
+            if charge.is_some() || self.make_room(chain).is_none() {
+                return charge;
+            }
+        }
+    }
+
+    /// Makes room among the owner's own streams, of what is said already and waits longest for nobody; `None` if all of
+    /// them run.
+    fn make_room(&self, chain: &DelegationChain) -> Option<()> {
         let oldest = {
             let all = self.all();
             let own = all.iter().filter(|(_, stored)| stored.owner.chain == *chain);
             own.filter_map(|(id, stored)| Some((stored.outbox.ended()?, *id))).min_by_key(|(ended, _)| *ended)
         };
-        if let Some((_, id)) = oldest {
-            self.forget(id);
-        }
+        self.forget(oldest?.1);
+        Some(())
     }
 }
 
@@ -158,17 +174,14 @@ impl Offer {
     pub(crate) fn keep(self, outbox: &Arc<Outbox>) -> Option<EventId> {
         let Self { gateway, session, owner, standing, .. } = self;
         let streams = &gateway.streams;
-        let charge = streams.budget.charge(&owner.chain).or_else(|| {
-            streams.make_room(&owner.chain);
-            streams.budget.charge(&owner.chain)
-        })?;
+        let charge = streams.charge(&owner.chain, standing.bytes())?;
         let stream = StreamId(random(gateway.broker().entropy()));
         outbox.keep(charge, streams.time);
         streams.all().insert(stream, Stored { owner, standing, outbox: Arc::clone(outbox) });
         let outbox = Arc::clone(outbox);
         tokio::spawn(async move {
             tokio::select! {
-                () = outbox.abandoned() => {}
+                () = outbox.lapsed() => {}
                 () = session.ended.cancelled() => {}
             }
             gateway.streams.forget(stream);

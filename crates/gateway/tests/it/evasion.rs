@@ -104,3 +104,27 @@ async fn a_policy_that_is_published_while_a_call_runs_holds_for_it() {
     assert_eq!(denial["may_have_acted"], Value::Bool(true), "{last}");
     soon("the upstream is told", || bench.seen.abandoned.load(std::sync::atomic::Ordering::SeqCst) == 1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_runs_is_cut_off_by_a_policy_that_obliges_to_more() {
+    let bench = Bench::new().await;
+    let worker = bench.worker().await;
+    let running = tokio::spawn(read(worker.stateless("tools/call", json!({ "name": "slow", "arguments": {} }))));
+    soon("the call reaches the upstream", || bench.seen.acts() == 1).await;
+    let mut files = bench.files();
+    let policies = files.get_mut("policies/organisation/notes.cedar").unwrap();
+    policies.extend_from_slice(
+        br#"
+@id("slow-masked") @obligation("mask=pii")
+permit (principal in Bailiwick::Role::"worker", action == Bailiwick::Action::"notes.slow", resource);
+"#,
+    );
+    bench.publish(files).await;
+    // Otherwise it would bring its answer unmasked.
+    bench.seen.finish.store(true, std::sync::atomic::Ordering::SeqCst);
+    let answer = tokio::time::timeout(Duration::from_secs(10), running).await.expect("it is cut off").unwrap();
+    let last = answer.message();
+    let denial = &last["result"]["_meta"]["bailiwick/denial"];
+    assert_eq!(denial["may_have_acted"], Value::Bool(true), "{last}");
+    assert!(!answer.text.contains("at last"), "{answer:?}");
+}

@@ -10,7 +10,11 @@ use crate::bench::{Answered, Bench, Caller, Events, HANDSHAKE, operator, read, s
 
 /// A call of a client that wants a stream in any case.
 fn streamed(caller: &Caller, id: u64, tool: &str) -> reqwest::RequestBuilder {
-    let params = json!({ "name": tool, "arguments": {}, "_meta": { "progressToken": "mine" } });
+    streamed_with(caller, id, tool, json!({}))
+}
+
+fn streamed_with(caller: &Caller, id: u64, tool: &str, arguments: Value) -> reqwest::RequestBuilder {
+    let params = json!({ "name": tool, "arguments": arguments, "_meta": { "progressToken": "mine" } });
     let body = json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params });
     let mut request = caller.post().header("mcp-protocol-version", HANDSHAKE).body(body.to_string()).build().unwrap();
     request.headers_mut().insert("accept", "text/event-stream, application/json".parse().unwrap());
@@ -173,6 +177,39 @@ async fn a_stored_answer_is_gone_with_the_permission() {
     assert_eq!(bench.seen.acts(), 1);
 }
 
+/// The id of the event that opens a stream which was read to its end.
+fn opened(answer: &Answered) -> String {
+    answer.text.lines().next().unwrap().strip_prefix("id: ").unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_from_before_a_mask_is_not_told_again_after_it() {
+    let bench = Bench::new().await;
+    let worker = session(&bench).await;
+    let mut unmasked = bench.files();
+    unmasked.insert("policies/organisation/notes.cedar".to_owned(), Vec::new());
+    bench.publish(unmasked.clone()).await;
+    let first = read(streamed(&worker, 5, "find_contacts")).await;
+    assert!(first.text.contains("a@b.c"), "{}", first.text);
+    // A policy that obliges to no more changes nothing.
+    unmasked.insert("roles/other.toml".to_owned(), b"purpose = \"Do nothing\"\nallow = []\n".to_vec());
+    bench.publish(unmasked).await;
+    assert_eq!(read(worker.take_up(&opened(&first))).await.message(), first.message());
+    bench.publish(bench.files()).await;
+    let refused = read(worker.take_up(&opened(&first))).await;
+    assert!(!refused.text.contains("a@b.c"), "{}", refused.text);
+    is_refused(&refused);
+    // Which fields a mask covers is the catalogue's word, and that can grow with any bundle.
+    let masked = read(streamed(&worker, 6, "find_contacts")).await;
+    assert!(masked.text.contains("Ann"), "{}", masked.text);
+    let mut more = bench.files();
+    let system = String::from_utf8(more["systems/notes.toml"].clone()).unwrap();
+    let system = system.replace("[\"contacts.*.email\"]", "[\"contacts.*.email\", \"contacts.*.name\"]");
+    more.insert("systems/notes.toml".to_owned(), system.into_bytes());
+    bench.publish(more).await;
+    is_refused(&read(worker.take_up(&opened(&masked))).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_with_its_session_and_with_its_agent() {
     let bench = Bench::new().await;
@@ -265,6 +302,30 @@ async fn a_flood_of_streams_costs_its_sender_alone() {
     let ended = bench.seen.abandoned.load(Ordering::SeqCst);
     drop(open.pop());
     soon("who cannot come back cancels", || bench.seen.abandoned.load(Ordering::SeqCst) == ended + 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_caller_sends_counts_as_what_is_kept() {
+    let bench = Bench::new().await;
+    let worker = session(&bench).await;
+    // Short as text, and large in memory.
+    let many = json!({ "pad": vec![0; 60_000] });
+    let mut events = Events::open(streamed_with(&worker, 0, "slow", many)).await;
+    events.next().await.unwrap();
+    assert_eq!((&events.last_id, &events.retry), (&None, &None), "served, and not to be taken up again");
+    // Eight mebibytes for one agent, of which each call takes almost one.
+    let mut open = Vec::new();
+    for id in 1..=12 {
+        let large = json!({ "pad": "x".repeat(1_000_000) });
+        let mut events = Events::open(streamed_with(&worker, id, "slow", large)).await;
+        events.next().await.unwrap();
+        open.push(events);
+    }
+    assert_eq!(open.iter().filter(|events| events.last_id.is_some()).count(), 8);
+    // Nobody else pays for it.
+    let mut other = bench.agent("other", "worker", "/mcp/notes", None).await;
+    other.open_session(json!({})).await;
+    broken(&other, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ fn last(text: &str) -> Piece {
 fn kept() -> (Writer, Reader) {
     let (writer, reader) = open();
     let chain = DelegationChain::of(Principal::Agent("ann".parse().unwrap()));
-    reader.outbox().keep(Budget::default().charge(&chain).unwrap(), TIME);
+    reader.outbox().keep(Budget::default().charge(&chain, 0).unwrap(), TIME);
     (writer, reader)
 }
 
@@ -105,7 +105,10 @@ async fn what_is_kept_is_bounded_in_number_and_bytes() {
     }
     let outbox = Arc::clone(reader.outbox());
     assert_eq!(outbox.state().pieces.len(), KEPT_PIECES_PER_STREAM_MAX);
-    let mut reader = outbox.resume(0).unwrap();
+    for gone in [0, 9] {
+        assert!(outbox.resume(gone).is_none(), "what was let go is not left out in silence");
+    }
+    let mut reader = outbox.resume(10).unwrap();
     assert_eq!(reader.next().await.unwrap().0, 11, "the oldest were let go");
     // Half of what may be kept, thrice: one has to go.
     let half = "x".repeat(KEPT_BYTES_PER_STREAM_MAX / 2);
@@ -117,8 +120,10 @@ async fn what_is_kept_is_bounded_in_number_and_bytes() {
     assert_eq!(outbox.state().pieces.len(), 2);
     assert_eq!(outbox.state().bytes, KEPT_BYTES_PER_STREAM_MAX);
     // One that alone is too much reaches whoever reads, and ends the keeping.
+    assert!(tokio::time::timeout(Duration::ZERO, outbox.lapsed()).await.is_err());
     writer.put(piece(&"y".repeat(KEPT_BYTES_PER_STREAM_MAX + 1))).await;
     assert_eq!(reader.next().await.unwrap().1.message.len(), KEPT_BYTES_PER_STREAM_MAX + 1);
+    outbox.lapsed().await;
     assert!(outbox.resume(0).is_none());
     assert_eq!(outbox.state().bytes, 0);
 }
