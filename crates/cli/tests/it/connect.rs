@@ -99,7 +99,7 @@ fn two_connections_share_a_hook_and_a_copy() {
 #[test]
 fn claude_code_is_not_connected_to_a_broker_that_answers_no_hook() {
     let here = with_key();
-    for url in ["https://broker.example", "http://10.0.0.1:8420", "https://127.0.0.1.example"] {
+    for url in ["https://broker.example", "https://10.0.0.1:8420", "https://127.0.0.1.example"] {
         let (code, told) = connect(&here, "claude-code", &["--yes", "--url", url]);
         assert!(code == Some(2) && told.contains("own machine only") && told.contains("--url"), "{told}");
         assert!(!here.path().join(".mcp.json").exists() && !here.path().join(".claude").exists());
