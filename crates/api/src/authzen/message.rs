@@ -11,6 +11,8 @@ pub mod search;
 
 /// Evaluations in one message.
 pub const EVALUATIONS_MAX: usize = 100;
+/// Bytes of the default context of one message, times its evaluations.
+pub const DEFAULTED_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 
 /// How several evaluations stop (AuthZEN 1.0 §7.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,7 @@ impl Evaluations {
     /// Reads the body of `/access/v1/evaluations`.
     pub fn parse(bytes: &[u8]) -> Result<Self, Problem> {
         let whole = members(bytes, ARGUMENT_VALUES_MAX)?;
+        check_copies(&whole)?;
         let read = Self::of(&whole).map_err(|misread| refused(&misread))?;
         match &read {
             Self::Several(_, evaluations) if evaluations.len() > EVALUATIONS_MAX => {
@@ -73,6 +76,19 @@ impl Evaluations {
         let evaluations = items.map(|item| read(item).map_err(|misread| misread.to_string())).collect();
         Ok(Self::Several(semantic, evaluations))
     }
+}
+
+/// A default context is part of each evaluation, of its memory and of its record: all copies together stay small.
+fn check_copies(whole: &Members) -> Result<(), Problem> {
+    let times = whole.get("evaluations").and_then(Value::as_array).map_or(0, Vec::len).min(EVALUATIONS_MAX);
+    let bytes = whole.get("context").map_or(0, |context| context.to_string().len());
+    if times > 1 && bytes * times > DEFAULTED_BYTES_MAX {
+        let detail =
+            format!("a default context of {bytes} bytes in {times} evaluations is more than {DEFAULTED_BYTES_MAX}");
+        let hint = "ask for fewer at a time, or give each its own context";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "evaluations_count", detail).with_hint(hint));
+    }
+    Ok(())
 }
 
 fn semantic(whole: &Members) -> Result<Semantic, Misread> {
@@ -122,6 +138,20 @@ mod tests {
             assert!(evaluation(body.as_bytes()).is_err(), "{body}");
             assert!(Evaluations::parse(body.as_bytes()).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn copies_of_a_default_context_have_a_most() {
+        let body = |bytes: usize, times: usize| {
+            let (filler, items) = ("x".repeat(bytes), vec!["{}"; times].join(","));
+            format!(
+                r#"{{"subject":{{"type":"agent","id":"r"}},"action":{{"name":"a"}},"resource":{{"type":"t","id":"i"}},
+                "context":{{"filler":"{filler}"}},"evaluations":[{items}]}}"#
+            )
+        };
+        assert!(Evaluations::parse(body(DEFAULTED_BYTES_MAX / 4, 3).as_bytes()).is_ok());
+        let refused = Evaluations::parse(body(DEFAULTED_BYTES_MAX / 4, 5).as_bytes()).unwrap_err();
+        assert!(refused.detail().contains("in 5 evaluations"), "{}", refused.detail());
     }
 
     #[test]
