@@ -23,7 +23,7 @@ fn of_kind(evidence: &[Value], kind: &str) -> usize {
 }
 
 /// The evidence, as soon as it has so many entries of one kind.
-pub(crate) async fn evidence_with(depot: &Depot, kind: &str, times: usize) -> Vec<Value> {
+async fn evidence_with(depot: &Depot, kind: &str, times: usize) -> Vec<Value> {
     let start = Instant::now();
     loop {
         let evidence = depot.broker.evidence();

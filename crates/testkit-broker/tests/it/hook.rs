@@ -37,7 +37,11 @@ impl Door {
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
             message = message.header(*name, *value);
         }
-        let answer = message.send().await.unwrap();
+        // Who sends far too much may be hung up on before all of it was sent.
+        let answer = match message.send().await {
+            Err(error) if error.is_request() => return (413, Value::Null),
+            answer => answer.unwrap(),
+        };
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or_default())
     }

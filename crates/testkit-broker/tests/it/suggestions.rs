@@ -32,6 +32,11 @@ action = "depot.send_mail"
 pins = { to = { one_of = "$customer" } }
 "#;
 
+/// Without it, spending money is asked for whatever the amount.
+fn let_clerks_refund(depot: &Depot) {
+    depot.broker.edit("policies/organisation/billing-and-bulk.cedar", &[("\"billing\"", "\"permission_change\"")]);
+}
+
 async fn in_task<'a>(broker: &Broker, agent: &'a Agent, task: Option<&str>) -> HttpClient<'a> {
     HttpClient::connect_in(broker, agent, "depot", Revision::Stateless, task).await
 }
@@ -47,6 +52,7 @@ fn newest_denial(broker: &Broker) -> String {
 async fn a_task_of_a_kind_has_its_golden_grants_and_nothing_else() {
     let Some(tools) = ready(&[Need::Broker]) else { return };
     let depot = Depot::stdio(&tools);
+    let_clerks_refund(&depot);
     depot.broker.write("templates/answer-order.toml", &TEMPLATE.replace("\"clerk\"", "\"nobody\""));
     depot.broker.run(&["policy", "validate"]).ended_with(5);
     depot.broker.write("templates/answer-order.toml", TEMPLATE);
@@ -95,7 +101,10 @@ async fn a_task_of_a_kind_has_its_golden_grants_and_nothing_else() {
 async fn a_role_becomes_as_narrow_as_its_work_and_a_denial_becomes_a_grant() {
     let Some(tools) = ready(&[Need::Broker]) else { return };
     let depot = Depot::stdio(&tools);
+    let_clerks_refund(&depot);
     let broker = &depot.broker;
+    broker.publish();
+    broker.wait_until_verified();
     let clerk = broker.register("clerk-1", "clerk", &[]);
     let mut client = in_task(broker, &clerk, None).await;
     for n in 0..12 {
