@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bailiwick_testkit_broker::{documents::free_port, http_client::HttpClient};
+use bailiwick_testkit_broker::{http_client::HttpClient, ports::free_port};
 
 use self::caller::{Caller, Proofs};
 use crate::{

@@ -8,7 +8,7 @@ use bailiwick_model::{agent::Agent, jwk::SigningAlgorithm};
 use bailiwick_ports::store::Store as _;
 use bailiwick_store::{Identity, Options, SqliteStore};
 use bailiwick_testkit::store_suite::fixtures::{agent, changed};
-use bailiwick_testkit_broker::{broker::Broker, documents::free_port};
+use bailiwick_testkit_broker::{broker::Broker, ports::free_port};
 use futures::StreamExt as _;
 use jiff::{Timestamp, ToSpan as _};
 

@@ -15,7 +15,7 @@ use bailiwick_keys::agent_key::AgentKey;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{documents::free_port, tools::Tools};
+use crate::{ports::free_port, tools::Tools};
 
 /// How long a server may take until it is ready: generous, since other tests run beside it.
 const READY_WITHIN: Duration = Duration::from_secs(30);

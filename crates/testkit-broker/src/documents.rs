@@ -1,9 +1,9 @@
 //! The commands of the docs, as scripts: the fenced blocks marked `sh test` of
 //! one page, in order, run as one shell session in a scratch folder.
 
-use std::{fs, net::TcpListener, path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
-use crate::tools::Tools;
+use crate::{ports::free_port, tools::Tools};
 
 /// The port that the docs name, and that a test replaces by a free one.
 const DOCUMENTED_PORT: &str = "8420";
@@ -68,12 +68,6 @@ pub fn run(tools: &Tools, page: &str) -> String {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the commands of {page} failed:\n{told}\n{said}");
     told
-}
-
-/// A port of loopback that was free a moment ago.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("a listener has an address").port()
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 //! | [`stdio_client`] | MCP over stdio: the bridge, or any server directly |
 //! | [`fixture`] | an MCP server of our own that counts, changes and misbehaves on demand |
 //! | [`tools`] | where the binary and the servers and clients of others are |
+//! | [`ports`] | ports of loopback that no other test takes |
 //! | [`documents`] | the commands of the docs, as scripts |
 #![expect(clippy::panic, clippy::expect_used, reason = "a harness fails the test that uses it, and says with what")]
 
@@ -23,6 +24,7 @@ pub mod documents;
 pub mod fixture;
 pub mod http_client;
 pub mod model_api;
+pub mod ports;
 pub mod shim;
 pub mod stdio_client;
 pub mod suite_client;

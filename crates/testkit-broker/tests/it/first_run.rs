@@ -2,7 +2,7 @@
 
 use bailiwick_testkit_broker::{
     broker::Broker,
-    documents,
+    documents, ports,
     tools::{Need, ready},
 };
 
@@ -58,7 +58,7 @@ fn doctor_finds_a_healthy_installation_healthy_and_a_broken_one_broken() {
 fn nothing_listens_beyond_loopback_without_tls_or_a_proxy() {
     let Some(tools) = ready(&[Need::Broker]) else { return };
     let broker = Broker::init(&tools);
-    let answer = broker.run(&["serve", "--listen", &format!("0.0.0.0:{}", documents::free_port())]);
+    let answer = broker.run(&["serve", "--listen", &format!("0.0.0.0:{}", ports::free_port())]);
     assert_ne!(answer.code, 0);
     assert!(answer.stderr.contains("hint:"), "{}", answer.stderr);
 }

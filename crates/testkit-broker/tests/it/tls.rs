@@ -10,7 +10,7 @@ use std::{
 
 use bailiwick_testkit_broker::{
     broker::Broker,
-    documents::free_port,
+    ports::free_port,
     tools::{Need, ready},
 };
 use reqwest::{Certificate, Client};
