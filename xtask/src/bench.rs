@@ -161,6 +161,7 @@ fn start(root: &Path, built: &Built, peers: &Peers, program: &Program, smoke: bo
         What::Load(subject) => command(root, built.path("bailiwick-bench")?, &[subject]),
     };
     run.env("BAILIWICK_BIN", built.path("bailiwick")?).env("TMPDIR", root.join("target/bench"));
+    run.env("BAILIWICK_BENCH_MCP_PROXY_VERSION", tools::version(root, "mcp-proxy")?);
     for (variable, place) in [("BAILIWICK_BENCH_MCP_PROXY", &peers.mcp_proxy), ("BAILIWICK_BENCH_NODE", &peers.node)] {
         if let Some(place) = place {
             run.env(variable, place);

@@ -61,7 +61,7 @@ fn target_run(root: &Path, target: &str, length: Length) -> Result<(), Failure> 
         Length::Brief => [format!("-runs={BRIEF_RUNS}"), format!("-max_total_time={BRIEF_SECONDS}")],
         Length::Seconds(seconds) => ["-runs=-1".to_owned(), format!("-max_total_time={seconds}")],
     };
-    run.arg("--").args(length).args(["-seed=1", "-max_len=4096", "-timeout=30", "-rss_limit_mb=2048", "-verbosity=0"]);
+    run.arg("--").args(length).args(["-seed=1", "-max_len=8192", "-timeout=30", "-rss_limit_mb=2048", "-verbosity=0"]);
     run.arg(format!("-artifact_prefix={}/", found.display()));
     show(&mut run)
 }

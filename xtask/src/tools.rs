@@ -55,9 +55,14 @@ pub(crate) fn measured_tool(root: &Path, name: &str) -> Result<PathBuf, Failure>
     cargo_install(root, name, &["--no-default-features"], "3")
 }
 
+/// The version of a tool of cargo that is pinned.
+pub(crate) fn version(root: &Path, name: &str) -> Result<String, Failure> {
+    let version = pins(root)?.cargo.remove(name);
+    version.ok_or_else(|| Failure::new(format!("`{name}` is not in xtask/pins.toml")))
+}
+
 fn cargo_install(root: &Path, name: &str, flags: &[&str], opt_level: &str) -> Result<PathBuf, Failure> {
-    let pins = pins(root)?;
-    let version = pins.cargo.get(name).ok_or_else(|| Failure::new(format!("`{name}` is not in xtask/pins.toml")))?;
+    let version = &version(root, name)?;
     let folder = root.join("target/tools");
     let program = folder.join("bin").join(name);
     // Cargo's own list: not every program tells its version.

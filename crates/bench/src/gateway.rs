@@ -4,7 +4,7 @@
 pub(crate) mod caller;
 
 use std::{
-    fs,
+    env, fs,
     io::{Seek as _, SeekFrom, Write as _},
     path::Path,
     process::{Command, Stdio},
@@ -27,12 +27,14 @@ const TABLE: &str = "gateway";
 const CONNECTIONS: [usize; 2] = [1, 16];
 /// Where `cargo xtask bench` put the peer.
 const PEER: &str = "BAILIWICK_BENCH_MCP_PROXY";
+/// Which version that is.
+const PEER_VERSION: &str = "BAILIWICK_BENCH_MCP_PROXY_VERSION";
 /// Proofs that are signed before a round, per second of it and all callers together.
 const PROOFS_PER_S: f64 = 12_000.0;
 
 /// Somebody who answers tool calls, and who calls him.
 struct Subject {
-    name: &'static str,
+    name: String,
     url: String,
     tool: String,
     proofs: Option<Arc<Proofs>>,
@@ -49,10 +51,11 @@ pub(crate) async fn measure(plan: &Plan) {
         Subject::new("direct", &site.upstream, "tool_0", None),
         Subject::new("bailiwick", client.resource(), "tool_0", Some(Arc::new(ours))),
     ];
+    let peer_name = env::var(PEER_VERSION).map_or("mcp-proxy".to_owned(), |version| format!("mcp-proxy {version}"));
     let peer = peer(&site).await;
     match &peer {
-        Ok((_, url)) => subjects.push(Subject::new("mcp-proxy 0.6.0", url, "depot/tool_0", None)),
-        Err(why) => CONNECTIONS.iter().for_each(|count| missing(TABLE, &row("mcp-proxy 0.6.0", *count), why)),
+        Ok((_, url)) => subjects.push(Subject::new(&peer_name, url, "depot/tool_0", None)),
+        Err(why) => CONNECTIONS.iter().for_each(|count| missing(TABLE, &row(&peer_name, *count), why)),
     }
     for subject in &mut subjects {
         subject.connect().await;
@@ -63,9 +66,9 @@ pub(crate) async fn measure(plan: &Plan) {
             let mut direct_ms = 0.0;
             for subject in &mut subjects {
                 let answers = subject.round(place, plan.round).await;
-                let row = row(subject.name, connections);
+                let row = row(&subject.name, connections);
                 told(&row, &answers);
-                match subject.name {
+                match subject.name.as_str() {
                     "direct" => direct_ms = answers.percentile_ms(50),
                     "bailiwick" => {
                         tell(TABLE, &row, "fsync_ms", fsync_ms);
@@ -92,8 +95,8 @@ fn told(row: &str, answers: &Answers) {
 }
 
 impl Subject {
-    fn new(name: &'static str, url: &str, tool: &str, proofs: Option<Arc<Proofs>>) -> Self {
-        Self { name, url: url.to_owned(), tool: tool.to_owned(), proofs, callers: Vec::new() }
+    fn new(name: &str, url: &str, tool: &str, proofs: Option<Arc<Proofs>>) -> Self {
+        Self { name: name.to_owned(), url: url.to_owned(), tool: tool.to_owned(), proofs, callers: Vec::new() }
     }
 
     async fn connect(&mut self) {

@@ -9,4 +9,5 @@
 )]
 
 pub mod edit;
+pub mod log;
 pub mod signed;

@@ -70,13 +70,7 @@ pub fn ready() -> bool {
     false
 }
 
-/// The command, recorded: what it does to files goes to `told`, for [`crate::recording::Recording::read`].
-pub fn recorded(command: &Command, told: &Path) -> Command {
-    let trace = format!("trace={CHANGES}");
-    traced(command, told, &["-xx", "-s", STRING_BYTES_MAX, "-e", &trace])
-}
-
-/// The command, recorded, with faults of the calls on some files, or on all.
+/// The command, recorded, with faults: what it does to files goes to `told`, for [`crate::recording::Recording::read`].
 pub fn recorded_with(command: &Command, told: &Path, faults: &[Fault]) -> Command {
     let trace = format!("trace={CHANGES}");
     let mut arguments = vec!["-xx".to_owned(), "-s".into(), STRING_BYTES_MAX.into(), "-e".into(), trace];

@@ -103,10 +103,32 @@ pub(crate) fn backup(connection: &Connection, path: &Path) -> Step<()> {
     let draft_text = format!("{text}.partial");
     let draft = Path::new(&draft_text);
     let copied = copy(connection, draft, &draft_text);
-    // A hard link, unlike a rename, never replaces what is there.
-    let kept = copied.and_then(|()| std::fs::hard_link(draft, path).map_err(failed));
+    let kept = copied.and_then(|()| name(draft, path).map_err(failed));
     let _ = std::fs::remove_file(draft);
     kept.and_then(|()| sync_folder(path).map_err(failed))
+}
+
+/// Gives a draft its name, which must be free: a plain rename would replace what is there.
+fn name(draft: &Path, path: &Path) -> io::Result<()> {
+    match std::fs::hard_link(draft, path) {
+        // Not every file system has links: a stick that a backup goes to often has none.
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported) => {
+            name_without_link(draft, path).ok_or(error)?
+        }
+        named => named,
+    }
+}
+
+/// The same where there are no links, if there is a way.
+#[cfg(target_os = "linux")]
+fn name_without_link(draft: &Path, path: &Path) -> Option<io::Result<()>> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    Some(renameat_with(CWD, draft, CWD, path, RenameFlags::NOREPLACE).map_err(io::Error::from))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn name_without_link(_draft: &Path, _path: &Path) -> Option<io::Result<()>> {
+    None
 }
 
 /// Copies the database to a file of its own, durably.

@@ -80,6 +80,11 @@ pub enum OpenError {
     /// Another process has it.
     #[error("`{0}` is in use by another process\nhint: only one server may use a database; stop the other one")]
     InUse(PathBuf),
+    /// A program that does not ask for our lock reads the log, which must be written anew before anything is built on it.
+    #[error(
+        "another program reads `{0}`, so its log cannot be written anew\nhint: end it (a backup tool, a SQLite shell)"
+    )]
+    BeingRead(PathBuf),
     /// On a file system without working shared memory.
     #[error("`{path}` lies on a network file system ({kind}), where SQLite loses data\nhint: move it to a local disk")]
     NetworkFileSystem {
@@ -159,7 +164,9 @@ pub(crate) fn open(path: &Path, identity: Identity, options: &Options) -> Result
     let mut connection =
         if in_memory { Connection::open_in_memory()? } else { connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)? };
     settle(&connection, in_memory, options)?;
-    write_ahead::take_over(&connection)?;
+    if !write_ahead::take_over(&connection)? {
+        return Err(OpenError::BeingRead(path.to_owned()));
+    }
     migrate(&mut connection, path)?;
     let replica = replica(&connection, identity.replica)?;
     check_head(&connection, path)?;

@@ -2,7 +2,6 @@
 //!
 //! The workload is a process of its own, this test binary. What it was told to be
 //! durable it says aloud, and what it said must be there in every state after.
-//! Repeat a failure with the seed and the moment that it names.
 //!
 //! `BAILIWICK_CRASH_STATES` sets how many states each test visits: `cargo xtask
 //! soak` asks for many.
@@ -95,9 +94,20 @@ impl Runs {
 
     /// The syncs of the thread that does most of them: the writer.
     fn syncs(&self) -> Vec<Point> {
+        self.syncs_by_whom().0
+    }
+
+    /// Those of the writer, and how many another thread might do: `strace` counts per thread, and a fault of the third
+    /// sync hits the third one of each.
+    fn syncs_by_whom(&self) -> (Vec<Point>, usize) {
         let all: Vec<Point> = points(&self.told, |_| true).into_iter().filter(|point| point.call == "fsync").collect();
         let busiest = all.iter().max_by_key(|point| point.number).unwrap().thread.clone();
-        all.into_iter().filter(|point| point.thread == busiest).collect()
+        let (writer, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|point| point.thread == busiest);
+        // One thread opens the store; of those that copy and sign, one may do the work of all in another run.
+        let opens = others.first().map(|point| point.thread.clone());
+        let (opening, after): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|point| Some(&point.thread) == opens.as_ref());
+        (writer, opening.len().max(after.len()))
     }
 }
 
@@ -195,17 +205,19 @@ fn after_a_failed_sync_nothing_is_built_on_what_was_dropped() {
     }
     let mut clean = Runs::new();
     clean.run(1, ROUNDS / 2, &[], &[workload::ALONE]);
-    let syncs = clean.syncs();
+    let (syncs, others) = clean.syncs_by_whom();
     let of_database = syncs.iter().find(|point| point.file == clean.database()).unwrap().number;
     let mut failing = vec![3, of_database - 1, of_database, of_database + 1];
     let many = env::var_os("BAILIWICK_CRASH_STATES").is_some();
     if many {
-        failing.extend((1..syncs.len()).step_by(5));
+        // An open or a backup that fails is not what this is about.
+        failing.extend((others + 1..syncs.len()).step_by(5));
     }
     for number in failing {
         let mut runs = Runs::new();
         let fault = Fault::new("fsync", Fate::Error("EIO"), number.to_string());
         runs.run(1, ROUNDS / 2, &[fault], &[workload::ALONE]);
+        eprintln!("sync {number} of {} fails", syncs.len());
         assert_eq!(runs.said("stopped"), 1, "sync {number} failed, and the store went on");
         runs.run(2, 4, &[], &[]);
         let tally = visit(&runs.recording, if many { 1_000 } else { 150 });

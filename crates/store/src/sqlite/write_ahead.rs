@@ -12,9 +12,12 @@ const PAGES_MAX: i64 = 1_000;
 
 /// Takes over from SQLite, and writes whatever a run before left in the log once more. Its last sync may have failed:
 /// then pages that can be read are not on the disk, and what is appended after them would be lost with them.
-pub(crate) fn take_over(connection: &Connection) -> Result<(), rusqlite::Error> {
+///
+/// Whether that was possible: a program that reads the log keeps it, and SQLite tells that in the row, not as an error.
+pub(crate) fn take_over(connection: &Connection) -> Result<bool, rusqlite::Error> {
     connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
 }
 
 /// Moves the log to the database file if it is long.

@@ -131,7 +131,7 @@ impl Drop for Writer {
     }
 }
 
-/// What a job did in its savepoint.
+/// What a job did in its turn.
 enum Ran {
     Done,
     Refused,

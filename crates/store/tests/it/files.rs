@@ -59,6 +59,23 @@ async fn one_process_at_a_time() {
     assert_eq!(second.replica(), identity(1).replica);
 }
 
+/// While somebody else reads the log, it cannot be written anew, and what is appended to it may be lost with it.
+#[tokio::test]
+async fn a_log_that_another_program_reads_is_not_built_on() {
+    let database = Database::new();
+    let store = open(&database.path()).unwrap();
+    append(&store, 3).await;
+    let reader = rusqlite::Connection::open(database.path()).unwrap();
+    reader.execute_batch("BEGIN; SELECT COUNT(*) FROM entries").unwrap();
+    drop(store);
+    let refused = open(&database.path()).err();
+    assert!(matches!(refused, Some(OpenError::BeingRead(_))), "{refused:?}");
+    reader.execute_batch("ROLLBACK").unwrap();
+    // Once nobody reads it, the log is moved, whoever else has the database open.
+    let store = open(&database.path()).unwrap();
+    append(&store, 1).await;
+}
+
 #[tokio::test]
 async fn a_database_keeps_its_chain_whoever_opens_it() {
     let database = Database::new();

@@ -55,12 +55,17 @@ fn moments(told: &Path, folder: &Path, counted: Counted) -> (Vec<PathBuf>, Vec<M
     let files: BTreeSet<PathBuf> = found.iter().map(|point| point.file.clone()).collect();
     let distinct: BTreeSet<Moment> = found.into_iter().map(|point| (point.call, point.number)).collect();
     let (mut moments, count) = (Vec::from_iter(distinct), number("BAILIWICK_CRASH_POINTS", POINTS));
-    let seed = SEED + number("BAILIWICK_CRASH_SEED", 0) as u64;
-    let mut chance = Chance::new(seed);
+    let seed = number("BAILIWICK_CRASH_SEED", 0);
+    let mut chance = Chance::new(SEED + seed as u64);
     for last in (1..moments.len()).rev() {
         moments.swap(last, chance.up_to(last));
     }
-    eprintln!("seed {seed}: {} of {} moments, {} files", count.min(moments.len()), moments.len(), files.len());
+    eprintln!(
+        "BAILIWICK_CRASH_SEED={seed}: {} of {} moments, {} files",
+        count.min(moments.len()),
+        moments.len(),
+        files.len()
+    );
     moments.truncate(count);
     (files.into_iter().collect(), moments)
 }
