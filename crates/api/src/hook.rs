@@ -17,7 +17,7 @@ use bailiwick_engine::{
 };
 use bailiwick_model::{
     decision::{Decision, Evaluated},
-    limits::BODY_BYTES_MAX,
+    limits::{ARGUMENT_VALUES_MAX, BODY_BYTES_MAX},
 };
 use bailiwick_pdp::catalogue::ClientKind;
 use bailiwick_web::{
@@ -157,7 +157,7 @@ async fn claude_code(State(hook): State<Arc<Hook>>, message: Request) -> Respons
 }
 
 fn read(bytes: &[u8]) -> Result<Asked<'_>, Problem> {
-    json::check(bytes).map_err(|error| unreadable(&error.to_string()))?;
+    json::check_at_most(bytes, ARGUMENT_VALUES_MAX).map_err(|error| unreadable(&error.to_string()))?;
     let asked: Asked<'_> = serde_json::from_slice(bytes).map_err(|error| unreadable(&error.to_string()))?;
     if asked.hook_event_name != PRE_TOOL_USE {
         return Err(unreadable("only `PreToolUse` is answered"));

@@ -32,7 +32,10 @@ pub(crate) async fn of_path(State(entrance): State<Arc<Entrance>>, OriginalUri(u
     match Audience::of_resource(entrance.issuer(), &resource) {
         Some(audience) if exists(&entrance, &audience) => describe(&entrance, &audience),
         _ => Problem::new(StatusCode::NOT_FOUND, "resource_unknown", "there is no such protected resource")
-            .with_hint("systems are at `/mcp/<system>`, all of them at `/mcp`, decisions at `/access/v1`")
+            .with_hint(
+                "systems are at `/mcp/<system>`, all of them at `/mcp`, decisions at `/access/v1`, a client's hook at \
+                 `/hook/claude-code`",
+            )
             .into_response(),
     }
 }
@@ -41,7 +44,7 @@ fn exists(entrance: &Entrance, audience: &Audience) -> bool {
     match audience {
         Audience::System(system) => {
             let live = entrance.broker().live();
-            live.policy.as_deref().is_some_and(|policy| policy.catalogue().system(system).is_some())
+            live.policy.as_deref().is_some_and(|policy| policy.catalogue().servers().any(|one| one.name == *system))
         }
         Audience::Aggregate | Audience::Access => true,
         Audience::Hook(client) => {

@@ -49,6 +49,12 @@ pub(crate) async fn authorize_as(
         let Decision::Allow { obligations } = &decided.evaluated.decision else {
             return Err(record_denial(broker, caller, &call, decided).await);
         };
+        // A hook sees no result, so it can neither mask nor keep one. What it cannot do, it must not allow.
+        if purpose == Purpose::OwnTool && !obligations.is_empty() {
+            let message = "a rule asks for something to be done with the result, and a hook sees none";
+            let reason = reason(ReasonCode::ObligationUnfulfillable, message, None);
+            return Err(record_denial(broker, caller, &call, overruled(decided, reason)).await);
+        }
         let obligations = obligations.clone();
         let entry = match record_intent(broker, caller, &call, &decided).await {
             Ok(entry) => entry,

@@ -24,7 +24,7 @@ use crate::{
     caller::{Caller, RawCall},
     decide::{Decided, Purpose, decide, reason},
     evidence::Draft,
-    record::{marked, overruled, replayed, unrecorded},
+    record::{answered, overruled, replayed, unrecorded},
     refusal::Denied,
 };
 
@@ -58,25 +58,8 @@ pub async fn check(
 ) -> Result<Evaluated, Box<Denied>> {
     let id = new_id!(EvaluationId, broker.now(), broker.entropy());
     let decided = decided(broker, id, &question);
-    let arguments = serde_json::Value::Object(question.arguments.clone()).to_string();
-    let policies: BTreeSet<String> = decided.evaluated.determining.iter().map(|one| one.policy.to_string()).collect();
-    let mut draft = Draft::with_id(EventKind::Evaluated, id.to_string())
-        .field("by", asked_by.to_string())
-        .field("agent", question.agent.as_str())
-        .field("system", question.system.as_str())
-        .field("decision", decided.evaluated.decision.as_str())
-        .field("policies", policies.into_iter().collect::<Vec<_>>())
-        .field("bundle", decided.evaluated.bundle.to_string())
-        .sealed("arguments", arguments);
-    if let Some(observed) = &decided.evaluated.observed {
-        draft = marked(draft, observed);
-    }
-    if let Some(json) = decided.evaluation.as_ref().and_then(|question| serde_json::to_string(question).ok()) {
-        draft = draft.sealed("evaluation", json);
-    }
-    if let Ok(json) = serde_json::to_string(&decided.evaluated) {
-        draft = draft.sealed("evaluated", json);
-    }
+    let call = raw(&question);
+    let draft = answered(&asked_by.to_string(), question.agent.as_str(), &call, &decided);
     let entry = match draft.finish(broker, &Principal::Agent(question.agent.clone())).await {
         Ok(entry) => entry,
         Err(error) => return Err(unrecorded(&decided, &error.to_string())),
@@ -97,15 +80,19 @@ pub(crate) fn decided(broker: &Broker, id: EvaluationId, question: &Question) ->
         address: question.address,
         spent: Vec::new(),
     };
-    let call = RawCall {
+    decide(broker, &caller, &raw(question), id, Purpose::Question)
+}
+
+/// The call that is asked about.
+fn raw(question: &Question) -> RawCall<'_> {
+    RawCall {
         system: &question.system,
         method: &question.method,
         name: question.name.as_deref(),
         arguments: &question.arguments,
         declared: None,
         client_call: None,
-    };
-    decide(broker, &caller, &call, id, Purpose::Question)
+    }
 }
 
 /// Denies a question that names no call at all, and records that it was asked. `why` is one of our own constant phrases.

@@ -8,7 +8,7 @@ use bailiwick_audit_log::{
     leaf,
 };
 use bailiwick_model::{
-    decision::{Evaluated, ReasonCode},
+    decision::{Decision, Evaluated, ReasonCode},
     evaluation::Evaluation,
     examined::Examined,
     principal::Principal,
@@ -95,7 +95,8 @@ pub struct Explained {
     pub evaluated: Evaluated,
     /// The answer to the same question under the cited bundle, made again now; absent without a question or bundle.
     pub reproduced: Option<Evaluated>,
-    /// What denied it after policy had decided, on state that the question does not hold: a budget, a proof used twice.
+    /// What denied it after policy had decided, on what the question does not hold: a budget, a proof used twice, a hook
+    /// that cannot fulfil an obligation.
     pub overruled_by: Option<ReasonCode>,
     /// The answer to the same question under the bundle that is active now, where that is another one.
     pub today: Option<Evaluated>,
@@ -128,8 +129,7 @@ pub async fn explain(broker: &Broker, by: &Principal, evaluation_id: &str) -> Re
     let entries = of(broker, evaluation_id).await?;
     let opened = open(broker, by, evaluation_id, &entries).await?;
     let field =
-        // Of a call that a hook asked about first, the last decision is the one that counted.
-        |name: &str| opened.values().rev().find_map(|part| part.fields.get(name)).and_then(|field| field.value.as_deref());
+        |name: &str| decision(&opened).and_then(|part| part.fields.get(name)).and_then(|field| field.value.as_deref());
     let unreadable = || Refusal::Unavailable(format!("the decision `{evaluation_id}` cannot be read"));
     let evaluated: Evaluated = field("evaluated")
         .and_then(|json| serde_json::from_str(json).ok())
@@ -154,14 +154,26 @@ pub async fn explain(broker: &Broker, by: &Principal, evaluation_id: &str) -> Re
             }
         }
     }
-    let overruled_by = overruling(&evaluated);
+    let overruled_by = overruling(&evaluated, reproduced.as_ref());
     Ok(Explained { evaluation, evaluated, reproduced, overruled_by, today })
 }
 
-/// The reason that only the commit of a decision gives, never policy.
-fn overruling(evaluated: &Evaluated) -> Option<ReasonCode> {
+/// The part that holds the decision. Of a call that a hook asked about first there are two, and the last counted: its
+/// question is its own, or none where it was denied before there was one.
+pub(crate) fn decision(opened: &BTreeMap<u64, Opened>) -> Option<&Opened> {
+    opened.values().rev().find(|part| part.fields.contains_key("evaluated"))
+}
+
+/// The reason that only comes after policy has allowed, never from it.
+fn overruling(evaluated: &Evaluated, reproduced: Option<&Evaluated>) -> Option<ReasonCode> {
     let of_the_commit = [ReasonCode::LimitReached, ReasonCode::Replayed];
-    evaluated.decision.reasons().iter().map(|reason| reason.code).find(|code| of_the_commit.contains(code))
+    // Policy itself gives this one for obligations that no two can be fulfilled; a hook, for any that policy allowed with.
+    let obliging =
+        |again: &Evaluated| matches!(&again.decision, Decision::Allow { obligations } if !obligations.is_empty());
+    let of_a_hook = evaluated.determining.is_empty() && reproduced.is_some_and(obliging);
+    let overrules =
+        |code: &ReasonCode| of_the_commit.contains(code) || (*code == ReasonCode::ObligationUnfulfillable && of_a_hook);
+    evaluated.decision.reasons().iter().map(|reason| reason.code).find(overrules)
 }
 
 #[cfg(test)]

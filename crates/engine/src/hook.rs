@@ -7,7 +7,6 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     decision::{Decision, Evaluated, ReasonCode},
     digest::Digest,
@@ -30,8 +29,7 @@ use crate::{
     caller::{Caller, RawCall},
     conclude::{self, Outcome, OutcomeStatus},
     decide::{Decided, Purpose, decide, no_bundle, reason},
-    evidence::Draft,
-    record::{marked, record_denial, replayed, unrecorded},
+    record::{answered, record_denial, record_replay, unrecorded},
     refusal::Denied,
 };
 
@@ -85,7 +83,13 @@ pub async fn rule(broker: &Arc<Broker>, caller: &Caller, call: HookCall<'_>) -> 
         let why = reason(ReasonCode::UnknownTool, "no system stands for this client's tools", None);
         return Err(nowhere(Decided::denied(id, Some(policy), why)));
     };
-    own_tool(broker, &caller, raw(&own.name, call.tool), id).await
+    let raw = raw(&own.name, call.tool);
+    if call.server.is_some() {
+        let message = "this server is not the bridge, or the bridge has no such tool";
+        let why = reason(ReasonCode::UnknownTool, message, Some("use the tools of the server `bailiwick`"));
+        return Err(record_denial(broker, &caller, &raw, Decided::denied(id, Some(policy), why)).await);
+    }
+    own_tool(broker, &caller, raw, id).await
 }
 
 /// A tool of the client itself: this is the call's one decision, and its last record but one.
@@ -96,16 +100,8 @@ async fn own_tool(
     id: EvaluationId,
 ) -> Result<Evaluated, Box<Denied>> {
     let permit = authorize_as(broker, caller, call, (id, Purpose::OwnTool)).await?;
-    let mut evaluated = permit.evaluated().clone();
-    // A hook sees no result, so it can neither mask nor keep one. What it cannot do, it must not allow.
-    let (status, detail) = if permit.obligations().is_empty() {
-        (OutcomeStatus::LeftToClient, None)
-    } else {
-        let message = "a rule asks for something to be done with the result, and a hook sees none";
-        evaluated.decision = Decision::deny(reason(ReasonCode::ObligationUnfulfillable, message, None));
-        (OutcomeStatus::NotForwarded, Some("an obligation cannot be discharged by a hook"))
-    };
-    let outcome = Outcome { status, detail, result: None, upstream_ms: 0 };
+    let evaluated = permit.evaluated().clone();
+    let outcome = Outcome { status: OutcomeStatus::LeftToClient, detail: None, result: None, upstream_ms: 0 };
     if let Err(error) = conclude::conclude(broker, permit, outcome).await {
         tracing::error!(error = %error, "an outcome was not recorded");
     }
@@ -115,31 +111,11 @@ async fn own_tool(
 /// A call that the gateway will decide and charge: answered as of now, and joined to that by its id.
 async fn ask(broker: &Broker, caller: &Caller, call: &RawCall<'_>, id: EvaluationId) -> Result<Evaluated, Box<Denied>> {
     let decided = decide(broker, caller, call, id, Purpose::Question);
-    let evaluated = &decided.evaluated;
-    let mut draft = Draft::with_id(EventKind::Evaluated, id.to_string())
-        .field("by", "hook")
-        .field("agent", caller.chain.current().id())
-        .field("system", call.system.as_str())
+    let mut draft = answered("hook", caller.chain.current().id(), call, &decided)
         .field("token", caller.token.to_string())
-        .field_if("task", caller.task.map(|task| task.to_string()))
-        .field("decision", evaluated.decision.as_str())
-        .field("bundle", evaluated.bundle.to_string())
-        .sealed("arguments", serde_json::Value::Object(call.arguments.clone()).to_string());
+        .field_if("task", caller.task.map(|task| task.to_string()));
     if let Some(name) = call.name.and_then(|name| name.parse::<ToolName>().ok()) {
         draft = draft.field("action", format!("{}.{name}", call.system));
-    }
-    let codes: Vec<_> = evaluated.decision.reasons().iter().map(|reason| reason.code.as_str().to_owned()).collect();
-    if !codes.is_empty() {
-        draft = draft.field("reasons", codes);
-    }
-    if let Some(observed) = &evaluated.observed {
-        draft = marked(draft, observed);
-    }
-    if let Some(json) = decided.evaluation.as_ref().and_then(|question| serde_json::to_string(question).ok()) {
-        draft = draft.sealed("evaluation", json);
-    }
-    if let Ok(json) = serde_json::to_string(evaluated) {
-        draft = draft.sealed("evaluated", json);
     }
     let entry = match draft.finish(broker, caller.chain.initiating()).await {
         Ok(entry) => entry,
@@ -147,13 +123,10 @@ async fn ask(broker: &Broker, caller: &Caller, call: &RawCall<'_>, id: Evaluatio
     };
     match broker.ports.store.append(entry, caller.spent.clone()).await {
         Ok(_) => {}
-        Err(StoreError::Replayed) => {
-            let caller = Caller { spent: Vec::new(), ..caller.clone() };
-            return Err(record_denial(broker, &caller, call, crate::record::overruled(decided, replayed())).await);
-        }
+        Err(StoreError::Replayed) => return Err(record_replay(broker, caller, call, decided).await),
         Err(error) => return Err(unrecorded(&decided, &error.to_string())),
     }
-    if matches!(evaluated.decision, Decision::Allow { .. }) {
+    if matches!(decided.evaluated.decision, Decision::Allow { .. }) {
         broker.joins.wait(call, caller, id, broker.now());
     }
     Ok(decided.evaluated)

@@ -193,7 +193,6 @@ fn forget(broker: &Broker, epoch: u64, scope: &ObservationScope) {
     });
 }
 
-/// What is observed exists, and whoever observes production says so.
 /// A span in the largest unit that needs no fraction.
 fn said(seconds: u64) -> String {
     let units = [(24 * 60 * 60, "days"), (60 * 60, "hours"), (60, "minutes")];
@@ -201,6 +200,7 @@ fn said(seconds: u64) -> String {
     unit.map_or_else(|| format!("{seconds} seconds"), |(unit, name)| format!("{} {name}", seconds / unit))
 }
 
+/// What is observed exists, and whoever observes production says so.
 fn fits(live: &Live, observation: &Observation) -> Result<(), Refusal> {
     let scope = &observation.scope;
     let environment = match scope {

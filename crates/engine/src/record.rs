@@ -81,6 +81,21 @@ pub(crate) fn replayed() -> Reason {
     reason(ReasonCode::Replayed, message, Some("sign a new proof for each call"))
 }
 
+/// What a question about a call and its answer say, whoever asked: it counts nothing.
+pub(crate) fn answered(by: &str, agent: &str, call: &RawCall<'_>, decided: &Decided) -> Draft {
+    let evaluated = &decided.evaluated;
+    let mut draft = Draft::with_id(EventKind::Evaluated, evaluated.id.to_string())
+        .field("by", by)
+        .field("agent", agent)
+        .field("system", call.system.as_str())
+        .sealed("arguments", serde_json::Value::Object(call.arguments.clone()).to_string());
+    draft = with_decision(draft, evaluated);
+    match decided.evaluation.as_ref().and_then(|question| serde_json::to_string(question).ok()) {
+        Some(json) => draft.sealed("evaluation", json),
+        None => draft,
+    }
+}
+
 enum Unwritten {
     Replayed,
     Unavailable(String),
@@ -122,22 +137,13 @@ fn draft(kind: EventKind, caller: &Caller, call: &RawCall<'_>, decided: &Decided
         .field("action", action(call))
         .field("token", caller.token.to_string())
         .field_if("task", caller.task.map(|id| id.to_string()))
-        .field("bundle", evaluated.bundle.to_string())
-        .field("decision", evaluated.decision.as_str())
-        .field("policies", policies(evaluated))
         .field("epoch", i64::try_from(decided.relied_on.epoch).unwrap_or(i64::MAX))
         .field("agents", agent_versions(decided))
         .sealed("arguments", arguments);
     if !evaluated.errors.is_empty() {
         draft = draft.field("errors", evaluated.errors.keys().map(ToString::to_string).collect::<Vec<_>>());
     }
-    let codes: Vec<_> = evaluated.decision.reasons().iter().map(|reason| reason.code.as_str().to_owned()).collect();
-    if !codes.is_empty() {
-        draft = draft.field("reasons", codes);
-    }
-    if let Some(observed) = &evaluated.observed {
-        draft = marked(draft, observed);
-    }
+    draft = with_decision(draft, evaluated);
     if let Decision::Allow { obligations } = &evaluated.decision {
         draft = draft.field("obligations", i64::try_from(obligations.len()).unwrap_or(i64::MAX));
     }
@@ -151,15 +157,31 @@ fn draft(kind: EventKind, caller: &Caller, call: &RawCall<'_>, decided: &Decided
     if let Some(evaluation) = &decided.evaluation {
         draft = with_evaluation(draft, evaluation);
     }
-    // The whole decision with its messages, which may quote what the caller sent.
-    if let Ok(json) = serde_json::to_string(evaluated) {
-        draft = draft.sealed("evaluated", json);
-    }
     draft
 }
 
+/// What was decided, by which policies and why.
+fn with_decision(mut draft: Draft, evaluated: &Evaluated) -> Draft {
+    draft = draft
+        .field("bundle", evaluated.bundle.to_string())
+        .field("decision", evaluated.decision.as_str())
+        .field("policies", policies(evaluated));
+    let codes: Vec<_> = evaluated.decision.reasons().iter().map(|reason| reason.code.as_str().to_owned()).collect();
+    if !codes.is_empty() {
+        draft = draft.field("reasons", codes);
+    }
+    if let Some(observed) = &evaluated.observed {
+        draft = marked(draft, observed);
+    }
+    // The whole decision with its messages, which may quote what the caller sent.
+    match serde_json::to_string(evaluated) {
+        Ok(json) => draft.sealed("evaluated", json),
+        Err(_) => draft,
+    }
+}
+
 /// That the call was observed, by what, and what policy alone decides: the same words in intents, denials and questions.
-pub(crate) fn marked(draft: Draft, observed: &Observed) -> Draft {
+fn marked(draft: Draft, observed: &Observed) -> Draft {
     let codes = observed.would_be.reasons().iter().map(|reason| reason.code.as_str().to_owned()).collect();
     draft
         .field("observed", observed.would_be().as_str())

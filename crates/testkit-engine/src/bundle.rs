@@ -28,6 +28,10 @@ normalise = { path = "path" }
 effect = { records = 1 }
 "#;
 
+const CLIENT_TOML: &str = "environment = \"production\"\n[upstream]\nclient = \"claude-code\"\n";
+
+const ONE_WRITE: &str = "[[limits]]\nname = \"one-write\"\nclasses = [\"write\"]\nwindow_s = 3600\ncalls_max = 1\n";
+
 const ROLE: &str = "purpose = \"Read files\"\nallow = [\"files:read\"]\n";
 
 /// The system's name.
@@ -54,7 +58,31 @@ pub fn discovered() -> Discovered {
 
 /// The files of the bundle.
 pub fn files() -> BundleFiles {
-    let discovered = discovered();
+    BundleFiles::new(base()).unwrap()
+}
+
+/// The same with Claude Code's own `Write` as the system `claude_code`, a budget of one write for the role, and a rule of
+/// the organisation.
+pub fn with_own_tools(rule: &str) -> BundleFiles {
+    let write = json!({"name": "Write", "description": "Writes one file.", "inputSchema": {"type": "object",
+        "properties": {"file_path": {"type": "string"}, "content": {"type": "string"}},
+        "required": ["file_path", "content"]}});
+    let client = Discovered { tools: vec![write], ..Discovered::default() };
+    let mut files = base();
+    files.extend(of_system("claude_code", CLIENT_TOML, &client));
+    files.insert("roles/reader.toml".to_owned(), format!("{ROLE}{ONE_WRITE}").into_bytes());
+    files.insert("policies/organisation/own-tools.cedar".to_owned(), rule.as_bytes().to_vec());
+    BundleFiles::new(files).unwrap()
+}
+
+fn base() -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::from(of_system(system().as_str(), FILES_TOML, &discovered()));
+    files.insert("roles/reader.toml".to_owned(), ROLE.as_bytes().to_vec());
+    files
+}
+
+/// The two files of a system: what is written about it, and what is pinned.
+fn of_system(name: &str, toml: &str, discovered: &Discovered) -> [(String, Vec<u8>); 2] {
     let discovery = Discovery {
         protocol_version: &discovered.protocol_version,
         server_info: &discovered.server_info,
@@ -62,12 +90,10 @@ pub fn files() -> BundleFiles {
         tools: &discovered.tools,
         prompts: &discovered.prompts,
     };
-    let existing = Existing { toml: FILES_TOML, lock_json: None };
-    let proposal = propose::propose(&system(), &discovery, Some(existing)).unwrap();
-    let files = BTreeMap::from([
-        ("systems/files.toml".to_owned(), proposal.toml.into_bytes()),
-        ("systems/files.tools.json".to_owned(), proposal.lock_json.into_bytes()),
-        ("roles/reader.toml".to_owned(), ROLE.as_bytes().to_vec()),
-    ]);
-    BundleFiles::new(files).unwrap()
+    let existing = Existing { toml, lock_json: None };
+    let proposal = propose::propose(&name.parse().unwrap(), &discovery, Some(existing)).unwrap();
+    [
+        (format!("systems/{name}.toml"), proposal.toml.into_bytes()),
+        (format!("systems/{name}.tools.json"), proposal.lock_json.into_bytes()),
+    ]
 }

@@ -30,6 +30,7 @@ use bailiwick_keys::{
 };
 use bailiwick_model::{
     agent::Environment,
+    bundle::BundleFiles,
     jwk::SigningAlgorithm,
     name::{AgentName, SystemName},
     principal::Principal,
@@ -103,14 +104,19 @@ impl World {
             numbers: AtomicU64::new(0),
             _folder: folder,
         };
-        if let Err(refusal) = bundles::publish(&world.broker, &operator(), bundle::files(), true).await {
-            panic!("{refusal:?}");
-        }
+        world.publish(bundle::files()).await;
         world.verify_definitions().await;
         for (name, bearer) in [("reader", false), ("scripted", true), ("gate", false)] {
             world.register(name, bearer).await;
         }
         world
+    }
+
+    /// Makes another bundle the active one.
+    pub async fn publish(&self, files: BundleFiles) {
+        if let Err(refusal) = bundles::publish(&self.broker, &operator(), files, true).await {
+            panic!("{refusal:?}");
+        }
     }
 
     /// Compares the definitions again, as the control connection does.

@@ -58,7 +58,8 @@ pub fn check(bytes: &[u8]) -> Result<(), serde_json::Error> {
     check_at_most(bytes, usize::MAX)
 }
 
-fn check_at_most(bytes: &[u8], values_max: usize) -> Result<(), serde_json::Error> {
+/// As [`check`], and counts: at most so many values, at every depth together.
+pub fn check_at_most(bytes: &[u8], values_max: usize) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let values_left = Cell::new(values_max);
     Shape { depth_left: JSON_DEPTH_MAX, values_left: &values_left }.deserialize(&mut deserializer)?;

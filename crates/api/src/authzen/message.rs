@@ -11,7 +11,9 @@ pub mod search;
 
 /// Evaluations in one message.
 pub const EVALUATIONS_MAX: usize = 100;
-/// Bytes of the default context of one message, times its evaluations.
+/// The members that evaluations may leave to their message.
+const DEFAULTED: [&str; 4] = ["subject", "action", "resource", "context"];
+/// Bytes of the defaults of one message, times its evaluations.
 pub const DEFAULTED_BYTES_MAX: usize = 2 * 1_024 * 1_024;
 
 /// How several evaluations stop (AuthZEN 1.0 §7.1.2).
@@ -65,7 +67,7 @@ impl Evaluations {
             return Evaluation::of(whole, None).map(|one| Self::One(Box::new(one)));
         }
         // What is wrong with a default is wrong with the whole message.
-        for name in ["subject", "action", "resource", "context"] {
+        for name in DEFAULTED {
             object(whole, name)?;
         }
         let read = |item: &Value| match item {
@@ -78,14 +80,14 @@ impl Evaluations {
     }
 }
 
-/// A default context is part of each evaluation, of its memory and of its record: all copies together stay small.
+/// A default is part of each evaluation, of its memory and of its record: all copies together stay small.
 fn check_copies(whole: &Members) -> Result<(), Problem> {
     let times = whole.get("evaluations").and_then(Value::as_array).map_or(0, Vec::len).min(EVALUATIONS_MAX);
-    let bytes = whole.get("context").map_or(0, |context| context.to_string().len());
+    let defaults = DEFAULTED.iter().filter_map(|name| whole.get(*name));
+    let bytes: usize = defaults.map(|default| default.to_string().len()).sum();
     if times > 1 && bytes * times > DEFAULTED_BYTES_MAX {
-        let detail =
-            format!("a default context of {bytes} bytes in {times} evaluations is more than {DEFAULTED_BYTES_MAX}");
-        let hint = "ask for fewer at a time, or give each its own context";
+        let detail = format!("defaults of {bytes} bytes in {times} evaluations are more than {DEFAULTED_BYTES_MAX}");
+        let hint = "ask for fewer at a time, or write into each evaluation what is its own";
         return Err(Problem::new(StatusCode::BAD_REQUEST, "evaluations_count", detail).with_hint(hint));
     }
     Ok(())
@@ -141,17 +143,22 @@ mod tests {
     }
 
     #[test]
-    fn copies_of_a_default_context_have_a_most() {
-        let body = |bytes: usize, times: usize| {
-            let (filler, items) = ("x".repeat(bytes), vec!["{}"; times].join(","));
-            format!(
-                r#"{{"subject":{{"type":"agent","id":"r"}},"action":{{"name":"a"}},"resource":{{"type":"t","id":"i"}},
-                "context":{{"filler":"{filler}"}},"evaluations":[{items}]}}"#
-            )
+    fn copies_of_defaults_have_a_most() {
+        let filled = |at: [&str; 2], bytes: usize, times: usize| {
+            let mut whole = serde_json::json!({"subject": {"type": "agent", "id": "r"}, "action": {"name": "a"},
+                "resource": {"type": "t", "id": "i"}, "context": {}, "evaluations": vec![serde_json::json!({}); times]});
+            whole[at[0]][at[1]] = serde_json::json!({"filler": "x".repeat(bytes)});
+            Evaluations::parse(whole.to_string().as_bytes())
         };
-        assert!(Evaluations::parse(body(DEFAULTED_BYTES_MAX / 4, 3).as_bytes()).is_ok());
-        let refused = Evaluations::parse(body(DEFAULTED_BYTES_MAX / 4, 5).as_bytes()).unwrap_err();
-        assert!(refused.detail().contains("in 5 evaluations"), "{}", refused.detail());
+        let large = DEFAULTED_BYTES_MAX / 4;
+        for at in
+            [["context", "arguments"], ["subject", "properties"], ["action", "properties"], ["resource", "properties"]]
+        {
+            assert!(filled(at, large, 3).is_ok(), "{at:?}");
+            assert!(filled(at, large * 3, 1).is_ok(), "{at:?}: nothing is copied");
+            let refused = filled(at, large, 5).unwrap_err();
+            assert!(refused.detail().contains("in 5 evaluations"), "{}", refused.detail());
+        }
     }
 
     #[test]

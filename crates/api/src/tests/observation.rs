@@ -3,6 +3,7 @@
 use bailiwick_engine::{
     authorize::authorize,
     caller::{Caller, RawCall},
+    coverage::connections_of,
     observation::{self, ObservationAsk},
     permitted::Permitted,
     refusal::Denied,
@@ -13,7 +14,10 @@ use bailiwick_model::{
     observation::Observation,
     principal::{DelegationChain, Principal},
 };
-use bailiwick_testkit_engine::world::{World, operator};
+use bailiwick_testkit_engine::{
+    bundle,
+    world::{World, operator},
+};
 use serde_json::json;
 
 fn caller(token: u8) -> Caller {
@@ -121,4 +125,33 @@ async fn a_call_that_policy_allows_goes_on_after_the_end() {
     assert!(matches!(permit.evaluated().observed.as_ref().unwrap().would_be, Decision::Allow { .. }));
     world.clock.advance(61);
     permit.recheck(&world.broker).unwrap();
+}
+
+#[tokio::test]
+async fn a_clients_own_tools_have_no_definitions_to_compare() {
+    let world = world().await;
+    world.publish(bundle::with_own_tools("")).await;
+    let counted = |world: &World| {
+        let (agent, client) = ("reader".parse().unwrap(), "claude_code".parse().unwrap());
+        let all = connections_of(&world.broker, Some(&agent), Some(&client)).unwrap();
+        (all.enforced, all.observed, all.unknown)
+    };
+    assert_eq!(counted(&world), (1, 0, 0));
+    world.clock.advance(7 * 24 * 3_600);
+    assert_eq!(counted(&world), (1, 0, 0));
+    observed(&world, "agent:reader", 60).await;
+    assert_eq!(counted(&world), (0, 1, 0));
+    // There is still no server to send such a call to.
+    let system = "claude_code".parse().unwrap();
+    let arguments = json!({"file_path": "/data/a.txt", "content": "x"}).as_object().unwrap().clone();
+    let call = RawCall {
+        system: &system,
+        method: "tools/call",
+        name: Some("Write"),
+        arguments: &arguments,
+        declared: None,
+        client_call: None,
+    };
+    let denied = authorize(&world.broker, &caller(1), call).await.unwrap_err();
+    assert_eq!(denied.reasons()[0].code, ReasonCode::UnknownTool);
 }

@@ -7,7 +7,10 @@ use bailiwick_engine::agents;
 use bailiwick_keys::agent_key::{AgentKey, ProofSubject};
 use bailiwick_model::jwk::SigningAlgorithm;
 use bailiwick_ports::chance::Clock as _;
-use bailiwick_testkit_engine::world::{ISSUER, World, operator, part};
+use bailiwick_testkit_engine::{
+    bundle,
+    world::{ISSUER, World, operator, part},
+};
 use bailiwick_web::{address::DeclaredProxies, refused::DPOP_NONCE};
 use http::{HeaderMap, Request};
 use serde_json::{Value, json};
@@ -300,7 +303,9 @@ async fn the_documents_say_where_and_how() {
     assert_eq!(root["resource"], "https://broker.test/mcp");
     let (_, access) = document("/.well-known/oauth-protected-resource/access/v1").await;
     assert_eq!(access["scopes_supported"], json!(["access:evaluate"]));
-    for path in ["/mcp/payroll", "/mcp/", "/other", "/mcp/files/x"] {
+    scene.world.publish(bundle::with_own_tools("")).await;
+    assert_eq!(document("/.well-known/oauth-protected-resource/hook/claude-code").await.0, 200);
+    for path in ["/mcp/payroll", "/mcp/", "/other", "/mcp/files/x", "/mcp/claude_code"] {
         assert_eq!(document(&format!("/.well-known/oauth-protected-resource{path}")).await.0, 404, "{path}");
     }
     let (_, keys) = document("/oauth/jwks").await;

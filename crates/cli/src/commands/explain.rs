@@ -56,7 +56,7 @@ fn again(answer: &Value) -> String {
         (Some(true), _) => "reproduced: the same question under the cited bundle gives the same decision".to_owned(),
         (Some(false), _) => "NOT reproduced: the cited bundle decides otherwise now".to_owned(),
         (None, Some(code)) => format!(
-            "not reproduced: `{}` denied it after policy had decided, on state that is no part of the question",
+            "not reproduced: `{}` denied it after policy had decided, for what is no part of the question",
             clean(code)
         ),
         (None, None) => "not reproduced: the call was denied before there was a question".to_owned(),

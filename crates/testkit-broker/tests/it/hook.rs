@@ -93,6 +93,7 @@ async fn only_a_hook_of_this_machine_is_answered() {
         ("no id", body().replace("toolu_refused", "")),
         ("a long id", body().replace("toolu_refused", &"x".repeat(129))),
         ("no input", body().replace("\"tool_input\"", "\"cwd2\"")),
+        ("too many values", body().replace("\"/public/a\"", &format!("[{}0]", "0,".repeat(100_000)))),
         ("too deep", body().replace("\"/public/a\"", &format!("{}1{}", "[".repeat(70), "]".repeat(70)))),
     ] {
         refused(what, 400, door.ask(text, &[]).await);
@@ -146,6 +147,11 @@ async fn what_the_hook_is_told_is_policy_and_a_question_is_good_once() {
     let mut own = lookup("toolu_21");
     own["mcp_server"] = json!({ "name": "bailiwick", "source": "project" });
     assert_eq!(door.ruled(own).await.0, "allow");
+    // And one that has a tool of the same name as the client.
+    let mut foreign = write("toolu_22");
+    foreign["mcp_server"] = json!({ "name": "other" });
+    let (decision, why) = door.ruled(foreign).await;
+    assert!(decision == "deny" && why.contains("unknown_tool"), "{decision}: {why}");
     // What the client does itself cannot be called over the gateway, and is in no list of it.
     let resource = format!("{}/mcp/claude_code", broker.url());
     let key = desk.agent.key_file.to_string_lossy().into_owned();

@@ -1,7 +1,7 @@
 //! `GET /api/v1/status`: facts that `bailiwick doctor` judges.
 
 use axum::{Json, extract::State};
-use bailiwick_engine::observation;
+use bailiwick_engine::{definitions::freshness, observation};
 use bailiwick_model::agent::AgentStatus;
 use bailiwick_ports::store::ObservationRow;
 use jiff::Timestamp;
@@ -131,14 +131,10 @@ fn systems(live: &bailiwick_engine::live::Live, now: Timestamp) -> Vec<SystemSta
     let all = live.policy.as_deref().map(|policy| policy.catalogue().systems()).into_iter().flatten();
     all.map(|system| {
         let seen = live.definitions.get(&system.name);
-        let verified_at = seen.and_then(|seen| seen.verified_at);
-        let age_max = i64::try_from(system.verify_every_s).unwrap_or(i64::MAX).saturating_mul(2);
         SystemStatus {
             name: system.name.to_string(),
-            verified_at,
-            // A client has no definitions of its own to compare.
-            fresh: system.client().is_some()
-                || verified_at.is_some_and(|at| now.as_second().saturating_sub(at.as_second()) <= age_max),
+            verified_at: seen.and_then(|seen| seen.verified_at),
+            fresh: freshness(live, system, now).is_ok(),
             quarantined: seen.map_or(0, |seen| seen.quarantined.len()),
             unclassified: system.tools.values().filter(|tool| !tool.classified).count(),
         }

@@ -30,7 +30,8 @@ pub(crate) struct Explanation {
     #[schema(value_type = Vec<Object>)]
     examined: serde_json::Value,
     /// Whether the same question under the cited bundle gives the same decision by the same policies now; absent without
-    /// question or bundle, and where a budget or a used proof denied after policy had decided.
+    /// question or bundle, and where a budget, a used proof or a hook that cannot fulfil an obligation denied after policy
+    /// had decided.
     reproduced: Option<bool>,
     /// That later reason.
     overruled_by: Option<String>,
