@@ -21,6 +21,9 @@ use crate::{broker::Broker, history, refusal::Refusal};
 /// Sealed bytes that one suggestion is made from.
 pub const SUGGEST_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 
+/// Entries that are looked at for the calls of one suggestion: those that it is not made from cost time too.
+pub const ENTRIES_LOOKED_AT_MAX: usize = 20 * CALLS_MAX;
+
 /// What a suggestion is asked for.
 #[derive(Debug, Clone)]
 pub struct SuggestAsk {
@@ -89,7 +92,11 @@ pub async fn suggest(broker: &Broker, by: &Principal, ask: SuggestAsk) -> Result
                 "mark others, or choose a span without it",
             ));
         };
-        let mark = if ask.bad.contains(&id) { Mark::Bad } else { Mark::Good };
+        let mark = match (ask.bad.contains(&id), ask.good.contains(&id)) {
+            (true, _) => Mark::Bad,
+            (false, true) => Mark::Good,
+            (false, false) => Mark::Allowed,
+        };
         calls.push(Seen { evaluation, mark });
     }
     let (asked_role, system, values_max) = (role.clone(), ask.system, ask.values_max);
@@ -106,7 +113,9 @@ pub async fn for_denial(broker: &Broker, by: &Principal, id: EvaluationId) -> Re
     let id = id.to_string();
     let entries = history::of(broker, &id).await?;
     let opened = history::open(broker, by, &id, &entries).await?;
-    let json = opened.values().find_map(|part| part.fields.get("evaluation")).and_then(|field| field.value.as_deref());
+    // Of a call that a hook asked about first there are two decisions, and the last counted.
+    let decision = opened.values().rev().find(|part| part.fields.contains_key("evaluated"));
+    let json = decision.and_then(|part| part.fields.get("evaluation")).and_then(|field| field.value.as_deref());
     let evaluation: Evaluation = json.and_then(|json| serde_json::from_str(json).ok()).ok_or_else(|| {
         Refusal::invalid(
             format!("`{id}` was denied before policy was asked, so no grant would turn it"),
@@ -150,24 +159,20 @@ async fn active_files(broker: &Broker) -> Result<BundleFiles, Refusal> {
 
 /// The calls of these agents in the span: all that were allowed, and those denied that somebody marked.
 async fn evidence(broker: &Broker, ask: &SuggestAsk, holders: &[AgentName]) -> Result<Vec<StoredEntry>, Refusal> {
-    let mut found: BTreeMap<EvaluationId, StoredEntry> = BTreeMap::new();
     let marked: BTreeSet<EvaluationId> = ask.good.union(&ask.bad).copied().collect();
-    let mut bytes = 0;
-    let mut searches: Vec<(AgentName, EventKind)> = Vec::new();
-    for agent in holders {
-        searches.push((agent.clone(), EventKind::Intent));
-        if !marked.is_empty() {
-            searches.push((agent.clone(), EventKind::Denial));
-        }
+    if marked.len() > CALLS_MAX {
+        return Err(too_many());
     }
-    for (agent, kind) in searches {
+    let mut calls = Calls::default();
+    let mut looked_at = 0;
+    for agent in holders {
         let mut after = None;
         loop {
             let filter = EntryFilter {
                 after,
                 agent: Some(agent.clone()),
                 system: ask.system.clone(),
-                kind: Some(kind.as_str().to_owned()),
+                kind: Some(EventKind::Intent.as_str().to_owned()),
                 since: ask.since,
                 until: ask.until,
                 newest_first: false,
@@ -176,29 +181,79 @@ async fn evidence(broker: &Broker, ask: &SuggestAsk, holders: &[AgentName]) -> R
             let page = history::entries(broker, filter).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.sequence);
+            looked_at += page.len();
+            if looked_at > ENTRIES_LOOKED_AT_MAX {
+                return Err(too_many());
+            }
             for entry in page {
                 let Some(id) = id_of(&entry) else { continue };
-                if !marked.contains(&id) && !allowed_by_policy(&entry) {
-                    continue;
-                }
-                bytes += entry.sealed.as_ref().map_or(0, |sealed| sealed.ciphertext.len());
-                found.insert(id, entry);
-                if found.len() > CALLS_MAX || bytes > SUGGEST_BYTES_MAX {
-                    return Err(Refusal::invalid(
-                        format!("there are more calls in this span than a suggestion is made from ({CALLS_MAX})"),
-                        "choose a later `since` or one `system`: none is left out unsaid",
-                    ));
+                if marked.contains(&id) || allowed_by_policy(&entry) {
+                    calls.add(id, entry)?;
                 }
             }
         }
     }
-    if let Some(absent) = marked.iter().find(|id| !found.contains_key(*id)) {
-        return Err(Refusal::invalid(
-            format!("`{absent}` is no call of this role in this span"),
-            "look for its id with `bailiwick audit tail`, or choose an earlier `since`",
-        ));
+    for id in marked {
+        if !calls.found.contains_key(&id) {
+            calls.add(id, denial(broker, id, ask, holders).await?)?;
+        }
     }
-    Ok(found.into_values().collect())
+    Ok(calls.found.into_values().collect())
+}
+
+/// Calls by their ids, no more than a suggestion is made from.
+#[derive(Default)]
+struct Calls {
+    found: BTreeMap<EvaluationId, StoredEntry>,
+    bytes: usize,
+}
+
+impl Calls {
+    fn add(&mut self, id: EvaluationId, entry: StoredEntry) -> Result<(), Refusal> {
+        self.bytes += entry.sealed.as_ref().map_or(0, |sealed| sealed.ciphertext.len());
+        self.found.insert(id, entry);
+        if self.found.len() > CALLS_MAX || self.bytes > SUGGEST_BYTES_MAX {
+            return Err(too_many());
+        }
+        Ok(())
+    }
+}
+
+fn too_many() -> Refusal {
+    Refusal::invalid(
+        format!("there are more calls in this span than a suggestion is made from ({CALLS_MAX})"),
+        "choose a later `since` or one `system`: none is left out unsaid",
+    )
+}
+
+/// The denial that somebody marked. There may be a great many denials in a span: only those marked are read.
+async fn denial(
+    broker: &Broker,
+    id: EvaluationId,
+    ask: &SuggestAsk,
+    holders: &[AgentName],
+) -> Result<StoredEntry, Refusal> {
+    let entries = match history::of(broker, &id.to_string()).await {
+        Err(Refusal::Missing(_)) => Vec::new(),
+        found => found?,
+    };
+    entries.into_iter().rev().find(|entry| is_denial_of(entry, ask, holders)).ok_or_else(|| {
+        Refusal::invalid(
+            format!("`{id}` is no call of this role in this span"),
+            "look for its id with `bailiwick audit tail`, or choose an earlier `since`",
+        )
+    })
+}
+
+fn is_denial_of(entry: &StoredEntry, ask: &SuggestAsk, holders: &[AgentName]) -> bool {
+    let Ok(leaf) = leaf::decode(&entry.leaf) else { return false };
+    let event = leaf.event;
+    let says = |field: &str, name: &str| event.body.get(field) == Some(&name.into());
+    event.kind == EventKind::Denial
+        && holders.iter().any(|agent| says("agent", agent.as_str()))
+        && ask.system.as_ref().is_none_or(|system| says("system", system.as_str()))
+        && ask.since.is_none_or(|since| event.at >= since)
+        && ask.until.is_none_or(|until| event.at < until)
 }
 
 fn id_of(entry: &StoredEntry) -> Option<EvaluationId> {

@@ -1,5 +1,7 @@
 //! What is attempted: one action on one resource with typed input.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -136,4 +138,7 @@ pub struct Operation {
     pub facts_touched: Vec<Fact>,
     /// Facts that its successful outcome adds (rules wait for them).
     pub facts_completed: Vec<Fact>,
+    /// With which raw arguments; none: with those of the call. An operation that a tool's mapping asks for has its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<BTreeMap<String, serde_json::Value>>,
 }

@@ -22,7 +22,7 @@ use bailiwick_model::{
 
 pub(crate) use self::{
     authority::{Asked, listed as authority_of_listing, required_scope},
-    context::{Shared, shared as shared_context},
+    context::{KNOWN, Shared, shared as shared_context},
     denial::refused,
     observe::covering as observed_by,
     policy::{Acting, principals},

@@ -74,11 +74,17 @@ impl Finding {
         self
     }
 
+    /// With line and column, both from 1.
+    #[must_use]
+    pub(crate) fn at_place(self, place: impl Into<Option<(usize, usize)>>) -> Self {
+        let (line, column) = place.into().unzip();
+        self.at(line).at_column(column)
+    }
+
     /// With line and column of a byte of the file's text.
     #[must_use]
     pub(crate) fn at_byte(self, text: &str, offset: usize) -> Self {
-        let (line, column) = place_of(text, offset);
-        self.at(line).at_column(column)
+        self.at_place(place_of(text, offset))
     }
 
     /// With the next step.

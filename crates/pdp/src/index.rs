@@ -154,8 +154,8 @@ impl Index {
         found
     }
 
-    /// Policies of the action whose scope misses by one side only, in the order of their numbers: those of the action
-    /// itself, then of its groups, then those of any action. Looks at `looked_at_max` policies at most.
+    /// Policies whose scope misses by one side only, in the order of their numbers. Looks at `looked_at_max` policies at
+    /// most: at those of the action itself first, then of its groups, then at those of any action.
     pub(crate) fn near_misses(
         &self,
         principal: &Side,

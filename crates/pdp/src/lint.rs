@@ -16,6 +16,7 @@ use cedar_policy_core::{
 use crate::{
     finding::{Finding, place_of},
     parts::flatten,
+    policies::Layer,
     snapshot::{Compiled, STACK_BYTES, STACK_BYTES_MIN, Snapshot},
 };
 
@@ -25,7 +26,7 @@ pub fn lint(snapshot: &Snapshot) -> Vec<Finding> {
         let rules: Vec<Rule<'_>> = snapshot.policies().iter().map(Rule::new).collect();
         let mut findings = snapshot.warnings().to_vec();
         findings.extend(rules.iter().filter(|rule| !rule.is_builtin()).flat_map(conditions::check));
-        findings.extend(cover::check(snapshot, &rules));
+        findings.extend(cover::check(snapshot, &rules, cover::PAIRS_MAX));
         findings.sort();
         findings.dedup();
         findings
@@ -64,11 +65,11 @@ impl<'a> Rule<'a> {
     }
 
     fn is_builtin(&self) -> bool {
-        self.compiled.file.starts_with("bailiwick/")
+        self.compiled.layer == Layer::Builtin
     }
 
     fn is_boundary(&self) -> bool {
-        self.compiled.file.starts_with("policies/boundary/")
+        self.compiled.layer == Layer::Boundary
     }
 
     /// A warning about the policy as a whole.
@@ -79,7 +80,7 @@ impl<'a> Rule<'a> {
     /// A warning about one of its expressions.
     fn warning_at(&self, expr: &Expr, code: &'static str, message: String) -> Finding {
         let finding = self.warning(code, message);
-        match innermost(expr).filter(|_| !self.compiled.generated) {
+        match innermost(expr).filter(|_| !self.compiled.is_generated()) {
             Some(loc) => {
                 let (line, column) = place_of(&loc.src, loc.start());
                 finding.at(line).at_column(column)

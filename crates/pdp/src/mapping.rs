@@ -21,8 +21,9 @@ use crate::{
     normalise,
 };
 
-/// Bytes that the operations of one call may hold together: each has the whole input, and the evidence keeps them all. A
-/// few times the longest message, so that no short one becomes a long record.
+/// Bytes that the operations of one call may hold together, those that its tool's mapping asks for included: each has the
+/// whole input, and the evidence keeps them all. A few times the longest message, so that no short one becomes a long
+/// record.
 pub const FAN_OUT_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 /// A call as its binding read it, arguments unchecked.
@@ -73,6 +74,13 @@ pub fn map(catalogue: &Catalogue, call: &Call<'_>) -> Result<Vec<Operation>, Rea
     map_method(system, method, call)
 }
 
+/// Bytes that an operation holds.
+pub(crate) fn bytes(operation: &Operation) -> usize {
+    let arguments =
+        operation.arguments.iter().flatten().map(|(name, value)| fit::member_bytes(name, fit::json_bytes(value)));
+    fit::record_bytes(&operation.input) + arguments.sum::<usize>()
+}
+
 fn map_method(system: &System, mapped: &MappedMethod, call: &Call<'_>) -> Result<Vec<Operation>, Reason> {
     let invalid = |message: String| refuse(ReasonCode::ArgumentInvalid, message);
     let name = call.name.ok_or_else(|| invalid(format!("`{}` is missing", mapped.attribute)))?;
@@ -91,6 +99,7 @@ fn map_method(system: &System, mapped: &MappedMethod, call: &Call<'_>) -> Result
         effect: DeclaredEffect::UNKNOWN,
         facts_touched: Vec::new(),
         facts_completed: Vec::new(),
+        arguments: None,
     }])
 }
 
@@ -123,6 +132,7 @@ fn map_tool(system: &System, call: &Call<'_>) -> Result<Vec<Operation>, Reason> 
         effect,
         facts_touched: tool.facts_touched.clone(),
         facts_completed: tool.facts_completed.clone(),
+        arguments: None,
     };
     Ok(resources.into_iter().map(operation).collect())
 }

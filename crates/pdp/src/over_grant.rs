@@ -39,10 +39,11 @@ fn above(snapshot: &Snapshot, system: &System, role: &RoleName) -> Option<Findin
     let more = if others == 0 { String::new() } else { format!(" and {others} more") };
     let message = format!("role `{role}` allows `{first}`{more}, above the minimum of system `{}`", system.name);
     let source = snapshot.roles().iter().find(|(name, _)| *name == role).map(|(_, role)| role)?;
-    let line = surplus.iter().find_map(|action| source.allow.get(*action).copied());
+    // What policies permit stands in no entry: then it is about the role as a whole.
+    let place = surplus.iter().find_map(|action| source.allow.get(*action).copied()).unwrap_or((1, 1));
     Some(
         Finding::warning("over-grant", &*source.file, message)
-            .at(line)
+            .at_place(place)
             .with_help(format!("allow less, or raise `minimum` in `systems/{}.toml` with its reason", system.name)),
     )
 }

@@ -20,7 +20,7 @@ use toml::Spanned;
 use self::file::{LimitFile, RoleFile};
 use crate::{
     actions::{Actions, Named},
-    finding::{Finding, line_of, place_of},
+    finding::{Finding, place_of},
     policies::{self, SourcePolicy},
     strict_toml::did_you_mean,
 };
@@ -49,10 +49,10 @@ pub(crate) struct Role {
     pub(crate) ancestors: BTreeSet<RoleName>,
     /// Limits of its own.
     pub(crate) limits: Vec<Limit>,
-    /// Actions that its own `allow` covers, with the line of the entry.
-    pub(crate) allow: BTreeMap<ActionName, usize>,
+    /// Actions that its own `allow` covers, with line and column of the entry.
+    pub(crate) allow: BTreeMap<ActionName, (usize, usize)>,
     entries: Vec<Entry>,
-    out_of_scope: BTreeMap<ActionName, usize>,
+    out_of_scope: BTreeSet<ActionName>,
     pub(crate) file: Arc<str>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) struct Role {
 #[derive(Debug, Clone)]
 struct Entry {
     named: Named,
-    line: usize,
+    place: (usize, usize),
 }
 
 /// How much the holders of a role may do.
@@ -107,7 +107,7 @@ impl Roles {
 
     /// The role of a family that has an action out of scope.
     pub(crate) fn excluded_by<'a>(&'a self, name: &'a RoleName, action: &ActionName) -> Option<&'a RoleName> {
-        self.family(name).find(|(_, role)| role.out_of_scope.contains_key(action)).map(|(name, _)| name)
+        self.family(name).find(|(_, role)| role.out_of_scope.contains(action)).map(|(name, _)| name)
     }
 
     /// The limits of a role and of all that it inherits.
@@ -131,7 +131,7 @@ pub(crate) fn read(files: &BundleFiles, actions: &Actions) -> (Roles, Vec<Source
         match (name.parse::<RoleName>(), file::parse(path, bytes)) {
             (Ok(name), Ok(file)) => {
                 let source = Source { path: path.into(), text: String::from_utf8_lossy(bytes).into_owned() };
-                inherits.insert(name.clone(), (source.path.clone(), lines(&source, &file.inherits)));
+                inherits.insert(name.clone(), (source.path.clone(), places(&source, &file.inherits)));
                 reading.role(&name, &file, &source);
             }
             (Err(error), _) => reading.findings.push(Finding::error("role-name", path, error.to_string())),
@@ -157,10 +157,6 @@ struct Source {
 }
 
 impl Source {
-    fn line<T>(&self, spanned: &Spanned<T>) -> usize {
-        line_of(&self.text, spanned.span().start)
-    }
-
     fn place<T>(&self, spanned: &Spanned<T>) -> (usize, usize) {
         place_of(&self.text, spanned.span().start)
     }
@@ -170,8 +166,8 @@ impl Source {
     }
 }
 
-fn lines(source: &Source, names: &[Spanned<String>]) -> Vec<(String, usize)> {
-    names.iter().map(|name| (name.get_ref().clone(), source.line(name))).collect()
+fn places(source: &Source, names: &[Spanned<String>]) -> Vec<(String, (usize, usize))> {
+    names.iter().map(|name| (name.get_ref().clone(), source.place(name))).collect()
 }
 
 struct Reading<'a> {
@@ -192,7 +188,7 @@ impl Reading<'_> {
         let entries = self.allow(name, file, source);
         let allow = entries
             .iter()
-            .flat_map(|entry| entry.named.actions.iter().map(|action| (action.clone(), entry.line)))
+            .flat_map(|entry| entry.named.actions.iter().map(|action| (action.clone(), entry.place)))
             .collect();
         let out_of_scope = self.out_of_scope(name, file, source);
         let limits = self.limits(file, source);
@@ -229,7 +225,6 @@ impl Reading<'_> {
     fn allow(&mut self, role: &RoleName, file: &RoleFile, source: &Source) -> Vec<Entry> {
         let mut allowed = Vec::new();
         for (index, pattern) in file.allow.iter().enumerate() {
-            let line = source.line(pattern);
             if pattern.get_ref().ends_with(":*") {
                 let message = format!("`{}` would allow whatever the system ever offers", pattern.get_ref());
                 let finding = source.error(pattern, "allow-whole-system", message);
@@ -243,18 +238,18 @@ impl Reading<'_> {
                 named.id
             );
             self.generate(&format!("role:{role}:allow:{}", index + 1), &cedar, source, source.place(pattern));
-            allowed.push(Entry { named, line });
+            allowed.push(Entry { named, place: source.place(pattern) });
         }
         allowed
     }
 
-    fn out_of_scope(&mut self, role: &RoleName, file: &RoleFile, source: &Source) -> BTreeMap<ActionName, usize> {
-        let mut refused = BTreeMap::new();
+    fn out_of_scope(&mut self, role: &RoleName, file: &RoleFile, source: &Source) -> BTreeSet<ActionName> {
+        let mut refused = BTreeSet::new();
         let mut ids = Vec::new();
         for pattern in &file.out_of_scope {
             let Some(named) = self.named(pattern, source) else { continue };
             ids.push(format!("Bailiwick::Action::\"{}\"", named.id));
-            refused.extend(named.actions.into_iter().map(|action| (action, source.line(pattern))));
+            refused.extend(named.actions);
         }
         if let (Some(first), false) = (file.out_of_scope.first(), ids.is_empty()) {
             let cedar = format!(
@@ -272,7 +267,8 @@ impl Reading<'_> {
         let id = match id.parse() {
             Ok(id) => id,
             Err(error) => {
-                self.findings.push(Finding::error("generated-policy", &*source.path, format!("{error}")).at(place.0));
+                self.findings
+                    .push(Finding::error("generated-policy", &*source.path, format!("{error}")).at_place(place));
                 return;
             }
         };
@@ -319,21 +315,21 @@ impl Reading<'_> {
     }
 }
 
-type Inherits = BTreeMap<RoleName, (Arc<str>, Vec<(String, usize)>)>;
+type Inherits = BTreeMap<RoleName, (Arc<str>, Vec<(String, (usize, usize))>)>;
 
 /// Resolves who inherits from whom, and refuses names that are nowhere, and circles.
 fn inherit(roles: &mut Roles, inherits: &Inherits, findings: &mut Vec<Finding>) {
     let names: BTreeSet<String> = roles.roles.keys().map(ToString::to_string).collect();
     let mut parents: BTreeMap<RoleName, BTreeSet<RoleName>> = BTreeMap::new();
     for (role, (file, wanted)) in inherits {
-        for (name, line) in wanted {
+        for (name, place) in wanted {
             match name.parse::<RoleName>().ok().filter(|name| roles.roles.contains_key(name)) {
                 Some(parent) => {
                     parents.entry(role.clone()).or_default().insert(parent);
                 }
                 None => {
                     let message = format!("role `{role}` inherits `{name}`, which is no role of this bundle");
-                    let finding = Finding::error("role-unknown", &**file, message).at(*line);
+                    let finding = Finding::error("role-unknown", &**file, message).at_place(*place);
                     findings.push(match did_you_mean(name, names.iter().map(String::as_str)) {
                         Some(near) => finding.with_help(format!("did you mean `{near}`?")),
                         None => finding,
@@ -346,9 +342,9 @@ fn inherit(roles: &mut Roles, inherits: &Inherits, findings: &mut Vec<Finding>) 
         role.parents = parents.get(name).cloned().unwrap_or_default();
         role.ancestors = closure(name, &parents);
         if role.ancestors.contains(name) {
-            let line = inherits.get(name).and_then(|(_, wanted)| wanted.first()).map(|(_, line)| *line);
+            let place = inherits.get(name).and_then(|(_, wanted)| wanted.first()).map(|(_, place)| *place);
             let message = format!("role `{name}` inherits itself, directly or through others");
-            findings.push(Finding::error("role-cycle", &*role.file, message).at(line));
+            findings.push(Finding::error("role-cycle", &*role.file, message).at_place(place));
         }
     }
 }

@@ -73,8 +73,6 @@ pub(crate) struct Compiled {
     pub(crate) line: usize,
     /// The character in that line, from 1.
     pub(crate) column: usize,
-    /// Whether it was made from `roles/*.toml`, so that its own positions mean nothing.
-    pub(crate) generated: bool,
     /// What its annotations say.
     pub(crate) annotations: Annotations,
     /// Scope and clauses as one expression, made once.
@@ -85,6 +83,13 @@ pub(crate) struct Compiled {
     pub(crate) reads: Reads,
     /// As Cedar has it.
     pub(crate) policy: cedar_policy::Policy,
+}
+
+impl Compiled {
+    /// Whether it was made from `roles/*.toml`, so that its own positions mean nothing.
+    pub(crate) fn is_generated(&self) -> bool {
+        self.layer == Layer::Generated
+    }
 }
 
 impl Snapshot {

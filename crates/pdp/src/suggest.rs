@@ -3,8 +3,9 @@
 //!
 //! A suggestion never allows more than the policy in force, by construction: it takes entries out of a role's `allow`
 //! and puts in permits of the same role, each for one action that an entry allowed with any arguments. All forbids,
-//! boundary and out-of-scope lists among them, stay. Only a call that policy denies and somebody marked as good widens,
-//! for exactly its arguments, and is listed as such.
+//! boundary and out-of-scope lists among them, stay. Only a call that policy denies and somebody marked as good widens: by
+//! a permit of its own arguments, as far as policy can see and write them out, which is listed as such. That policy
+//! allowed a call once widens nothing: what an operator took away since is not handed back.
 
 mod clauses;
 mod denial;
@@ -22,11 +23,7 @@ use bailiwick_model::{
 };
 use serde::Serialize;
 
-use self::{
-    clauses::Closeness,
-    permit::{Drafted, Group},
-    replay::Judged,
-};
+use self::{clauses::Closeness, permit::Group, replay::Judged};
 pub use self::{
     clauses::{VALUES_EXACT_MAX, VALUES_MAX},
     denial::{Proposal, TaskProposal, for_denial},
@@ -47,11 +44,13 @@ pub struct Seen {
     pub mark: Mark,
 }
 
-/// What an operator says of a recorded call.
+/// What is known of a recorded call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
-    /// The suggestion allows it.
+    /// An operator says so: the suggestion allows it, and widens the role for it if need be.
     Good,
+    /// Policy allowed it then and nobody said anything: good as long as policy still allows it.
+    Allowed,
     /// The suggestion denies it.
     Bad,
 }
@@ -112,7 +111,7 @@ pub struct Suggestion {
     pub templates: Vec<SuggestedTemplate>,
     /// What the replay showed.
     pub replay: Replayed,
-    /// Good calls that no permit can allow, with why.
+    /// Good calls that stay denied, with why: no permit can allow them, or nobody marked them.
     pub beyond: Vec<Beyond>,
     /// What lint says of the new bundle and not of the one in force.
     pub warnings: Vec<Finding>,
@@ -166,7 +165,7 @@ pub struct Replayed {
     pub bad: usize,
 }
 
-/// A good call that no permit can allow.
+/// A good call that stays denied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Beyond {
     /// Its id.
@@ -209,7 +208,7 @@ pub fn suggest(question: &Question<'_>) -> Result<Suggestion, NoSuggestion> {
 
 struct Made {
     files: BundleFiles,
-    drafts: Vec<Drafted>,
+    drafts: Vec<Line>,
     replayed: Replayed,
     templates: Vec<SuggestedTemplate>,
 }
@@ -229,7 +228,7 @@ fn finish(
     let new = lint(&snapshot).into_iter().filter(|finding| !known.contains(&(finding.code, finding.message.clone())));
     Ok(Suggestion {
         files: changes(question.files, &made.files),
-        lines: made.drafts.into_iter().map(|draft| draft.line).collect(),
+        lines: made.drafts,
         kept: judged.kept.clone(),
         lost,
         templates: made.templates,
@@ -245,21 +244,39 @@ fn draft(
     question: &Question<'_>,
     groups: &[Group<'_>],
     closeness: &BTreeMap<ActionName, Closeness>,
-) -> Result<Vec<Drafted>, NoSuggestion> {
-    let mut drafts: Vec<Drafted> = Vec::new();
+) -> Result<Vec<Line>, NoSuggestion> {
+    let mut drafts: Vec<Line> = Vec::new();
     let mut numbers = (1_usize..)
         .map(|number| format!("suggested-{}-{number}", question.role))
         .filter(|id| id.parse::<PolicyId>().is_ok_and(|id| current.policy_source(&id).is_none()));
     for group in groups {
-        let close = if group.widens { Closeness::Values } else { Closeness::Ranges };
+        // What widens is not generalised: a mixture of two good calls is one that nobody marked.
+        let close = if group.widens { Closeness::Calls } else { Closeness::Ranges };
         let close = close.max(closeness.get(&group.action).copied().unwrap_or(Closeness::Ranges));
+        let values_max = if close == Closeness::Ranges { question.values_max } else { VALUES_EXACT_MAX };
         for part in group.parts(close) {
             let id = numbers.next().unwrap_or_default();
             let principal = format!("principal in Bailiwick::Role::\"{}\"", question.role);
-            drafts.push(part.permit(current, &id, &principal, close, question.values_max));
+            drafts.push(part.permit(current, &id, &principal, values_max));
         }
     }
     Ok(drafts)
+}
+
+/// The action of a call that is about nothing else. What a tool's mapping asks for besides would need permits of its own,
+/// and whose they are is not seen from the call.
+fn only_action(evaluation: &Evaluation) -> Result<&ActionName, NoSuggestion> {
+    let mut operations = evaluation.operations.iter();
+    let first = operations.next().ok_or_else(|| {
+        NoSuggestion::new(format!("`{}` is about no action", evaluation.id), "mark others, or choose a span without it")
+    })?;
+    if operations.all(|other| other.action == first.action && other.input == first.input) {
+        return Ok(&first.action);
+    }
+    Err(NoSuggestion::new(
+        format!("`{}` asks for other actions by its AuthZEN mapping, which no suggestion is made for", first.action),
+        "permit by hand what such calls need: what other policies permit needs no suggestion",
+    ))
 }
 
 fn in_system(action: &ActionName, system: Option<&SystemName>) -> bool {

@@ -59,8 +59,8 @@ pub struct TemplateTool {
     pub action: ActionName,
     /// Per argument, what it is pinned to; one without a pin is free.
     pub pins: BTreeMap<String, TemplatePin>,
-    /// Its line in the file of the template, from 1.
-    pub line: usize,
+    /// Line and column in the file of the template, both from 1.
+    pub place: (usize, usize),
 }
 
 /// What one argument may be.

@@ -10,9 +10,10 @@ use bailiwick_engine::{
 };
 use bailiwick_model::{
     bundle::BundleFiles,
-    id::TokenId,
+    id::{EvaluationId, TokenId},
     principal::{DelegationChain, Principal},
 };
+use bailiwick_pdp::suggest::CALLS_MAX;
 use bailiwick_testkit_engine::{
     bundle,
     world::{World, operator},
@@ -113,6 +114,34 @@ async fn what_was_marked_holds_once_the_suggestion_is_published() {
 }
 
 #[tokio::test]
+async fn what_was_taken_away_since_comes_back_by_a_mark_only() {
+    let (scene, odd, denied) = scene().await;
+    let mut files: BTreeMap<String, Vec<u8>> =
+        bundle::files().iter().map(|(path, bytes)| (path.to_owned(), bytes.to_vec())).collect();
+    let narrower = "purpose = \"Write files\"\nallow = [\"files:write\"]\n";
+    files.insert("roles/reader.toml".to_owned(), narrower.as_bytes().to_vec());
+    let files = BundleFiles::new(files).unwrap();
+    assert!(bundles::publish(&scene.world.broker, &operator(), files, true).await.is_ok());
+    scene.world.verify_definitions().await;
+    assert!(write(&scene.world, "y").await.0);
+    let answer = suggested(&scene, json!({"role": "reader"})).await;
+    let lines = |answer: &Value| {
+        let lines = answer["lines"].as_array().unwrap().clone();
+        let line = |line: &Value| (line["action"].as_str().unwrap().to_owned(), line["widens"] == true);
+        lines.iter().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&answer), [("files.write_file".to_owned(), false)]);
+    assert_eq!(answer["beyond"].as_array().unwrap().len(), 3, "{answer}");
+    let answer = suggested(&scene, json!({"role": "reader", "good": [odd, denied]})).await;
+    assert_eq!(
+        lines(&answer),
+        [("files.read_text_file".to_owned(), true), ("files.write_file".to_owned(), false)],
+        "{answer}"
+    );
+    assert_eq!(answer["beyond"].as_array().unwrap().len(), 2, "{answer}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_suggested_from_is_refused_with_the_reason() {
     let (scene, odd, denied) = scene().await;
     let refused = async |ask: Value, status: u16, words: &str| {
@@ -126,4 +155,9 @@ async fn what_cannot_be_suggested_from_is_refused_with_the_reason() {
     refused(json!({"role": "reader", "good": [odd.clone()], "bad": [odd.clone()]}), 400, "as good and as bad").await;
     refused(json!({"role": "reader", "until": "2000-01-01T00:00:00Z"}), 400, "no good call").await;
     refused(json!({"role": "reader", "until": "2000-01-01T00:00:00Z", "good": [denied]}), 400, "in this span").await;
+    refused(json!({"role": "reader", "since": "2100-01-01T00:00:00Z", "good": [denied]}), 400, "in this span").await;
+    let nobodys = |n: usize| EvaluationId::new(n as u64, [0; 10]).to_string();
+    refused(json!({"role": "reader", "bad": [nobodys(1)]}), 400, "in this span").await;
+    let many: Vec<String> = (0..=CALLS_MAX).map(nobodys).collect();
+    refused(json!({"role": "reader", "bad": many}), 400, "more calls").await;
 }

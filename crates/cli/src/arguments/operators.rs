@@ -277,8 +277,8 @@ pub(crate) enum Policy {
 #[derive(Debug, Args)]
 #[command(
     group = clap::ArgGroup::new("from what").args(["role", "agent", "denial"]).required(true),
-    after_help = "Every good call is replayed and must still be allowed, every bad one denied. Calls that policy allowed are\n\
-                  good unless marked; calls that it denied count only if marked. A week of a role, a denial, a folder:\n\n  \
+    after_help = "Every good call is replayed and must still be allowed, every bad one denied. Calls that policy allowed and\n\
+                  still allows are good unless marked; all others count only if marked. A week of a role, a denial, a folder:\n\n  \
                   bailiwick policy suggest --role support --since 7d\n  \
                   bailiwick policy suggest --role support --since 7d --bad eval_0123… --write\n  \
                   bailiwick policy suggest --denial eval_0123…\n\n\
@@ -303,7 +303,7 @@ pub(crate) struct Suggest {
     /// Calls before then.
     #[arg(long, value_name = "WHEN")]
     pub(crate) until: Option<String>,
-    /// A call that is good although policy denies it; repeat for several. It widens the role, for exactly its arguments.
+    /// A call that is good although policy denies it; repeat for several. It widens the role, by a permit of its own arguments.
     #[arg(long, value_name = "EVALUATION")]
     pub(crate) good: Vec<String>,
     /// A call that is bad although policy allows it; repeat for several.

@@ -28,7 +28,8 @@ fn operation(operation: &Operation) -> usize {
             type_name.len() + id.len() + entries(attributes, value)
         }
     };
-    size_of::<Operation>() + resource + entries(&operation.input, value)
+    let arguments = operation.arguments.as_ref().map_or(0, |arguments| entries(arguments, json));
+    size_of::<Operation>() + resource + entries(&operation.input, value) + arguments
 }
 
 fn json(one: &Json) -> usize {

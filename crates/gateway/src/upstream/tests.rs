@@ -146,6 +146,7 @@ fn operation(action: &str) -> Operation {
         effect: DeclaredEffect::UNKNOWN,
         facts_touched: Vec::new(),
         facts_completed: Vec::new(),
+        arguments: None,
     }
 }
 

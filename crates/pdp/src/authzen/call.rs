@@ -2,6 +2,7 @@
 //! thing: where the two name different ones, there is no call.
 
 use bailiwick_model::{
+    decision::Reason,
     name::SystemName,
     operation::{Operation, Resource},
 };
@@ -40,6 +41,30 @@ struct Target {
 impl Meant {
     /// Finds the call that is meant, or says in one constant phrase why there is none.
     pub fn of(catalogue: &Catalogue, issuer: &str, asked: &Evaluation) -> Result<Self, &'static str> {
+        let meant = Self::by_name(catalogue, issuer, asked)?;
+        if meant.is_about_record(asked) {
+            let operations = mapping::map(catalogue, &meant.call());
+            meant.is_of(catalogue, asked, &operations)?;
+        }
+        Ok(meant)
+    }
+
+    /// The same with the operations that the call stands for, or why it stands for none.
+    pub(crate) fn mapped(
+        catalogue: &Catalogue,
+        issuer: &str,
+        asked: &Evaluation,
+    ) -> Result<(Self, Result<Vec<Operation>, Reason>), &'static str> {
+        let meant = Self::by_name(catalogue, issuer, asked)?;
+        let operations = mapping::map(catalogue, &meant.call());
+        if meant.is_about_record(asked) {
+            meant.is_of(catalogue, asked, &operations)?;
+        }
+        Ok((meant, operations))
+    }
+
+    /// The call that is named, whatever record is.
+    fn by_name(catalogue: &Catalogue, issuer: &str, asked: &Evaluation) -> Result<Self, &'static str> {
         let target = Target::of(issuer, asked)?;
         let arguments = match asked.context.get("arguments") {
             None => implied_arguments(catalogue, &target, asked),
@@ -47,9 +72,37 @@ impl Meant {
             Some(_) => return Err("`context.arguments` is not an object"),
         };
         let Target { system, method, name } = target;
-        let meant = Self { system, method, name, arguments };
-        same_record(catalogue, &asked.resource, &meant)?;
-        Ok(meant)
+        Ok(Self { system, method, name, arguments })
+    }
+
+    fn is_about_record(&self, asked: &Evaluation) -> bool {
+        self.method == "tools/call" && is_record(&asked.resource)
+    }
+
+    /// A decision is about what the call does, so the record that is asked about must be the one that the arguments name:
+    /// else an allow for one record would be read as an allow for another.
+    fn is_of(
+        &self,
+        catalogue: &Catalogue,
+        asked: &Evaluation,
+        operations: &Result<Vec<Operation>, Reason>,
+    ) -> Result<(), &'static str> {
+        // What cannot be mapped is denied by the decision itself, with a better reason than any from here.
+        let Ok(operations) = operations else { return Ok(()) };
+        let resource = &asked.resource;
+        let namespace = catalogue.system(&self.system).map(|system| system.namespace.as_str());
+        let names = |operation: &Operation| match &operation.resource {
+            Resource::Record { type_name, id, .. } => {
+                let full = namespace.map(|namespace| format!("{namespace}::{type_name}"));
+                *id == resource.id && (resource.kind == *type_name || full.as_deref() == Some(&resource.kind))
+            }
+            Resource::Tool { .. } | Resource::System { .. } => false,
+        };
+        if operations.iter().all(names) {
+            Ok(())
+        } else {
+            Err("the resource is not the record that the arguments name")
+        }
     }
 
     /// The same, to be mapped.
@@ -177,25 +230,6 @@ fn of_record(tool: &Tool, resource: &Entity) -> Vec<(String, Value)> {
     let whole =
         |(path, value): (&ArgumentPath, Value)| (path.steps().len() == 1).then(|| (path.argument().to_owned(), value));
     named.chain(described).filter_map(whole).collect()
-}
-
-/// A decision is about what the call does, so the record that is asked about must be the one that the arguments name:
-/// else an allow for one record would be read as an allow for another.
-fn same_record(catalogue: &Catalogue, resource: &Entity, meant: &Meant) -> Result<(), &'static str> {
-    if meant.method != "tools/call" || !is_record(resource) {
-        return Ok(());
-    }
-    // What cannot be mapped is denied by the decision itself, with a better reason than any from here.
-    let Ok(operations) = mapping::map(catalogue, &meant.call()) else { return Ok(()) };
-    let namespace = catalogue.system(&meant.system).map(|system| system.namespace.as_str());
-    let names = |operation: &Operation| match &operation.resource {
-        Resource::Record { type_name, id, .. } => {
-            let full = namespace.map(|namespace| format!("{namespace}::{type_name}"));
-            *id == resource.id && (resource.kind == *type_name || full.as_deref() == Some(&resource.kind))
-        }
-        Resource::Tool { .. } | Resource::System { .. } => false,
-    };
-    if operations.iter().all(names) { Ok(()) } else { Err("the resource is not the record that the arguments name") }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! Expressions of a mapping, in the Common Expression Language. They are written by operators and run on whatever a
 //! caller sends, so all that could grow has a limit: text, nesting, size and repetition when they are compiled, work and
-//! output when they are evaluated. There is no clock, no chance and no pattern matching in this CEL; whatever fails,
+//! output of a whole call when they are evaluated. There is no clock, no chance and no pattern matching in this CEL; whatever fails,
 //! fails the call.
 
 use std::{
+    cell::Cell,
     collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, LazyLock},
@@ -24,11 +25,13 @@ pub const EXPRESSION_NODES_MAX: usize = 256;
 pub const EXPRESSION_DEPTH_MAX: usize = 32;
 /// Loops (`exists`, `map` …) of one expression: more could build on each other's results.
 pub const EXPRESSION_LOOPS_MAX: usize = 1;
-/// The most that one evaluation could copy, in bytes: every node over the whole input, once for each element if there is
-/// a loop.
+/// The most that the expressions of one call could copy, in bytes: every node over the whole input, once for each element
+/// if there is a loop.
 pub const WORK_BYTES_MAX: usize = 256 * 1_024 * 1_024;
 /// Bytes of one result as JSON.
 pub const RESULT_BYTES_MAX: usize = 64 * 1_024;
+/// Bytes of all results of one call as JSON.
+pub const RESULTS_BYTES_MAX: usize = 1_024 * 1_024;
 /// Values within values of one result.
 const RESULT_DEPTH_MAX: usize = 16;
 /// Room for the parser and the evaluation, whose nesting is bounded above.
@@ -110,38 +113,43 @@ impl Expression {
         Ok(Self { text: text.to_owned(), program: Arc::new(program), nodes, loops })
     }
 
-    /// As it was written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Evaluates; `None` is CEL's absent value, which leaves its member out.
+    /// Evaluates; `None` is CEL's absent value, which leaves its member out. Uses up what is left of the call's work.
     pub fn evaluate(&self, inputs: &Inputs) -> Result<Option<Value>, Failed> {
         let rounds = if self.loops == 0 { 1 } else { inputs.elements.saturating_add(self.nodes) };
         let work = inputs.bytes.saturating_add(self.text.len()).saturating_mul(self.nodes).saturating_mul(rounds);
-        if work > WORK_BYTES_MAX {
-            return Err(Failed);
-        }
+        take(&inputs.work_left, work)?;
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.add_variable_from_value("params", inputs.params.clone());
         context.add_variable_from_value("token", inputs.token.clone());
         let result = on_a_large_stack(|| self.program.execute(&context)).map_err(|_| Failed)?;
-        let mut left = RESULT_BYTES_MAX;
-        to_json(&result, &mut left, RESULT_DEPTH_MAX)
+        let most = RESULT_BYTES_MAX.min(inputs.results_left.get());
+        let mut left = most;
+        let json = to_json(&result, &mut left, RESULT_DEPTH_MAX)?;
+        take(&inputs.results_left, most.saturating_sub(left))?;
+        Ok(json)
     }
+}
+
+/// Uses up a part of what is left; once it is not enough, nothing is.
+fn take(left: &Cell<usize>, used: usize) -> Result<(), Failed> {
+    let rest = left.get().checked_sub(used);
+    left.set(rest.unwrap_or(0));
+    rest.map(|_| ()).ok_or(Failed)
 }
 
 fn on_a_large_stack<T>(run: impl FnOnce() -> T) -> T {
     stacker::maybe_grow(STACK_BYTES, STACK_BYTES, run)
 }
 
-/// What expressions look at, made once per call.
+/// What expressions look at, made once per call, and how much all of them together may still do.
 #[derive(Debug, Clone)]
 pub struct Inputs {
     params: Cel,
     token: Cel,
     elements: usize,
     bytes: usize,
+    work_left: Cell<usize>,
+    results_left: Cell<usize>,
 }
 
 impl Inputs {
@@ -150,7 +158,8 @@ impl Inputs {
         let (mut elements, mut bytes) = (0, 0);
         let mut of = |value| from_json(value, &mut elements, &mut bytes);
         let (params, token) = (of(params)?, of(token)?);
-        Ok(Self { params, token, elements, bytes })
+        let (work_left, results_left) = (Cell::new(WORK_BYTES_MAX), Cell::new(RESULTS_BYTES_MAX));
+        Ok(Self { params, token, elements, bytes, work_left, results_left })
     }
 }
 
@@ -303,6 +312,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::coaz::mapping::MAPPING_VALUES_MAX;
 
     fn inputs() -> Inputs {
         let params = json!({
@@ -386,14 +396,29 @@ mod tests {
     #[test]
     fn work_and_output_end() {
         let many = json!({"list": vec!["0123456789"; 2_000], "text": "x".repeat(100_000)});
-        let inputs = Inputs::new(&many, &json!({})).unwrap();
-        let evaluate = |text: &str| Expression::compile(text).unwrap().evaluate(&inputs);
+        let evaluate = |text: &str| {
+            let inputs = Inputs::new(&many, &json!({})).unwrap();
+            Expression::compile(text).unwrap().evaluate(&inputs)
+        };
         assert_eq!(evaluate("params.list.map(x, params.text + x)"), Err(Failed), "too much work");
         assert_eq!(evaluate("params.text"), Err(Failed), "too much output");
         assert_eq!(evaluate("params.list.size()"), Ok(Some(json!(2_000))));
         let deep = (0..RESULT_DEPTH_MAX).fold(json!(1), |inner, _| json!([inner]));
         let inputs = Inputs::new(&json!({"deep": deep}), &json!({})).unwrap();
         assert_eq!(Expression::compile("params.deep").unwrap().evaluate(&inputs), Err(Failed));
+    }
+
+    #[test]
+    fn the_expressions_of_a_call_share_what_it_may_do() {
+        let check = |params: &Value, text: &str, most: usize| {
+            let inputs = Inputs::new(params, &json!({})).unwrap();
+            let expression = Expression::compile(text).unwrap();
+            let done = (0..MAPPING_VALUES_MAX).take_while(|_| expression.evaluate(&inputs).is_ok()).count();
+            assert!((1..=most).contains(&done), "{text}: {done}");
+        };
+        let large = json!({"text": "x".repeat(4 * 1_024 * 1_024)});
+        check(&large, "params.text.size()", WORK_BYTES_MAX / (3 * 4 * 1_024 * 1_024));
+        check(&json!({"text": "x".repeat(60_000)}), "params.text", RESULTS_BYTES_MAX / 60_000);
     }
 
     const PIECES: [&str; 34] = [

@@ -1,7 +1,7 @@
 //! The second stage: what token, task, limits and safe mode allow. Never wider
 //! than policy, and never lifted by an approval.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_model::{
     decision::{BudgetDraw, Reason, ReasonCode},
@@ -12,6 +12,7 @@ use bailiwick_model::{
     safe_mode::SafeModeScope,
     task::ToolGrant,
 };
+use serde_json::Value;
 
 use super::{pins, refused};
 use crate::snapshot::Snapshot;
@@ -37,15 +38,22 @@ impl<'a> From<&'a Operation> for Asked<'a> {
 /// Everything that the second stage has against a call.
 pub(super) fn check(evaluation: &Evaluation) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    let mut seen = BTreeSet::new();
+    let (mut asked_for, mut own) = (BTreeSet::new(), BTreeSet::new());
     for operation in &evaluation.operations {
-        // Operations of one call differ in their resource, which this stage does not look at.
-        if !seen.insert((&operation.action, operation.class, &operation.tags)) {
-            continue;
+        // Operations of one action differ in their resource, which this stage does not look at …
+        if asked_for.insert((&operation.action, operation.class, &operation.tags)) {
+            let asked = Asked::from(operation);
+            reasons.extend(listed(asked, &evaluation.parties, &evaluation.authority, &evaluation.task));
         }
-        let asked = Asked::from(operation);
-        reasons.extend(listed(asked, &evaluation.parties, &evaluation.authority, &evaluation.task));
-        reasons.extend(pinned(&operation.action, evaluation));
+        // … and, where the tool's mapping asks for them, in their arguments: each is held to what the task pins.
+        let refusal = match &operation.arguments {
+            Some(arguments) => pinned(&operation.action, arguments, &evaluation.task),
+            None if own.insert(&operation.action) => pinned(&operation.action, &evaluation.arguments, &evaluation.task),
+            None => None,
+        };
+        if let Some(reason) = refusal.filter(|reason| !reasons.contains(reason)) {
+            reasons.push(reason);
+        }
     }
     reasons
 }
@@ -112,11 +120,11 @@ fn tool(action: &ActionName, task: &TaskContext) -> Option<Reason> {
 }
 
 /// What is wrong with the arguments, if every grant for this action has something against them.
-fn pinned(action: &ActionName, evaluation: &Evaluation) -> Option<Reason> {
-    let tools = evaluation.task.tools.as_ref()?;
+fn pinned(action: &ActionName, arguments: &BTreeMap<String, Value>, task: &TaskContext) -> Option<Reason> {
+    let tools = task.tools.as_ref()?;
     let mut refusal = None;
     for grant in tools.iter().filter(|grant: &&ToolGrant| grant.action == *action) {
-        match pins::check(grant, &evaluation.arguments) {
+        match pins::check(grant, arguments) {
             Ok(()) => return None,
             Err(reason) => refusal = refusal.or(Some(reason)),
         }

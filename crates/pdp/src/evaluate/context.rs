@@ -15,6 +15,9 @@ use jiff::Timestamp;
 use super::refused;
 use crate::{snapshot::Snapshot, values};
 
+/// The attributes of the context that are known before there is a call, in the order of [`shared`].
+pub(crate) const KNOWN: [&str; 6] = ["now", "local", "network", "task", "chain", "approvals"];
+
 /// The context of one call, without what its operations add.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared(Vec<(&'static str, Value)>);
@@ -51,14 +54,15 @@ pub(crate) fn shared(
     let task: [(&str, Value); 2] = [("implicit", task.id.is_none().into()), ("facts", Value::set(facts, None))];
     let network: [(&str, Value); 1] = [("zone", network_zone.into())];
     let approvals = approvals.iter().map(|gate| Value::from(gate.as_str()));
-    Ok(Shared(vec![
-        ("now", values::datetime(now).map_err(doubt)?),
-        ("local", Value::record(local, None)),
-        ("network", Value::record(network, None)),
-        ("task", Value::record(task, None)),
-        ("chain", chain(parties)),
-        ("approvals", Value::set(approvals, None)),
-    ]))
+    let values: [Value; KNOWN.len()] = [
+        values::datetime(now).map_err(doubt)?,
+        Value::record(local, None),
+        Value::record(network, None),
+        Value::record(task, None),
+        chain(parties),
+        Value::set(approvals, None),
+    ];
+    Ok(Shared(KNOWN.into_iter().zip(values).collect()))
 }
 
 /// Who hands on to whom, initiating principal first. Principals are text here: that one of them exists is not asked of
@@ -91,5 +95,45 @@ impl Shared {
         let own = [("effect", Value::record(effect, None)), ("input", input)];
         let all = self.0.iter().cloned().chain(own);
         Ok(Context::Value(Arc::new(all.map(|(name, value)| (name.into(), value)).collect())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::evaluate::tests::{party, snapshot};
+
+    #[test]
+    fn what_is_known_before_there_is_a_call_counts_as_no_argument() {
+        let reads = |when: &str| {
+            let text = format!(
+                r#"
+title = "known"
+[systems.a.tools.b]
+class = "read"
+input = {{ n = "integer" }}
+[policies]
+organisation = '''
+@id("p") permit (principal is Bailiwick::Agent, action == Bailiwick::Action::"a.b", resource) when {{ {when} }};
+'''
+"#
+            );
+            let snapshot = snapshot(&text);
+            let task = TaskContext { id: None, tools: None, facts: BTreeSet::new() };
+            let parties = [party("bot", "nobody")];
+            let shared = shared(&snapshot, Timestamp::UNIX_EPOCH, "office", &task, &parties, &BTreeSet::new()).unwrap();
+            assert_eq!(shared.known().map(|(name, _)| name).collect::<Vec<_>>(), KNOWN);
+            snapshot.policies().iter().find(|policy| policy.id.as_str() == "p").unwrap().reads.arguments
+        };
+        for known in [
+            "context.now > datetime(\"2020-01-01\")",
+            "context.network.zone == \"office\"",
+            "context.task.implicit",
+            "context.chain.length == 1",
+            "context.approvals.contains(\"g\")",
+        ] {
+            assert!(!reads(known), "{known}");
+        }
+        assert!(reads("context.input.n > 1") && reads("context.effect.records > 1 && context.chain.length == 1"));
     }
 }

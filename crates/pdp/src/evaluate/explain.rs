@@ -18,7 +18,7 @@ use cedar_policy_core::{
 
 use super::policy::{Acting, Attempt};
 use crate::{
-    catalogue::FieldStep,
+    catalogue::{ArgumentPath, FieldStep, Tool, records},
     finding::line_of,
     index::Miss,
     parts::{is_comparison, scope_text},
@@ -41,6 +41,8 @@ const TEXT_CHARS_MAX: usize = 400;
 const VALUE_CHARS_MAX: usize = 200;
 /// Names that are told of one set of parents.
 const PARENTS_MAX: usize = 8;
+/// What stands for a value that is not shown.
+const MASKED: &str = "masked";
 
 /// One request that was decided, with the evaluator that decided it.
 pub(super) struct DecidedRequest<'a> {
@@ -122,7 +124,10 @@ impl DecidedRequest<'_> {
             text: shortened(&scope_text(what, &constraint), TEXT_CHARS_MAX),
             line: constraint.get_euid().and_then(|uid| uid.loc().cloned()).map(|loc| line(policy, &loc)),
             holds: false,
-            saw: vec![Saw { what: what.to_owned(), value: entity_text(entity) }],
+            saw: vec![Saw {
+                what: what.to_owned(),
+                value: if self.is_masked(what) { String::from(MASKED) } else { entity_text(entity) },
+            }],
         };
         self.examined(policy, part, vec![condition])
     }
@@ -190,9 +195,10 @@ impl DecidedRequest<'_> {
         }
         if let Some(what) = path(expr) {
             let value = match (expr.expr_kind(), self.evaluator.interpret(expr, &SlotEnv::new())) {
+                _ if self.is_masked(&what) => String::from(MASKED),
                 (ExprKind::Var(Var::Principal), _) => entity_text(&self.acting.entity),
                 (ExprKind::Var(Var::Resource), _) => entity_text(&self.attempt.resource),
-                _ if self.is_masked(&what) => String::from("masked"),
+                (_, Ok(value)) if self.holds_masked(value.value_kind()) => String::from(MASKED),
                 (_, Ok(value)) => value_text(value.value_kind()),
                 (_, Err(_)) => String::from("absent"),
             };
@@ -215,20 +221,43 @@ impl DecidedRequest<'_> {
     }
 
     /// Whether a value may hold what the tool declares in one of its field classes, under whatever parent: those fields
-    /// are masked in results, so an explanation does not show them either.
+    /// are masked in results, so an explanation does not show them either. What a record has goes by the names of the
+    /// arguments that it has it from, and by its own.
     fn is_masked(&self, what: &str) -> bool {
-        let of_call = what.strip_prefix("context.input").or_else(|| what.strip_prefix("resource"));
-        let Some(of_call) = of_call else { return false };
-        let action = &self.attempt.operation.action;
-        let system = self.snapshot.catalogue().systems().find(|system| system.name.as_str() == action.system());
-        let tool = system.and_then(|system| system.tools.values().find(|tool| tool.action == *action));
-        let fields = tool.into_iter().flat_map(|tool| tool.field_classes.values().flatten());
-        let mut steps = fields.flat_map(|field| field.steps());
-        let whole = of_call.is_empty();
-        steps.any(|step| match step {
-            FieldStep::Name(name) => whole || of_call.split('.').any(|part| part == name),
-            FieldStep::Every => true,
-        })
+        let Some(tool) = self.tool() else { return false };
+        let mut parts = what.split('.');
+        match (parts.next(), parts.next()) {
+            (Some("context"), Some("input")) if what == "context.input" => {
+                tool.field_classes.values().flatten().count() > 0
+            }
+            (Some("context"), Some("input")) => parts.any(|part| is_hidden(tool, part)),
+            (Some("resource"), attribute) => {
+                let Some(records) = &tool.records else { return false };
+                let from: Vec<&ArgumentPath> = match attribute {
+                    None | Some(records::ID) => records.ids.iter().collect(),
+                    Some(attribute) => records.attributes.get(attribute).into_iter().collect(),
+                };
+                let from = from.into_iter().flat_map(ArgumentPath::steps).map(String::as_str);
+                from.chain(attribute).chain(parts).any(|part| is_hidden(tool, part))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether such a field is somewhere inside a value.
+    fn holds_masked(&self, value: &ValueKind) -> bool {
+        let Some(tool) = self.tool() else { return false };
+        match value {
+            ValueKind::Record(members) => {
+                members.iter().any(|(name, value)| is_hidden(tool, name) || self.holds_masked(value.value_kind()))
+            }
+            ValueKind::Set(elements) => elements.iter().any(|element| self.holds_masked(element.value_kind())),
+            ValueKind::Lit(_) | ValueKind::ExtensionValue(_) => false,
+        }
+    }
+
+    fn tool(&self) -> Option<&Tool> {
+        self.snapshot.catalogue().tool_of(&self.attempt.operation.action)
     }
 
     fn truth(&self, expr: &Expr) -> Option<bool> {
@@ -239,6 +268,15 @@ impl DecidedRequest<'_> {
     }
 }
 
+/// Whether some class of the tool's fields has a field of this name.
+fn is_hidden(tool: &Tool, name: &str) -> bool {
+    let steps = tool.field_classes.values().flatten().flat_map(|field| field.steps());
+    steps.into_iter().any(|step| match step {
+        FieldStep::Name(hidden) => hidden == name,
+        FieldStep::Every => true,
+    })
+}
+
 /// Where an expression was written.
 fn written(expr: &Expr) -> Option<&Loc> {
     expr.source_loc().filter(|loc| loc.snippet().is_some_and(|text| !text.is_empty()))
@@ -246,7 +284,7 @@ fn written(expr: &Expr) -> Option<&Loc> {
 
 /// The line of a place; that of the policy if it was generated.
 fn line(policy: &Compiled, loc: &Loc) -> usize {
-    if policy.generated { policy.line } else { line_of(&loc.src, loc.start()) }
+    if policy.is_generated() { policy.line } else { line_of(&loc.src, loc.start()) }
 }
 
 /// `context.effect.records`, if the expression is such a path.

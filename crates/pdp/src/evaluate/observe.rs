@@ -95,8 +95,8 @@ fn go_past(snapshot: &Snapshot, evaluation: &Evaluation, verdict: &Verdict, auth
 
 /// A mask for every class of fields that the tool declares: no permit says that this caller may see any of them.
 fn masks(snapshot: &Snapshot, operation: &Operation) -> Vec<Obligation> {
-    let tools = entry(snapshot, operation.action.system()).into_iter().flat_map(|system| system.tools.values());
-    let classes = tools.filter(|tool| tool.action == operation.action).flat_map(|tool| tool.field_classes.keys());
+    let tool = snapshot.catalogue().tool_of(&operation.action);
+    let classes = tool.into_iter().flat_map(|tool| tool.field_classes.keys());
     classes.map(|class| Obligation::Mask { field_class: class.clone() }).collect()
 }
 

@@ -195,6 +195,7 @@ fn operation() -> impl Strategy<Value = Operation> {
                 effect: DeclaredEffect { records, reversible },
                 facts_touched: vec![],
                 facts_completed: vec![],
+                arguments: None,
             }
         },
     )
@@ -319,16 +320,52 @@ fn a_policy_about_others_is_left_out() {
     }
     text.push_str("@id(\"mine\") permit (principal == Bailiwick::Agent::\"a1\", action in Bailiwick::Action::\"crm:read\", resource);");
     let snapshot = world(&text);
-    let party = Party {
-        principal: Principal::Agent("a1".parse().unwrap()),
+    let party = nobody("a1");
+    let side = snapshot.index().side(&snapshot.store().principal(&party).unwrap());
+    let action = snapshot.callable(&"crm.search".parse().unwrap()).unwrap();
+    assert_eq!(snapshot.index().candidates(&side, action, None), [100]);
+}
+
+#[test]
+fn no_more_near_misses_are_looked_at_than_asked_for() {
+    let permit = |id: &str, who: &str, action: &str| {
+        format!(
+            "@id(\"{id}\") permit (principal == Bailiwick::Agent::\"{who}\", {action}, resource is Bailiwick::Tool);\n"
+        )
+    };
+    let own = "action == Bailiwick::Action::\"crm.search\"";
+    let text = [
+        permit("any", "other", "action"),
+        permit("group", "other", "action in Bailiwick::Action::\"crm:read\""),
+        permit("one", "other", own),
+        permit("mine", "a1", own),
+        permit("two", "other", own),
+    ];
+    let snapshot = world(&text.concat());
+    let action = snapshot.callable(&"crm.search".parse().unwrap()).unwrap();
+    let principal = snapshot.index().side(&snapshot.store().principal(&nobody("a1")).unwrap());
+    let resource = Resource::Tool { system: "crm".parse().unwrap(), tool: "search".parse().unwrap() };
+    let resource = snapshot.index().side(&snapshot.store().resource(&resource).unwrap());
+    let near = |most: usize| {
+        let misses = snapshot.index().near_misses(&principal, action, &resource, most);
+        let found = misses.into_iter().filter_map(|(number, _)| Some(snapshot.policy(number)?.id.to_string()));
+        found.filter(|id| !id.starts_with("bailiwick:")).collect::<Vec<_>>()
+    };
+    assert_eq!(near(100), ["any", "group", "one", "two"]);
+    // Those of the action come first, hits among them.
+    assert_eq!(near(2), ["one"]);
+    assert_eq!(near(3), ["one", "two"]);
+    assert_eq!(near(4), ["group", "one", "two"]);
+}
+
+fn nobody(name: &str) -> Party {
+    Party {
+        principal: Principal::Agent(name.parse().unwrap()),
         owner: String::new(),
         environment: Some(Environment::Production),
         role: None,
         groups: BTreeSet::new(),
         promoted: true,
         task_required: false,
-    };
-    let side = snapshot.index().side(&snapshot.store().principal(&party).unwrap());
-    let action = snapshot.callable(&"crm.search".parse().unwrap()).unwrap();
-    assert_eq!(snapshot.index().candidates(&side, action, None), [100]);
+    }
 }

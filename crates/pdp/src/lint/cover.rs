@@ -9,10 +9,10 @@ use super::Rule;
 use crate::{finding::Finding, snapshot::Snapshot};
 
 /// Pairs of rules that are compared; with more, the lint says that it stopped.
-const PAIRS_MAX: usize = 4_000_000;
+pub(super) const PAIRS_MAX: usize = 4_000_000;
 
-/// What is suspicious about the rules together.
-pub(super) fn check(snapshot: &Snapshot, rules: &[Rule<'_>]) -> Vec<Finding> {
+/// What is suspicious about the rules together, from so many pairs.
+pub(super) fn check(snapshot: &Snapshot, rules: &[Rule<'_>], pairs_max: usize) -> Vec<Finding> {
     let excluding = rules.iter().filter(|rule| is_out_of_scope(rule)).collect();
     let cover = Cover { snapshot, wide: by_scope(rules), rules, excluding };
     let mut pairs = 0;
@@ -23,9 +23,9 @@ pub(super) fn check(snapshot: &Snapshot, rules: &[Rule<'_>]) -> Vec<Finding> {
         }
         let over: Vec<usize> = cover.candidates(rule).collect();
         pairs += over.len();
-        if pairs > PAIRS_MAX {
+        if pairs > pairs_max {
             let message =
-                format!("the bundle has so many alike rules that not all of them were compared ({PAIRS_MAX})");
+                format!("the bundle has so many alike rules that not all of them were compared ({pairs_max})");
             findings.push(Finding::warning("lint-incomplete", "", message).with_help("split what holds them"));
             break;
         }
@@ -110,7 +110,7 @@ impl Cover<'_> {
             let final_forbid = by.compiled.effect == Effect::Forbid && by.compiled.annotations.gate.is_none();
             let alike = by.compiled.effect == rule.compiled.effect;
             if final_forbid && rule.compiled.effect == Effect::Permit {
-                if rule.compiled.generated && is_out_of_scope(by) {
+                if rule.compiled.is_generated() && is_out_of_scope(by) {
                     return None; // `role-overlap` says it already
                 }
                 return Some(contradicted(rule, by));
@@ -189,7 +189,8 @@ impl Cover<'_> {
 
     /// A permit for a role that names, among others, what that role declares to be out of its scope.
     fn out_of_scope(&self, rule: &Rule<'_>) -> Option<Finding> {
-        let own = principal(rule).filter(|_| rule.compiled.effect == Effect::Permit && !rule.compiled.generated)?;
+        let own =
+            principal(rule).filter(|_| rule.compiled.effect == Effect::Permit && !rule.compiled.is_generated())?;
         for other in
             self.excluding.iter().filter(|other| principal(other).is_some_and(|role| self.is_under(&own, &role)))
         {
@@ -219,7 +220,7 @@ fn is_named(action: &EntityUID) -> bool {
 }
 
 fn is_out_of_scope(rule: &Rule<'_>) -> bool {
-    rule.compiled.generated && rule.compiled.effect == Effect::Forbid
+    rule.compiled.is_generated() && rule.compiled.effect == Effect::Forbid
 }
 
 fn kind_of(scope: &PrincipalOrResourceConstraint) -> Option<&std::sync::Arc<EntityType>> {
@@ -237,4 +238,31 @@ fn contradicted(rule: &Rule<'_>, by: &Rule<'_>) -> Finding {
         ("policy-conflict", format!("`{id}` never permits anything: {} forbids all of it", by.named()))
     };
     rule.warning(code, message).with_help("remove one of the two: a forbid always wins, so the permit never works")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario;
+
+    #[test]
+    fn a_lint_that_stops_says_so() {
+        let rule = |n: usize| {
+            format!(
+                "@id(\"p{n}\") permit (principal is Bailiwick::Agent, action == Bailiwick::Action::\"a.b\", resource);\n"
+            )
+        };
+        let policies: String = (0..3).map(rule).collect();
+        let text = format!(
+            "title = \"alike\"\n[systems.a.tools.b]\nclass = \"read\"\n[policies]\norganisation = '''\n{policies}'''\n"
+        );
+        let text = format!("{text}[[calls]]\ncall = \"a.b\"\nexpect = \"allow\"\n");
+        let snapshot = Snapshot::compile(&scenario::bundle("world.toml", text.as_bytes()).unwrap()).unwrap();
+        let rules: Vec<Rule<'_>> = snapshot.policies().iter().map(Rule::new).collect();
+        let codes = |pairs_max: usize| {
+            check(&snapshot, &rules, pairs_max).into_iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes(PAIRS_MAX), ["policy-duplicate", "policy-duplicate"]);
+        assert_eq!(codes(2), ["lint-incomplete"]);
+    }
 }

@@ -158,7 +158,23 @@ fn normalise_value(value: &mut Value, steps: &[String], normaliser: Normaliser) 
 
 /// Roughly how many bytes a typed input takes.
 pub(super) fn record_bytes(record: &Record) -> usize {
-    record.iter().map(|(name, value)| name.len() + 64 + value_bytes(value)).sum()
+    record.iter().map(|(name, value)| member_bytes(name, value_bytes(value))).sum()
+}
+
+/// Bytes that a member takes, with its value.
+pub(super) fn member_bytes(name: &str, value: usize) -> usize {
+    name.len() + 64 + value
+}
+
+/// Bytes that a raw argument takes, about.
+pub(super) fn json_bytes(value: &serde_json::Value) -> usize {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null | Json::Bool(_) | Json::Number(_) => 8,
+        Json::String(text) => text.len() + 32,
+        Json::Array(items) => items.iter().map(json_bytes).sum(),
+        Json::Object(members) => members.iter().map(|(name, value)| member_bytes(name, json_bytes(value))).sum(),
+    }
 }
 
 fn value_bytes(value: &Value) -> usize {

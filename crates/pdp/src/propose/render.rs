@@ -225,11 +225,19 @@ pub(crate) fn string(text: &str) -> String {
 
 /// Text for a comment: one line, short, every character visible.
 pub(crate) fn one_line(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let mut line = words.join(" ");
+    let mut line = words(text);
     if let Some((end, _)) = line.char_indices().nth(COMMENT_CHARS_MAX) {
         line.truncate(end);
         line.push('…');
     }
     visible(&line)
+}
+
+/// The same, whole.
+pub(crate) fn whole_line(text: &str) -> String {
+    visible(&words(text))
+}
+
+fn words(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -13,7 +13,7 @@ pub(super) fn find(roles: &Roles, findings: &mut Vec<Finding>) {
     for (name, _) in roles.iter() {
         let excluded: BTreeMap<&ActionName, &RoleName> = roles
             .family(name)
-            .flat_map(|(by, role)| role.out_of_scope.keys().map(move |action| (action, by)))
+            .flat_map(|(by, role)| role.out_of_scope.iter().map(move |action| (action, by)))
             .collect();
         for (by, holder) in roles.family(name) {
             for entry in &holder.entries {
@@ -48,10 +48,10 @@ fn finding(entry: &Entry, (by, holder): (&RoleName, &Role), excluded_by: &RoleNa
             format!("`{id}` is allowed by role `{by}`, and all of it is out of scope by role `{excluded_by}`");
         let help =
             "it allows nothing as long as the system has no other tool of this class: remove it if none is to come";
-        Finding::warning("role-overlap", &*holder.file, message).at(entry.line).with_help(help)
+        Finding::warning("role-overlap", &*holder.file, message).at_place(entry.place).with_help(help)
     } else {
         let message = format!("`{id}` is allowed by role `{by}` and out of scope by role `{excluded_by}`");
         let help = "remove one of the two: a forbid always wins, so the permit never works";
-        Finding::error("role-overlap", &*holder.file, message).at(entry.line).with_help(help)
+        Finding::error("role-overlap", &*holder.file, message).at_place(entry.place).with_help(help)
     }
 }

@@ -241,7 +241,6 @@ pub(super) fn compile_policy(
         file: source.file.clone(),
         line: source.line,
         column: source.column,
-        generated: source.text.is_none(),
         annotations,
         condition: policy.condition(),
         literals: literals.collect(),

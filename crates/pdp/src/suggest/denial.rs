@@ -7,7 +7,7 @@ use bailiwick_model::{
     bundle::BundleFiles,
     decision::{Decision, Reason, ReasonCode},
     evaluation::Evaluation,
-    name::{ActionName, AgentName, PolicyId, Scope},
+    name::{AgentName, PolicyId, Scope},
     principal::Principal,
     task::{Pin, ToolGrant},
 };
@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use super::{
     Change, Line, Mark, NoSuggestion, Seen, changes,
-    clauses::Closeness,
-    compile,
-    permit::{Drafted, Group, appended},
+    clauses::VALUES_EXACT_MAX,
+    compile, only_action,
+    permit::{Group, appended},
     replay::{allows, decide},
     text, with,
 };
@@ -108,7 +108,7 @@ fn propose(
         if let Some(changed) = appended(path, before, std::slice::from_ref(&drafted)) {
             after = with(&after, [changed])?;
         }
-        proposal.lines.push(drafted.line);
+        proposal.lines.push(drafted);
     }
     let snapshot = compile(&after).map_err(|findings| {
         let first = findings.first().map(ToString::to_string).unwrap_or_default();
@@ -153,15 +153,15 @@ fn lacking(reasons: &[Reason], evaluation: &Evaluation) -> BTreeSet<AgentName> {
 }
 
 /// A permit of exactly this call for this agent, which no other holder of its role gets.
-fn permit(snapshot: &Snapshot, evaluation: &Evaluation, agent: &AgentName) -> Result<Drafted, NoSuggestion> {
-    let action = action(evaluation)?;
+fn permit(snapshot: &Snapshot, evaluation: &Evaluation, agent: &AgentName) -> Result<Line, NoSuggestion> {
+    let action = only_action(evaluation)?.clone();
     let mut ids = (1_usize..).map(|number| format!("granted-{agent}-{number}"));
     let free = |id: &String| id.parse::<PolicyId>().is_ok_and(|id| snapshot.policy_source(&id).is_none());
     let id = ids.find(free).unwrap_or_default();
     let seen = Seen { evaluation: evaluation.clone(), mark: Mark::Good };
     let group = Group { action, calls: vec![&seen], widens: true };
     let principal = format!("principal == Bailiwick::Agent::\"{agent}\"");
-    Ok(group.permit(snapshot, &id, &principal, Closeness::Values, 1))
+    Ok(group.permit(snapshot, &id, &principal, VALUES_EXACT_MAX))
 }
 
 /// A task of exactly this call: a task that exists cannot be widened.
@@ -179,10 +179,6 @@ fn task(evaluation: &Evaluation) -> Result<TaskProposal, NoSuggestion> {
         };
         Some((name.clone(), Pin::OneOf(values)))
     });
-    let grant = ToolGrant { action: action(evaluation)?, pins: pins.collect() };
+    let grant = ToolGrant { action: only_action(evaluation)?.clone(), pins: pins.collect() };
     Ok(TaskProposal { agent, tools: vec![grant] })
-}
-
-fn action(evaluation: &Evaluation) -> Result<ActionName, NoSuggestion> {
-    evaluation.operations.first().map(|operation| operation.action.clone()).ok_or_else(mistake)
 }

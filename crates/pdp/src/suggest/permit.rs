@@ -12,10 +12,10 @@ use bailiwick_model::{
 
 use super::{
     Line, Question, SAMPLES_MAX, Seen,
-    clauses::{Clause, Closeness, VALUES_EXACT_MAX, Writer},
+    clauses::{Clause, Closeness, Writer},
     text,
 };
-use crate::{schema::literal, snapshot::Snapshot};
+use crate::{propose::render::whole_line, schema::literal, snapshot::Snapshot};
 
 /// Good calls of one action that need a permit.
 pub(super) struct Group<'a> {
@@ -23,12 +23,6 @@ pub(super) struct Group<'a> {
     pub(super) calls: Vec<&'a Seen>,
     /// Whether the policy in force denies them.
     pub(super) widens: bool,
-}
-
-/// A permit that is proposed.
-#[derive(Debug, Clone)]
-pub(super) struct Drafted {
-    pub(super) line: Line,
 }
 
 impl<'a> Group<'a> {
@@ -48,16 +42,8 @@ impl<'a> Group<'a> {
     }
 
     /// The permit of these calls for whom `principal` says.
-    pub(super) fn permit(
-        &self,
-        current: &Snapshot,
-        id: &str,
-        principal: &str,
-        closeness: Closeness,
-        values_max: usize,
-    ) -> Drafted {
+    pub(super) fn permit(&self, current: &Snapshot, id: &str, principal: &str, values_max: usize) -> Line {
         let tool = current.catalogue().tool_of(&self.action);
-        let values_max = if closeness == Closeness::Ranges { values_max } else { VALUES_EXACT_MAX };
         let operations = self.calls.iter().filter_map(|call| call.evaluation.operations.first());
         let inputs: Vec<&Record> = operations.map(|operation| &operation.input).collect();
         let clauses = Writer { tool, values_max }.clauses(&inputs);
@@ -69,12 +55,12 @@ impl<'a> Group<'a> {
             action: self.action.clone(),
             calls: self.calls.len(),
             samples,
-            arguments: clauses.iter().map(|clause| one_line(&clause.said)).collect(),
+            arguments: clauses.iter().map(|clause| whole_line(&clause.said)).collect(),
             widens: self.widens,
             cedar: String::new(),
         };
         line.cedar = cedar(&line, principal, &clauses);
-        Drafted { line }
+        line
     }
 }
 
@@ -96,7 +82,7 @@ fn cedar(line: &Line, principal: &str, clauses: &[Clause]) -> String {
     let _ = write!(cedar, "permit (\n    {principal},\n    action == Bailiwick::Action::{action},\n    resource\n)");
     let mut free = String::new();
     for clause in clauses {
-        let said = one_line(&clause.said);
+        let said = whole_line(&clause.said);
         match &clause.cedar {
             Some(rule) => {
                 let _ = write!(cedar, "\n// {said}\nwhen {{ {rule} }}");
@@ -112,14 +98,14 @@ fn cedar(line: &Line, principal: &str, clauses: &[Clause]) -> String {
 }
 
 /// The file that the permits go to, after what is there already.
-pub(super) fn file(question: &Question<'_>, drafts: &[Drafted]) -> Option<(String, String)> {
+pub(super) fn file(question: &Question<'_>, drafts: &[Line]) -> Option<(String, String)> {
     let path = format!("policies/roles/suggested-{}.cedar", question.role);
     let before = text(question.files, &path);
     appended(path, before, drafts)
 }
 
 /// A file with permits after what is there already.
-pub(super) fn appended(path: String, before: String, drafts: &[Drafted]) -> Option<(String, String)> {
+pub(super) fn appended(path: String, before: String, drafts: &[Line]) -> Option<(String, String)> {
     if drafts.is_empty() {
         return None;
     }
@@ -128,7 +114,7 @@ pub(super) fn appended(path: String, before: String, drafts: &[Drafted]) -> Opti
         if !after.is_empty() {
             after.push_str(if after.ends_with('\n') { "\n" } else { "\n\n" });
         }
-        after.push_str(&draft.line.cedar);
+        after.push_str(&draft.cedar);
     }
     Some((path, after))
 }
@@ -147,9 +133,4 @@ fn as_set(value: &Value) -> Value {
         Value::Record(record) => Value::Record(canonical(record)),
         scalar => scalar.clone(),
     }
-}
-
-/// Text for a comment: names come from upstreams, and a line break in one would end the comment.
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
 }

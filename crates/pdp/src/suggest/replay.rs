@@ -10,7 +10,9 @@ use bailiwick_model::{
     principal::Principal,
 };
 
-use super::{Beyond, Drafted, Group, Mark, NoSuggestion, Question, Replayed, Seen, clauses::Closeness, in_system};
+use super::{
+    Beyond, Group, Line, Mark, NoSuggestion, Question, Replayed, Seen, clauses::Closeness, in_system, only_action,
+};
 use crate::snapshot::Snapshot;
 
 /// The calls that concern a role, sorted by what they need.
@@ -19,7 +21,7 @@ pub(super) struct Judged<'a> {
     pub(super) groups: Vec<Group<'a>>,
     /// How many good calls need none, by the policies that permit them.
     pub(super) kept: BTreeMap<String, usize>,
-    /// Good calls that no permit can allow.
+    /// Good calls that stay denied.
     pub(super) beyond: Vec<Beyond>,
     /// Good calls that have to be allowed.
     pub(super) good: Vec<&'a Seen>,
@@ -43,7 +45,6 @@ impl<'a> Judged<'a> {
         let mut groups: BTreeMap<(ActionName, bool), Vec<&'a Seen>> = BTreeMap::new();
         let concerned = question.calls.iter().filter(|call| concerns(current, call, question));
         for call in concerned {
-            let Some(action) = call.action() else { continue };
             if call.mark == Mark::Bad {
                 judged.bad.push(call);
                 continue;
@@ -54,6 +55,11 @@ impl<'a> Judged<'a> {
                 judged.beyond.push(beyond);
                 continue;
             }
+            if widens && call.mark == Mark::Allowed {
+                let because = vec![String::from("no_permit: denied by now; mark it good to widen")];
+                judged.beyond.push(Beyond { evaluation: call.id(), because });
+                continue;
+            }
             judged.good.push(call);
             let without = decide(base, &call.evaluation);
             if allows(&without) {
@@ -61,7 +67,7 @@ impl<'a> Judged<'a> {
                     without.determining.iter().map(|determining| determining.policy.to_string()).collect();
                 *judged.kept.entry(policies.into_iter().collect::<Vec<_>>().join(", ")).or_default() += 1;
             } else {
-                groups.entry((action.clone(), widens)).or_default().push(call);
+                groups.entry((only_action(&call.evaluation)?.clone(), widens)).or_default().push(call);
             }
         }
         if judged.good.is_empty() {
@@ -76,7 +82,7 @@ impl<'a> Judged<'a> {
 }
 
 /// Decides every call again.
-pub(super) fn replay(snapshot: &Snapshot, judged: &Judged<'_>, drafts: &[Drafted]) -> Result<Outcome, NoSuggestion> {
+pub(super) fn replay(snapshot: &Snapshot, judged: &Judged<'_>, drafts: &[Line]) -> Result<Outcome, NoSuggestion> {
     if let Some(lost) = judged.good.iter().find(|call| !allows(&decide(snapshot, &call.evaluation))) {
         return Err(NoSuggestion::new(
             format!("`{}` is good, and the suggestion would deny it", lost.id()),
@@ -89,7 +95,7 @@ pub(super) fn replay(snapshot: &Snapshot, judged: &Judged<'_>, drafts: &[Drafted
         if !allows(&again) {
             continue;
         }
-        let mine = |policy: &str| drafts.iter().any(|draft| draft.line.policy == policy);
+        let mine = |policy: &str| drafts.iter().any(|draft| draft.policy == policy);
         let permits: BTreeSet<&str> = again.determining.iter().map(|one| one.policy.as_str()).collect();
         let id = call.id();
         if !permits.iter().any(|policy| mine(policy)) {
@@ -151,7 +157,9 @@ fn concerns(current: &Snapshot, call: &Seen, question: &Question<'_>) -> bool {
         let role = party.role.as_ref().filter(|_| matches!(party.principal, Principal::Agent(_)));
         role.is_some_and(|role| current.roles().family(role).any(|(name, _)| name == question.role))
     };
-    call.action().is_some_and(|action| in_system(action, question.system)) && call.evaluation.parties.iter().any(holds)
+    let evaluation = &call.evaluation;
+    let here = evaluation.operations.iter().any(|operation| in_system(&operation.action, question.system));
+    here && evaluation.parties.iter().any(holds)
 }
 
 /// Why no permit of the role can allow a call that is denied; `None` if one can.

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Mark, NoSuggestion, Question, Seen, Suggestion, VALUES_MAX, for_denial, permit::canonical, suggest};
-use crate::{mapping::Call, scenario, snapshot::Snapshot};
+use crate::{coaz::Claims, mapping::Call, scenario, snapshot::Snapshot};
 
 const WORLD: &str = r#"
 title = "what support does"
@@ -225,6 +225,93 @@ fn what_policy_denies_widens_only_by_a_mark_exactly_and_never_past_a_forbid() {
 }
 
 #[test]
+fn what_an_operator_took_away_does_not_come_back_unmarked() {
+    let narrowed = WORLD.replace("\"billing.refund\"]", "\"crm.find\"]");
+    let files = scenario::bundle("world.toml", narrowed.as_bytes()).unwrap();
+    let current = Snapshot::compile(&files).unwrap();
+    let refund = |cents: i64| json!({"cents": cents, "fast": false});
+    let mut calls = vec![
+        ("crm.find", json!({"query": "ann"}), Mark::Allowed),
+        ("billing.refund", refund(100), Mark::Allowed),
+        ("billing.refund", refund(200), Mark::Allowed),
+    ];
+    let suggestion = ask(&files, &seen(&current, &calls)).unwrap();
+    assert!(suggestion.lines.iter().all(|line| !line.widens), "{:#?}", suggestion.lines);
+    assert_eq!((suggestion.replay.good, suggestion.beyond.len()), (1, 2));
+    assert_eq!(suggestion.beyond[0].because, ["no_permit: denied by now; mark it good to widen"]);
+    assert!(!allows(&after(&files, &suggestion.files), "billing.refund", &refund(100)));
+    calls[2].2 = Mark::Good;
+    let suggestion = ask(&files, &seen(&current, &calls)).unwrap();
+    let wider = after(&files, &suggestion.files);
+    assert!(allows(&wider, "billing.refund", &refund(200)) && !allows(&wider, "billing.refund", &refund(100)));
+}
+
+#[test]
+fn what_widens_allows_no_mixture_of_marked_calls() {
+    let narrowed = WORLD.replace("\"mail:write\", ", "");
+    let files = scenario::bundle("world.toml", narrowed.as_bytes()).unwrap();
+    let current = Snapshot::compile(&files).unwrap();
+    let mail = |to: &str, text: &str| json!({"to": [to], "text": text});
+    let long = |begin: &str| format!("{begin}{}", "x".repeat(600));
+    let marked = [
+        mail("ann@example.com", "Your key is 1"),
+        mail("bob@example.com", "Your key is 2"),
+        mail("ann@example.com", &long("Dear Ann")),
+        mail("bob@example.com", &long("Dear Bob")),
+    ];
+    let calls: Vec<_> = marked.iter().map(|arguments| ("mail.send", arguments.clone(), Mark::Good)).collect();
+    let suggestion = ask(&files, &seen(&current, &calls)).unwrap();
+    assert_eq!(suggestion.lines.len(), 4);
+    let wider = after(&files, &suggestion.files);
+    for arguments in &marked {
+        assert!(allows(&wider, "mail.send", arguments), "{arguments}");
+    }
+    for mixture in [
+        mail("ann@example.com", "Your key is 2"),
+        mail("bob@example.com", "Your key is 1"),
+        mail("bob@example.com", &long("Dear Ann")),
+        mail("ann@example.com", "Something else"),
+    ] {
+        assert!(!allows(&wider, "mail.send", &mixture), "{mixture}");
+    }
+}
+
+#[test]
+fn calls_that_ask_for_others_are_refused_by_name() {
+    let mapped = "[systems.files.tools.copy]\nclass = \"write\"\ninput = { from = \"string\", to = \"string\" }\n\
+        [systems.files.tools.copy.authzen.evaluation]\naction = { name = \"files.read\" }\n\
+        resource = { type = \"tool\", id = \"files.read\" }\n\
+        context = { arguments = { path = \"$params.arguments.from\" } }\n[systems.mail.tools.send]";
+    let world =
+        WORLD.replace("[systems.mail.tools.send]", mapped).replace("\"files:read\"", "\"files:read\", \"files.copy\"");
+    let files = scenario::bundle("world.toml", world.as_bytes()).unwrap();
+    let current = Snapshot::compile(&files).unwrap();
+    let agent = Principal::Agent("support-bot".parse().unwrap());
+    let mut copy = evaluation(&current, 1, "files.copy", &json!({"from": "/srv/a", "to": "/srv/b"})).unwrap();
+    let arguments = json!({"from": "/srv/a", "to": "/srv/b"});
+    let system = "files".parse().unwrap();
+    let arguments = arguments.as_object().unwrap();
+    let call = Call { system: &system, method: "tools/call", name: Some("copy"), arguments };
+    copy.operations = current.map_for(&call, &Claims::of("https://broker.test", &agent, &agent)).unwrap();
+    let actions: Vec<&str> = copy.operations.iter().map(|operation| operation.action.as_str()).collect();
+    assert_eq!(actions, ["files.copy", "files.read"]);
+    let refused =
+        |none: NoSuggestion| assert!(none.message.starts_with("`files.copy` asks for other actions"), "{none}");
+    let calls = [Seen { evaluation: copy.clone(), mark: Mark::Allowed }];
+    refused(ask(&files, &calls).unwrap_err());
+    // Where it is denied, a grant is not made of half of it either.
+    let less = WORLD.replace("[systems.mail.tools.send]", mapped);
+    let files = scenario::bundle("world.toml", less.as_bytes()).unwrap();
+    refused(for_denial(&files, &copy).unwrap_err());
+    // Permitted by hand, it stands in nobody's way.
+    let by_hand = "organisation = '''\n@id(\"copies\") permit (principal in Bailiwick::Role::\"support\", action in \
+        [Bailiwick::Action::\"files.copy\", Bailiwick::Action::\"files.read\"], resource);";
+    let files = scenario::bundle("world.toml", world.replace("organisation = '''", by_hand).as_bytes()).unwrap();
+    let suggestion = ask(&files, &calls).unwrap();
+    assert_eq!(suggestion.kept, BTreeMap::from([(String::from("copies"), 1)]));
+}
+
+#[test]
 fn tasks_that_were_seen_become_a_kind_of_task() {
     let files = world();
     let current = Snapshot::compile(&files).unwrap();
@@ -297,7 +384,7 @@ fn what_an_upstream_named_cannot_write_policy() {
         "input = { \"a\\n@id(\\\"x\\\") permit (principal, action, resource); //\" = \"string\" }",
     );
     let files = scenario::bundle("world.toml", world.as_bytes()).unwrap();
-    let Ok(current) = Snapshot::compile(&files) else { return };
+    let current = Snapshot::compile(&files).unwrap();
     let calls =
         [("crm.odd", json!({"a\n@id(\"x\") permit (principal, action, resource); //": "\"; } */ *"}), Mark::Good)];
     let suggestion = ask(&files, &seen(&current, &calls)).unwrap();
@@ -341,17 +428,17 @@ proptest! {
             let evaluation = evaluation(&current, id, action, arguments)?;
             // What policy denies is good only by an operator's mark: another test.
             let allowed = matches!(current.evaluate(&evaluation).decision, Decision::Allow { .. });
-            allowed.then_some(Seen { evaluation, mark: if *bad { Mark::Bad } else { Mark::Good } })
+            allowed.then_some(Seen { evaluation, mark: if *bad { Mark::Bad } else { Mark::Allowed } })
         }).collect();
         let question = Question { files: &files, role: &role(), system: None, calls: &calls, values_max };
         let suggestion = match suggest(&question) {
             Ok(suggestion) => suggestion,
             Err(none) => {
-                let no_good = !calls.iter().any(|call| call.mark == Mark::Good);
+                let no_good = !calls.iter().any(|call| call.mark == Mark::Allowed);
                 let bill = |call: &Seen| call.mark == Mark::Bad && call.action().unwrap().as_str() == "billing.show";
                 let same = calls.iter().any(|bad| bad.mark == Mark::Bad && calls.iter().any(|good| {
                     let input = |call: &Seen| canonical(&call.evaluation.operations[0].input);
-                    good.mark == Mark::Good && good.action() == bad.action() && input(good) == input(bad)
+                    good.mark == Mark::Allowed && good.action() == bad.action() && input(good) == input(bad)
                 }));
                 prop_assert!(no_good || same || calls.iter().any(bill), "{none} {}", none.hint);
                 return Ok(());
@@ -360,9 +447,9 @@ proptest! {
         let narrow = after(&files, &suggestion.files);
         for call in &calls {
             let allowed = matches!(narrow.evaluate(&call.evaluation).decision, Decision::Allow { .. });
-            prop_assert_eq!(allowed, call.mark == Mark::Good, "{:?}", call.evaluation.arguments);
+            prop_assert_eq!(allowed, call.mark == Mark::Allowed, "{:?}", call.evaluation.arguments);
         }
-        let used: BTreeSet<&str> = calls.iter().filter(|call| call.mark == Mark::Good).map(|call| call.action().unwrap().as_str()).collect();
+        let used: BTreeSet<&str> = calls.iter().filter(|call| call.mark == Mark::Allowed).map(|call| call.action().unwrap().as_str()).collect();
         for (action, arguments) in &probes {
             if evaluation(&current, 0, action, arguments).is_none() { continue }
             let now = allows(&narrow, action, arguments);

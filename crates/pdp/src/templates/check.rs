@@ -18,7 +18,7 @@ use super::{
 use crate::{
     actions::Actions,
     catalogue::{Catalogue, Tool},
-    finding::{Finding, line_of},
+    finding::{Finding, place_of},
     json_schema::{Attribute, Type},
     roles::Roles,
     strict_toml::did_you_mean,
@@ -180,8 +180,8 @@ impl<'a> Checking<'a> {
                 pins.insert(argument.clone(), read);
             }
         }
-        let line = line_of(self.text, written.action.span().start);
-        Some(TemplateTool { action, pins, line })
+        let place = place_of(self.text, written.action.span().start);
+        Some(TemplateTool { action, pins, place })
     }
 
     /// A pin on an argument that is nowhere could never be met.
@@ -256,8 +256,8 @@ impl<'a> Checking<'a> {
     }
 
     fn refuse<T>(&mut self, at: &Spanned<T>, code: &'static str, message: String, help: &str) {
-        let line = line_of(self.text, at.span().start);
-        self.findings.push(Finding::error(code, self.path, message).at(line).with_help(help));
+        let finding = Finding::error(code, self.path, message).at_byte(self.text, at.span().start);
+        self.findings.push(finding.with_help(help));
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn wider(snapshot: &Snapshot) -> Vec<Finding> {
 fn beyond(snapshot: &Snapshot, template: &Template, role: &RoleName, tool: &TemplateTool) -> Option<Finding> {
     let action = &tool.action;
     let refuse = |message: String, help: String| {
-        Some(Finding::error("template-wider", &*template.file, message).at(tool.line).with_help(help))
+        Some(Finding::error("template-wider", &*template.file, message).at_place(tool.place).with_help(help))
     };
     if let Some(by) = snapshot.roles().excluded_by(role, action) {
         let message = format!("`{action}` is out of scope for role `{role}`, which takes such tasks");

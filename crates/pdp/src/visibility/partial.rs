@@ -19,7 +19,7 @@ use cedar_policy_core::{
 
 use crate::{
     entities,
-    evaluate::Shared,
+    evaluate::{KNOWN, Shared},
     expression::{self, is_context},
     snapshot::{Compiled, Snapshot},
 };
@@ -243,7 +243,6 @@ pub(crate) struct Reads {
 
 /// What a policy looks at.
 pub(crate) fn reads(resource_in_scope: bool, clauses: &[Clause]) -> Reads {
-    const KNOWN: [&str; 5] = ["now", "local", "network", "task", "approvals"];
     let mut all = Reads { arguments: false, resource: resource_in_scope };
     let mut contexts = 0_usize;
     let mut known = 0_usize;

@@ -49,7 +49,7 @@ impl Seeds {
     }
 
     /// The files with one mistake, and the file, line and column that it stands at.
-    fn seeded(&self, seed: &Seed) -> (BTreeMap<String, String>, Option<Place>) {
+    fn seeded(&self, seed: &Seed) -> (BTreeMap<String, String>, Place) {
         let mut files = self.files.clone();
         let path = seed.file.as_deref().unwrap_or(RULES);
         let text = files.get_mut(path).unwrap();
@@ -61,11 +61,10 @@ impl Seeds {
             }
             _ => panic!("{}: either `add`, or `file`, `replace` and `with`", seed.name),
         }
-        let place = text.find(POINTER).map(|at| {
-            let before = &text[..at];
-            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            (path.to_owned(), before.matches('\n').count() + 1, column)
-        });
+        let at = text.find(POINTER).unwrap_or_else(|| panic!("{}: there is no `{POINTER}`", seed.name));
+        let before = &text[..at];
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let place = (path.to_owned(), before.matches('\n').count() + 1, column);
         *text = text.replace(POINTER, "");
         (files, place)
     }
@@ -93,13 +92,10 @@ fn every_seeded_mistake_is_found_at_its_place() {
     for seed in &seeds.seeds {
         let (files, place) = seeds.seeded(seed);
         let findings = found(&seeds.bundle(&files));
+        let (file, line, column) = &place;
         let hit = |finding: &&Finding| {
-            let there = match &place {
-                Some((file, line, column)) => {
-                    (&finding.file, finding.line, finding.column) == (file, Some(*line), u32::try_from(*column).ok())
-                }
-                None => finding.line.is_some(),
-            };
+            let there =
+                (&finding.file, finding.line, finding.column) == (file, Some(*line), u32::try_from(*column).ok());
             finding.code == seed.code && there && finding.help.is_some()
         };
         if !findings.iter().any(|finding| hit(&finding)) {

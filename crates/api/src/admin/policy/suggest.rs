@@ -39,7 +39,7 @@ pub(crate) struct SuggestionAsk {
     /// Before.
     #[schema(value_type = Option<String>, format = DateTime)]
     until: Option<Timestamp>,
-    /// Calls that are good although policy denies them; those that it allows are good unless they are `bad`.
+    /// Calls that are good although policy denies them; those that it allowed and still allows are good unless they are `bad`.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     good: BTreeSet<EvaluationId>,
@@ -73,7 +73,7 @@ pub(crate) struct SuggestionView {
     replayed_good: usize,
     /// Bad calls that were decided again, none of them allowed.
     replayed_bad: usize,
-    /// Good calls that no permit can allow, with why.
+    /// Good calls that stay denied, with why: no permit can allow them, or nobody marked them.
     beyond: Vec<BeyondView>,
     /// What lint says of the new bundle and not of the one in force.
     warnings: Vec<FindingView>,
@@ -121,7 +121,7 @@ pub(crate) struct TemplateLine {
     calls: usize,
 }
 
-/// A good call that no permit can allow.
+/// A good call that stays denied.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(title = "Beyond")]
 pub(crate) struct BeyondView {

@@ -71,7 +71,7 @@ fn view(template: &Template) -> TemplateView {
     }
 }
 
-fn tool(TemplateTool { action, pins, line: _ }: &TemplateTool) -> TemplateToolView {
+fn tool(TemplateTool { action, pins, place: _ }: &TemplateTool) -> TemplateToolView {
     let pins = pins.iter().map(|(argument, of)| (argument.clone(), pin(of)));
     TemplateToolView { action: action.to_string(), pins: pins.collect() }
 }

@@ -164,7 +164,7 @@ fn suggestion(answer: &Value) -> String {
     }
     for call in rows(answer, "beyond") {
         let (id, because) = (text(&call, "/evaluation"), text(&call, "/because"));
-        page.push(format!("\n{id} is good and stays denied, which no permit changes: {because}"));
+        page.push(format!("\n{id} is good and stays denied: {because}"));
     }
     page.extend(rows(answer, "warnings").iter().map(|warning| format!("\n{}", finding(warning))));
     page.push(contents(answer));

@@ -118,6 +118,41 @@ when { context.input.email == "bob@example.org" };
 }
 
 #[test]
+fn what_a_record_has_is_hidden_by_the_argument_that_gives_it() {
+    let check = |mapping: &str, condition: &str, saw: &[(&str, &str)]| {
+        let text = WORLD.replace("{ type = \"Account\", id = \"account\" }", mapping);
+        let policy = format!(
+            "@id(\"known\") permit (principal in Bailiwick::Role::\"clerk\", action == \
+             Bailiwick::Action::\"bank.pay\", resource) {condition};"
+        );
+        let snapshot = snapshot(&format!("{text}\n[policies]\norganisation = '''{policy}'''"));
+        let evaluated = asked(&snapshot, "clerk", 1);
+        assert!(!format!("{:?}", evaluated.examined).contains("ann@"), "{:?}", evaluated.examined);
+        let told = &evaluated.examined[0].conditions[0].saw;
+        let told: Vec<_> = told.iter().map(|saw| (saw.what.as_str(), saw.value.as_str())).collect();
+        assert_eq!(told, saw, "{condition}");
+    };
+    let by_email = r#"{ type = "Account", id = "email" }"#;
+    check(by_email, r#"when { resource.id == "bob@example.org" }"#, &[("resource.id", "masked")]);
+    check(by_email, r#"when { resource == Bank::Account::"bob@example.org" }"#, &[("resource", "masked")]);
+    let described = r#"{ type = "Account", id = "account", attributes = { holder = "email", sum = "amount" } }"#;
+    check(described, r#"when { resource has holder && resource.holder == "b" }"#, &[("resource.holder", "masked")]);
+    check(described, "when { resource has sum && resource.sum > 5 }", &[("resource.sum", "1")]);
+    check(described, r#"when { resource.id == "8" }"#, &[("resource.id", "\"7\"")]);
+}
+
+#[test]
+fn the_record_that_another_scope_misses_is_hidden_too() {
+    let text = WORLD.replace("id = \"account\"", "id = \"email\"");
+    let policy = r#"@id("bobs") permit (principal in Bailiwick::Role::"clerk", action == Bailiwick::Action::"bank.pay",
+        resource == Bank::Account::"bob@example.org");"#;
+    let snapshot = snapshot(&format!("{text}\n[policies]\norganisation = '''{policy}'''"));
+    let evaluated = asked(&snapshot, "clerk", 1);
+    let missed = evaluated.examined.iter().find(|one| one.part == Part::Resource).unwrap();
+    assert_eq!(missed.conditions[0].saw[0].value, "masked");
+}
+
+#[test]
 fn what_is_told_is_bounded_and_repeats_nothing() {
     let many: String = (0..300)
         .map(|number| {
