@@ -130,7 +130,6 @@ organisation = '''
             "context.network.zone == \"office\"",
             "context.task.implicit",
             "context.chain.length == 1",
-            "context.approvals.contains(\"g\")",
         ] {
             assert!(!reads(known), "{known}");
         }

@@ -293,6 +293,7 @@ fn calls_that_ask_for_others_are_refused_by_name() {
     let arguments = arguments.as_object().unwrap();
     let call = Call { system: &system, method: "tools/call", name: Some("copy"), arguments };
     copy.operations = current.map_for(&call, &Claims::of("https://broker.test", &agent, &agent)).unwrap();
+    copy.authority.scopes = current.required_scopes(&copy.operations).into_iter().collect();
     let actions: Vec<&str> = copy.operations.iter().map(|operation| operation.action.as_str()).collect();
     assert_eq!(actions, ["files.copy", "files.read"]);
     let refused =

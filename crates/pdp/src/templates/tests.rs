@@ -127,7 +127,7 @@ fn what_is_stated_is_all_and_only_what_the_template_asks_for() {
 }
 
 #[test]
-fn a_template_that_promises_too_much_refuses_the_bundle_with_its_line() {
+fn a_template_that_promises_too_much_refuses_the_bundle_at_its_place() {
     let check = |from: &str, to: &str, expected: &str| {
         let findings = compile(&TICKET.replacen(from, to, 1)).unwrap_err();
         assert!(findings.iter().any(|finding| finding.contains(expected)), "{expected}: {findings:#?}");
@@ -135,9 +135,9 @@ fn a_template_that_promises_too_much_refuses_the_bundle_with_its_line() {
     check(
         "\"support\"",
         "\"reader\"",
-        "error[template-wider] templates/handle-ticket.toml:12: no policy permits `helpdesk.get_ticket`",
+        "error[template-wider] templates/handle-ticket.toml:12:10: no policy permits `helpdesk.get_ticket`",
     );
-    check("\"support\"", "\"support\", \"reader\"", "templates/handle-ticket.toml:18: `mail.send` is out of scope");
+    check("\"support\"", "\"support\", \"reader\"", "templates/handle-ticket.toml:18:10: `mail.send` is out of scope");
     check("[\"support\"]", "[]", "error[template-roles]");
     check("\"support\"", "\"suport\"", "did you mean `support`?");
     check("mail.send", "mail.sned", "did you mean `mail.send`?");
