@@ -211,18 +211,6 @@ impl AccessTokenClaims {
     }
 }
 
-/// Verifies an access token against our published keys. How it was presented is still to be checked.
-pub fn verify(
-    token: &str,
-    keys: &KeySet,
-    expected: &AccessTokenExpectation<'_>,
-    now: Timestamp,
-) -> Result<AccessTokenClaims, AccessTokenError> {
-    let claims = read_signed(token, keys)?;
-    claims.check(expected, now)?;
-    Ok(claims)
-}
-
 /// Reads what one of our published keys has signed. Whether it holds here and now is still to be checked:
 /// [`AccessTokenClaims::check`].
 pub fn read_signed(token: &str, keys: &KeySet) -> Result<AccessTokenClaims, AccessTokenError> {

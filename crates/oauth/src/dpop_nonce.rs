@@ -29,6 +29,11 @@ impl NonceSecret {
         Self(secret)
     }
 
+    /// The beginning of a keyed hash. Each use goes on with a label of its own.
+    pub(crate) fn context(&self) -> hmac::Context {
+        hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.expose()))
+    }
+
     /// The nonce to hand out now.
     pub fn nonce(&self, now: Timestamp) -> String {
         self.of_slot(slot(now))
@@ -44,28 +49,8 @@ impl NonceSecret {
         }
     }
 
-    /// A tag over several parts for another purpose than nonces: what we hand out to have it back unchanged.
-    pub fn tag(&self, purpose: &str, parts: &[&[u8]]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.expose()));
-        context.update(b"bailiwick-tag-v1");
-        for part in std::iter::once(purpose.as_bytes()).chain(parts.iter().copied()) {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
-        let mut tag = [0; 32];
-        // SHA-256 has 32 bytes; were it ever fewer, the rest would stay zero on both sides.
-        tag.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
-        tag
-    }
-
-    /// Whether a tag is ours, in constant time.
-    pub fn is_tag(&self, tag: &[u8], purpose: &str, parts: &[&[u8]]) -> bool {
-        self.tag(purpose, parts).ct_eq(tag).into()
-    }
-
     fn of_slot(&self, slot: i64) -> String {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.expose());
-        let mut context = hmac::Context::with_key(&key);
+        let mut context = self.context();
         context.update(b"bailiwick-dpop-nonce-v1");
         context.update(&slot.to_be_bytes());
         URL_SAFE_NO_PAD.encode(context.sign())
@@ -93,16 +78,5 @@ mod tests {
             assert_eq!(secret.age(forged, at(1_000)), None, "{forged:?}");
         }
         assert_eq!(NonceSecret::new(Secret::new([2; 32])).age(&nonce, at(1_000)), None, "another secret");
-    }
-
-    #[test]
-    fn a_tag_is_of_its_purpose_and_of_its_parts() {
-        let secret = NonceSecret::new(Secret::new([1; 32]));
-        let tag = secret.tag("page", &[b"ab", b"c"]);
-        assert!(secret.is_tag(&tag, "page", &[b"ab", b"c"]));
-        assert!(!secret.is_tag(&tag, "page", &[b"a", b"bc"]), "where one part ends counts");
-        assert!(!secret.is_tag(&tag, "other", &[b"ab", b"c"]));
-        assert!(!secret.is_tag(tag.split_at(31).0, "page", &[b"ab", b"c"]));
-        assert!(!NonceSecret::new(Secret::new([2; 32])).is_tag(&tag, "page", &[b"ab", b"c"]));
     }
 }

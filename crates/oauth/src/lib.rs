@@ -21,6 +21,7 @@
 //! | [`token_request`], [`token_response`], [`error`] | the token endpoint |
 //! | [`challenge`], [`metadata`] | `WWW-Authenticate` and discovery |
 //! | [`one_time`] | identifiers that may be used once |
+//! | `tag` | what we hand out to have it back unchanged |
 
 pub mod access_token;
 pub mod challenge;
@@ -37,6 +38,7 @@ pub mod metadata;
 pub mod one_time;
 pub mod pem;
 pub mod presented;
+mod tag;
 pub mod token_request;
 pub mod token_response;
 pub mod verifying_key;

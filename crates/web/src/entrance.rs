@@ -124,7 +124,7 @@ impl Entrance {
 
     /// Reads an access token that one of our published keys has signed; whether it holds is still to be checked.
     pub(crate) fn read_token(&self, token: &str, keys: &Arc<KeySet>) -> Result<AccessTokenClaims, AccessTokenError> {
-        self.known_tokens.read(token, keys)
+        self.known_tokens.read(token, keys, self.broker.now())
     }
 
     /// Our published keys, ready for verifying.

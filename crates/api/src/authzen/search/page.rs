@@ -42,7 +42,7 @@ impl Binding {
 pub(super) fn token(secret: &NonceSecret, binding: &Binding, position: usize) -> String {
     let position = (position as u64).to_be_bytes();
     let tag = secret.tag(PURPOSE, &binding.parts(&position));
-    URL_SAFE_NO_PAD.encode([position.as_slice(), &tag].concat())
+    URL_SAFE_NO_PAD.encode([position.as_slice(), tag.as_ref()].concat())
 }
 
 /// The position of a token that is ours and of this search.
