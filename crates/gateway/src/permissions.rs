@@ -8,10 +8,7 @@ use axum::{
     extract::{Path, Request, State},
     response::{IntoResponse as _, Response},
 };
-use bailiwick_engine::{
-    caller::Caller,
-    permissions::{self, Permission, Permissions},
-};
+use bailiwick_engine::permissions::{self, Permission, Permissions};
 use bailiwick_model::{decision::Reason, name::SystemName};
 use bailiwick_pdp::visibility::{Deciding, Outcome};
 use bailiwick_web::{problem::Problem, verify};
@@ -92,9 +89,14 @@ async fn answer(
     systems: impl FnOnce(&Gateway) -> Vec<SystemName>,
 ) -> Response {
     let (parts, _) = message.into_parts();
-    let caller = match verify::verify(&gateway.entrance, &parts, &place.protected_resource(gateway)).await {
+    let mut caller = match verify::verify(&gateway.entrance, &parts, &place.protected_resource(gateway)).await {
         Ok(caller) => caller,
         Err(refused) => return refused.into_response(),
+    };
+    // It looks at every action of every system, so it counts like a call.
+    let _guest = match gateway.crowd.enter(&caller.chain) {
+        Ok(guest) => guest,
+        Err(crowded) => return Problem::from(crowded).into_response(),
     };
     let mut document = Document {
         chain: caller.chain.principals().iter().map(ToString::to_string).collect(),
@@ -106,14 +108,13 @@ async fn answer(
         let problem = Problem::new(StatusCode::NOT_FOUND, "missing", "no system is behind this broker yet");
         return problem.into_response();
     }
-    // The proof is used up once, with the first system.
-    let mut caller = caller;
     for system in systems {
         match permissions::own(gateway.broker(), &caller, &system).await {
             Ok(permissions) => document.systems.push(system_document(system, permissions)),
             Err(denied) => return Problem::from(denied.as_ref()).into_response(),
         }
-        caller = Caller { spent: Vec::new(), ..caller };
+        // The proof is used up once, with the first system.
+        caller.spent.clear();
     }
     Json(document).into_response()
 }

@@ -3,10 +3,12 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use bailiwick_model::principal::DelegationChain;
+use bailiwick_model::{decision::ReasonCode, principal::DelegationChain};
+use bailiwick_web::problem::Problem;
 use http::StatusCode;
 
 use crate::mcp::message::Fault;
@@ -30,10 +32,22 @@ pub(crate) struct Guest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Crowded;
 
+impl fmt::Display for Crowded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an agent has at most {UNDER_WAY_PER_PRINCIPAL_MAX} calls and streams under way")
+    }
+}
+
 impl From<Crowded> for Fault {
-    fn from(_: Crowded) -> Self {
-        let message = format!("an agent has at most {UNDER_WAY_PER_PRINCIPAL_MAX} calls and streams under way");
-        Self::new(StatusCode::TOO_MANY_REQUESTS, -32_600, message)
+    fn from(crowded: Crowded) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, -32_600, crowded.to_string())
+    }
+}
+
+impl From<Crowded> for Problem {
+    fn from(crowded: Crowded) -> Self {
+        let code = ReasonCode::LimitReached.as_str();
+        Self::new(StatusCode::TOO_MANY_REQUESTS, code, crowded.to_string()).retryable()
     }
 }
 

@@ -10,7 +10,7 @@ use bailiwick_engine::bundles;
 use bailiwick_ports::store::EntryFilter;
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, STATELESS, operator, read, soon};
+use crate::bench::{Bench, Caller, STATELESS, operator, read, soon};
 
 async fn events(bench: &Bench, kind: &str) -> Vec<AuditEvent> {
     let filter = EntryFilter { kind: Some(kind.to_owned()), limit: 1_000, ..EntryFilter::default() };
@@ -67,6 +67,8 @@ async fn one_agent_cannot_take_all_the_room() {
     let bench = Bench::new().await;
     let worker = bench.worker().await;
     let other = bench.agent("other", "worker", "/mcp/notes", None).await;
+    let may = async |who: &Caller| read(who.permissions()).await.status;
+    assert_eq!(may(&worker).await, 200);
     let slow = || worker.stateless("tools/call", json!({ "name": "slow", "arguments": {} }));
     let mut open = Vec::new();
     for _ in 0..MAX {
@@ -77,7 +79,9 @@ async fn one_agent_cannot_take_all_the_room() {
     assert_eq!(answer.status, 429, "{answer:?}");
     let listen = worker.stateless("subscriptions/listen", json!({ "notifications": {} }));
     assert_eq!(read(listen).await.status, 429);
+    assert_eq!(may(&worker).await, 429);
     assert_eq!(bench.seen.acts(), MAX);
+    assert_eq!(may(&other).await, 200);
     assert_eq!(other.tool("read_note", json!({ "path": "/a" })).await.status, 200);
     for call in open {
         call.abort();
