@@ -52,7 +52,7 @@ impl<R: AsyncBufRead + Unpin> Frames<R> {
             if line_end.is_none() && !ended {
                 continue;
             }
-            let line = self.buffer.split().freeze();
+            let line = take(&mut self.buffer);
             if !line.trim_ascii().is_empty() {
                 return Ok(Some(line.slice_ref(line.trim_ascii())));
             }
@@ -61,6 +61,17 @@ impl<R: AsyncBufRead + Unpin> Frames<R> {
             }
         }
     }
+}
+
+/// What was read, out of the buffer. Small messages wait for clients, and are counted by their length: they get memory of
+/// their own, since a slice would hold all of the buffer, however large the message before was.
+pub(crate) fn take(buffer: &mut BytesMut) -> Bytes {
+    if buffer.len() > ASIDE_BYTES_MAX {
+        return std::mem::take(buffer).freeze();
+    }
+    let own = Bytes::copy_from_slice(buffer);
+    buffer.clear();
+    own
 }
 
 #[cfg(test)]
@@ -86,6 +97,17 @@ mod tests {
         assert_eq!(all(b"12345\n", 2, 4).await, Err("a line is longer than 4 bytes".to_owned()));
         assert_eq!(all(b"1234", 2, 4).await, Ok(vec![Bytes::from("1234")]));
         assert!(all(&[b'x'; 100], 8, 50).await.is_err(), "even without an end");
+    }
+
+    #[tokio::test]
+    async fn a_small_line_keeps_nothing_of_a_large_one() {
+        let text = format!("{}\n{{}}\n", "x".repeat(4 * 1_024 * 1_024)).repeat(2);
+        let lines = all(text.as_bytes(), 64 * 1_024, MESSAGE_BYTES_MAX).await.unwrap();
+        assert_eq!(lines.len(), 4);
+        for line in lines.into_iter().filter(|line| line == "{}") {
+            let own = line.try_into_mut().expect("memory of its own");
+            assert!(own.capacity() <= 64, "{} bytes are kept", own.capacity());
+        }
     }
 
     proptest! {

@@ -319,9 +319,11 @@ impl Inner {
         if untried {
             // Whoever comes meanwhile waits for the same answer.
             let mut tried = system.handshake_tried.lock().await;
-            if !std::mem::replace(&mut *tried, true) {
+            if !*tried {
                 offers.handshake = self.takes_handshake(system).await;
                 *system.offers() = Some(offers);
+                // Only now: whoever goes away meanwhile leaves it to the next.
+                *tried = true;
             }
             offers = (*system.offers()).unwrap_or(offers);
         }

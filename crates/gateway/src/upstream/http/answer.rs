@@ -241,7 +241,6 @@ impl Source {
                 Ok((data.len() <= ASIDE_BYTES_MAX).then_some(Event::Notification(data)))
             }
             Ok(Envelope::Call { id, method, params }) if self.shared.era == Era::Handshake => {
-                let params = params.map(|raw| data.slice_ref(raw.as_bytes()));
                 Ok(self.asked(&id, &method, params))
             }
             Err(error) if error.id.as_ref() == Some(&self.id) => Err(UpstreamError::Malformed(error.to_string())),
@@ -255,11 +254,12 @@ impl Source {
         }
     }
 
-    fn asked(&self, id: &Id, method: &str, params: Option<Bytes>) -> Option<Event> {
-        let fits = params.as_ref().is_none_or(|params| params.len() <= ASIDE_BYTES_MAX);
+    fn asked(&self, id: &Id, method: &str, params: Option<&str>) -> Option<Event> {
+        let fits = params.is_none_or(|params| params.len() <= ASIDE_BYTES_MAX);
         let notice = if method == "ping" {
             Notice::Pong { id: id.raw() }
         } else if fits && let Some(number) = self.shared.asks.open(id.raw(), self.number) {
+            let params = params.map(|raw| Bytes::copy_from_slice(raw.as_bytes()));
             return Some(Event::Ask(Ask { number, method: method.to_owned(), params }));
         } else {
             Notice::CannotAnswer { id: id.raw() }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::upstream::{UpstreamError, frame::MESSAGE_BYTES_MAX};
+use crate::upstream::{
+    UpstreamError,
+    frame::{MESSAGE_BYTES_MAX, take},
+};
 
 /// Bytes of an event id that is kept.
 const EVENT_ID_BYTES_MAX: usize = 1_024;
@@ -68,7 +71,7 @@ impl Parser {
         while let Some(line) = self.line() {
             if line.is_empty() {
                 self.last_id = self.next_id.take().or(self.last_id.take());
-                let data = self.data.split().freeze();
+                let data = take(&mut self.data);
                 if std::mem::take(&mut self.has_data) {
                     return Ok(Some(ServerSent { data }));
                 }
@@ -186,6 +189,25 @@ mod tests {
         let line = [b"data: ".as_slice(), &chunk, b"\n"].concat();
         let refused = (0..40).any(|_| parser.push(&line).and_then(|()| parser.next()).is_err());
         assert!(refused, "many lines of one event");
+    }
+
+    #[test]
+    fn a_small_event_keeps_nothing_of_a_large_one() {
+        let (large, small) = (vec![b'x'; 4 * 1_024 * 1_024], b"{\"progress\":1}");
+        let mut parser = Parser::default();
+        let mut kept = Vec::new();
+        for data in [large.as_slice(), small, large.as_slice(), small] {
+            for piece in [b"data: ", data, b"\n\n"] {
+                parser.push(piece).unwrap();
+            }
+            let event = parser.next().unwrap().unwrap();
+            assert_eq!(event.data, data);
+            kept.extend((data.len() == small.len()).then_some(event.data));
+        }
+        for data in kept {
+            let own = data.try_into_mut().expect("memory of its own");
+            assert!(own.capacity() <= 64, "{} bytes are kept", own.capacity());
+        }
     }
 
     proptest! {

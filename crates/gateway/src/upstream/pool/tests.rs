@@ -38,6 +38,17 @@ async fn the_era_is_found_out() {
 }
 
 #[tokio::test]
+async fn who_asked_first_and_went_away_decides_nothing() {
+    let pool = pool(scripted(&["--era", "shy"]));
+    let system = system();
+    assert_eq!(pool.era_for(&system, Era::Stateless).await, Ok(Era::Stateless));
+    let mut first = Box::pin(pool.era_for(&system, Era::Handshake));
+    assert!(futures::poll!(&mut first).is_pending(), "it is being greeted");
+    drop(first);
+    assert_eq!(pool.era_for(&system, Era::Handshake).await, Ok(Era::Handshake));
+}
+
+#[tokio::test]
 async fn a_silent_old_server_and_a_configured_era_work_too() {
     let mut target = scripted(&["--era", "silent"]);
     target.revision = Some(Revision::V2025_11_25);

@@ -182,7 +182,7 @@ impl Routes {
             Ok(Envelope::Error { id: None, .. }) => self.malformed("errors without an id")?,
             Ok(Envelope::Notification { method, params }) => self.notification(&method, params, line, asks)?,
             Ok(Envelope::Call { id, method, params }) => {
-                return self.asked(&id, &method, params.map(|raw| slice(line, raw)), asks);
+                return self.asked(&id, &method, params, asks);
             }
             Err(EnvelopeError { id: Some(id), fault }) if self.waits(&id) => {
                 self.answer(&id, Err(UpstreamError::Malformed(fault.to_string())))?;
@@ -316,7 +316,7 @@ impl Routes {
         &mut self,
         id: &Id,
         method: &str,
-        params: Option<Bytes>,
+        params: Option<&str>,
         asks: &Asks,
     ) -> Result<Option<Bytes>, UpstreamError> {
         if self.stateless {
@@ -328,11 +328,12 @@ impl Routes {
             return Ok(Some(Notice::Pong { id: id.raw() }.message()));
         }
         // On a shared child nobody can tell whose ask it is.
-        let fits = params.as_ref().is_none_or(|params| params.len() <= ASIDE_BYTES_MAX);
+        let fits = params.is_none_or(|params| params.len() <= ASIDE_BYTES_MAX);
         let newest = self.calls.last_key_value().filter(|_| !self.shared && fits);
         if let Some((call, pending)) = newest
             && let Some(number) = asks.open(id.raw(), *call)
         {
+            let params = params.map(|raw| Bytes::copy_from_slice(raw.as_bytes()));
             let ask = Ask { number, method: method.to_owned(), params };
             if offer(&pending.events, Event::Ask(ask)) {
                 return Ok(None);
