@@ -21,6 +21,7 @@ mod door;
 mod hook;
 mod observation;
 mod search;
+mod standing;
 mod suggest;
 
 struct Scene {

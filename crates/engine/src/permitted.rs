@@ -1,20 +1,24 @@
 //! The proof of being allowed: a value that only [`crate::authorize`] can make.
 
+mod standing;
 mod weight;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_model::{
-    bundle::BundleRevision,
     decision::{Decision, Evaluated, Obligation},
-    evaluation::Evaluation,
+    evaluation::{Evaluation, Party},
     name::SystemName,
+    observation::Observation,
     operation::Operation,
     principal::DelegationChain,
 };
+use bailiwick_pdp::snapshot::Snapshot;
 use bailiwick_ports::entry::Receipt;
+use jiff::Timestamp;
 
-use crate::{broker::Broker, observation, refusal::Refusal};
+pub use self::standing::{NotAgain, Standing};
+use crate::{broker::Broker, live::Live, observation, refusal::Refusal};
 
 /// One call that was allowed and whose intent is durable. Not clonable: one permit, one forward.
 ///
@@ -72,7 +76,26 @@ impl Permitted {
     /// mode in the way, the task still open, the policy of now still for it, and obliging to nothing more. Time may have
     /// passed since the decision (a queue, an approval, a server that starts slowly).
     pub fn recheck(&self, broker: &Broker) -> Result<(), Refusal> {
-        recheck(broker, &self.chain, &self.evaluation, &self.obligations, self.evaluated.bundle)
+        let live = broker.live();
+        still_active(&live, &self.chain, &self.evaluation, broker.now())?;
+        let policy = active_policy(&live)?;
+        let authority = &self.evaluation.authority;
+        let safe_modes = live.safe_mode_scopes();
+        let observations = still_observed(broker, &live, &self.evaluation);
+        let same_policy = policy.revision() == self.evaluated.bundle;
+        let same_observations = observations == authority.observations;
+        if same_policy && same_observations && safe_modes == authority.safe_modes {
+            return Ok(());
+        }
+        let mut again = Evaluation::clone(&self.evaluation);
+        again.authority.safe_modes = safe_modes;
+        again.authority.observations = observations;
+        let why = match (same_policy, same_observations) {
+            (true, false) => "the observation under which it was allowed ended meanwhile",
+            (true, true) => "safe mode went on meanwhile",
+            (false, _) => "a policy was published meanwhile that does not allow this",
+        };
+        still_allowed(policy, &again, &self.obligations, why)
     }
 
     /// What it stands on, for those who keep what came of it after it was used up.
@@ -86,81 +109,45 @@ impl Permitted {
     }
 }
 
-/// What a permit stands on. It permits nothing: it only tells whether the same would still be permitted. It holds the
-/// arguments of the call for as long as it is kept.
-#[derive(Debug, Clone)]
-pub struct Standing {
-    chain: DelegationChain,
-    evaluation: Arc<Evaluation>,
-    obligations: Vec<Obligation>,
-    bundle: BundleRevision,
-}
-
-impl Standing {
-    /// About how many bytes of memory it takes.
-    pub fn bytes(&self) -> usize {
-        weight::of(&self.evaluation)
-    }
-
-    /// As [`Permitted::recheck`], and stricter where something was masked: which fields that means is the catalogue's,
-    /// and only the bundle that decided masked by its own.
-    pub fn recheck(&self, broker: &Broker) -> Result<(), Refusal> {
-        let masked = self.obligations.iter().any(|one| matches!(one, Obligation::Mask { .. }));
-        let now = broker.live().policy.as_ref().map(|policy| policy.revision());
-        if masked && now != Some(self.bundle) {
-            return Err(Refusal::Conflict("it was masked by a policy that was replaced meanwhile".to_owned()));
-        }
-        recheck(broker, &self.chain, &self.evaluation, &self.obligations, self.bundle)
-    }
-}
-
-fn recheck(
-    broker: &Broker,
+/// Everybody is active and the task is open, whatever policy says. Gives what is known of everybody now.
+fn still_active(
+    live: &Live,
     chain: &DelegationChain,
     evaluation: &Evaluation,
-    obligations: &[Obligation],
-    bundle: BundleRevision,
-) -> Result<(), Refusal> {
-    let live = broker.live();
-    let now = broker.now();
-    for principal in chain.principals() {
+    now: Timestamp,
+) -> Result<Vec<Party>, Refusal> {
+    let party = |principal| {
         live.party(principal, now)
-            .map_err(|inactive| Refusal::Conflict(format!("`{principal}` may not act any more: {inactive}")))?;
-    }
+            .map_err(|inactive| Refusal::Conflict(format!("`{principal}` may not act any more: {inactive}")))
+    };
+    let parties = chain.principals().iter().map(party).collect::<Result<_, _>>()?;
     if let Some(id) = evaluation.task.id
         && !live.tasks.get(&id).is_some_and(|task| task.is_open(now))
     {
         return Err(Refusal::Conflict(format!("task `{id}` has ended")));
     }
-    let Some(policy) = live.policy.as_deref() else {
-        return Err(Refusal::Conflict("no policy bundle is active".to_owned()));
-    };
-    let safe_modes = live.safe_mode_scopes();
-    // One that was turned on meanwhile changes nothing that was allowed without it.
-    let mut observations = observation::on(broker, &live);
+    Ok(parties)
+}
+
+fn active_policy(live: &Live) -> Result<&Snapshot, Refusal> {
+    live.policy.as_deref().ok_or_else(|| Refusal::Conflict("no policy bundle is active".to_owned()))
+}
+
+/// The observations that are on. One that was turned on meanwhile changes nothing that was allowed without it.
+fn still_observed(broker: &Broker, live: &Live, evaluation: &Evaluation) -> BTreeSet<Observation> {
+    let mut observations = observation::on(broker, live);
     observations.retain(|one| evaluation.authority.observations.contains(one));
-    let same_policy = policy.revision() == bundle;
-    let same_observations = observations == evaluation.authority.observations;
-    if same_policy && same_observations && safe_modes == evaluation.authority.safe_modes {
-        return Ok(());
-    }
-    let mut again = evaluation.clone();
-    again.authority.safe_modes = safe_modes;
-    again.authority.observations = observations;
-    match policy.evaluate(&again).decision {
+    observations
+}
+
+/// Policy allows it; `why` is told where it does not.
+fn still_allowed(policy: &Snapshot, again: &Evaluation, obligations: &[Obligation], why: &str) -> Result<(), Refusal> {
+    match policy.evaluate(again).decision {
         // What comes of the call is filtered as it was decided, so nothing would see to the others.
         Decision::Allow { obligations: now } => match now.iter().find(|one| !one.is_met_by(obligations)) {
             None => Ok(()),
             Some(_) => Err(Refusal::Conflict("policy obliges to more now than when it was allowed".to_owned())),
         },
-        Decision::RequestableDenial { .. } | Decision::Deny { .. } if same_policy && !same_observations => {
-            Err(Refusal::Conflict("the observation under which it was allowed ended meanwhile".to_owned()))
-        }
-        Decision::RequestableDenial { .. } | Decision::Deny { .. } if same_policy => {
-            Err(Refusal::Conflict("safe mode went on meanwhile".to_owned()))
-        }
-        Decision::RequestableDenial { .. } | Decision::Deny { .. } => {
-            Err(Refusal::Conflict("a policy was published meanwhile that does not allow this".to_owned()))
-        }
+        Decision::RequestableDenial { .. } | Decision::Deny { .. } => Err(Refusal::Conflict(why.to_owned())),
     }
 }

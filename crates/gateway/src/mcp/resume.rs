@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::response::Response;
-use bailiwick_engine::permitted::{Permitted, Standing};
+use bailiwick_engine::permitted::{NotAgain, Permitted, Standing};
 use bailiwick_model::{id::SessionId, jwk::Thumbprint, principal::DelegationChain};
 use bailiwick_ports::chance::random;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -71,7 +71,8 @@ impl FromStr for EventId {
     }
 }
 
-/// Whose a stream is. All of it must be the same for whoever comes back.
+/// Whose a stream is. All of it must be the same for whoever comes back, who must besides bring what the call was made
+/// with ([`Standing::recheck`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Owner {
     session: SessionId,
@@ -89,7 +90,7 @@ impl Owner {
 #[derive(Debug)]
 struct Stored {
     owner: Owner,
-    /// What the call was permitted by, which must hold still when its answer is read again.
+    /// What the call was permitted by, which must hold still for whoever reads its answer again.
     standing: Standing,
     outbox: Arc<Outbox>,
 }
@@ -226,12 +227,16 @@ fn take_up(visit: &Visit, event: EventId) -> Option<Reader> {
         let stored = all.get(&event.stream).filter(|stored| stored.owner == owner)?;
         (Arc::clone(&stored.outbox), stored.standing.clone())
     };
-    if let Err(refusal) = standing.recheck(visit.gateway.broker()) {
-        tracing::info!(reason = %refusal, "a stream is not taken up again: its call would not be permitted any more");
-        streams.forget(event.stream);
-        return None;
+    match standing.recheck(visit.gateway.broker(), &visit.caller) {
+        Ok(()) => outbox.resume(event.number),
+        Err(refusal) => {
+            tracing::info!(reason = %refusal, "a stream is not taken up again");
+            if let NotAgain::ToAnybody(_) = refusal {
+                streams.forget(event.stream);
+            }
+            None
+        }
     }
-    outbox.resume(event.number)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,6 +16,7 @@ use bailiwick_engine::{
     agents::{self, Registration},
     broker::{Broker, FACT_WINDOW, Ports, Settings},
     bundles, definitions, start,
+    tasks::{self, TaskAsk, Work},
     tokens::{self, Audience, TokenAsk},
 };
 use bailiwick_gateway::{
@@ -32,10 +33,12 @@ use bailiwick_keys::{
 use bailiwick_model::{
     agent::Environment,
     bundle::BundleFiles,
+    id::TaskId,
     jwk::{SigningAlgorithm, Thumbprint},
     name::{AgentName, Scope, SecretName, SystemName},
     principal::Principal,
     secret::Secret,
+    task::ToolGrant,
 };
 use bailiwick_oauth::key_policy::KeyPolicy;
 use bailiwick_pdp::definition;
@@ -56,6 +59,8 @@ pub(crate) struct Bench {
     pub(crate) pool: Pool,
     pub(crate) seen: Arc<Seen>,
     pub(crate) http: reqwest::Client,
+    /// Whether callers come from another network zone from now on.
+    pub(crate) elsewhere: Arc<AtomicBool>,
     issuer: String,
     upstream: String,
     _folder: TempDir,
@@ -162,10 +167,12 @@ impl Bench {
             token_signer: Arc::new(signer),
             vault: Arc::new(FileVault::new(Arc::clone(&key), store, entropy)),
         };
+        let elsewhere = Arc::new(AtomicBool::new(false));
+        let moved = Arc::clone(&elsewhere);
         let settings = Settings {
             issuer: issuer.clone(),
             environment: None,
-            zone_of: Arc::new(|_| "unknown".to_owned()),
+            zone_of: Arc::new(move |_| if moved.load(Ordering::SeqCst) { "cafe" } else { "unknown" }.to_owned()),
             fact_window: FACT_WINDOW,
         };
         let broker = start::start(ports, settings).await.unwrap();
@@ -176,7 +183,7 @@ impl Bench {
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         tokio::spawn(async move { axum::serve(listener, mcp::router(gateway)).await.unwrap() });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let bench = Self { broker, pool, seen, http, issuer, upstream, _folder: folder };
+        let bench = Self { broker, pool, seen, http, elsewhere, issuer, upstream, _folder: folder };
         bench.configure();
         bench.look().await;
         bench
@@ -246,19 +253,41 @@ impl Bench {
         url: &str,
         scopes: Option<BTreeSet<Scope>>,
     ) -> Caller {
-        let ask = TokenAsk {
-            agent: name.clone(),
-            credential,
-            audience: Audience::of_resource(&self.issuer, url).unwrap(),
-            scopes,
-            task: None,
-            confirmation: Some(KeyPolicy::default().jwk(key.public_jwk()).unwrap().thumbprint),
-            spent: Vec::new(),
-        };
+        let confirmation = Some(KeyPolicy::default().jwk(key.public_jwk()).unwrap().thumbprint);
+        let audience = Audience::of_resource(&self.issuer, url).unwrap();
+        let agent = name.clone();
+        let ask = TokenAsk { agent, credential, audience, scopes, task: None, confirmation, spent: Vec::new() };
         let token = tokens::issue(&self.broker, ask).await.unwrap().token.expose().clone();
         let url = url.to_owned();
         let nonce = self.http.post(&url).send().await.unwrap().headers()["dpop-nonce"].to_str().unwrap().to_owned();
         Caller { name, key, token, url, nonce, http: self.http.clone(), proofs: AtomicUsize::new(0), session: None }
+    }
+
+    /// Another token of the same agent and key.
+    pub(crate) async fn another_token(&self, of: &Caller, scopes: Option<&[&str]>, task: Option<TaskId>) -> String {
+        let credential = KeyPolicy::default().jwk(of.key.public_jwk()).unwrap().thumbprint;
+        let ask = TokenAsk {
+            agent: of.name.clone(),
+            credential,
+            audience: Audience::of_resource(&self.issuer, &of.url).unwrap(),
+            scopes: scopes.map(|scopes| scopes.iter().map(|scope| scope.parse().unwrap()).collect()),
+            task,
+            confirmation: Some(credential),
+            spent: Vec::new(),
+        };
+        tokens::issue(&self.broker, ask).await.unwrap().token.expose().clone()
+    }
+
+    /// A task in which an agent may call one tool.
+    pub(crate) async fn task(&self, of: &Caller, action: &str) -> TaskId {
+        let ask = TaskAsk {
+            agent: of.name.clone(),
+            purpose: "tests".to_owned(),
+            prompt: None,
+            work: Work::Tools(vec![ToolGrant { action: action.parse().unwrap(), pins: BTreeMap::new() }]),
+            lifetime_s: None,
+        };
+        tasks::create(&self.broker, &operator(), ask).await.unwrap().id
     }
 
     /// The usual agent.
@@ -314,11 +343,20 @@ impl Answered {
 impl Caller {
     /// A fresh proof.
     pub(crate) fn proof(&self, method: &str) -> String {
+        self.proof_for(method, &self.url)
+    }
+
+    fn proof_for(&self, method: &str, uri: &str) -> String {
         let number = self.proofs.fetch_add(1, Ordering::SeqCst);
         let jti = format!("{}-{number}-{}", self.name, uuid());
-        let subject =
-            ProofSubject { method, uri: &self.url, nonce: Some(&self.nonce), access_token: Some(&self.token) };
+        let subject = ProofSubject { method, uri, nonce: Some(&self.nonce), access_token: Some(&self.token) };
         self.key.sign_dpop(&subject, jiff::Timestamp::now(), &jti).unwrap()
+    }
+
+    /// Asks what it may do where it calls.
+    pub(crate) fn permissions(&self) -> reqwest::RequestBuilder {
+        let url = self.url.replace("/mcp", "/permissions/v1");
+        self.with_proof(self.http.get(&url), &self.proof_for("GET", &url))
     }
 
     /// A POST, ready but for its body.

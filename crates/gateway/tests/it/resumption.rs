@@ -146,6 +146,55 @@ async fn nobody_else_takes_a_stream_up_nor_guesses_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_with_less_than_the_call_was_made_with_gets_nothing() {
+    let bench = Bench::new().await;
+    let mut worker = session(&bench).await;
+    let check = async |worker: &mut Caller, own: &String, other: &String, last_id: &str, what: &str| {
+        worker.token.clone_from(other);
+        assert_eq!(
+            worker.in_session(9, "ping", json!({})).await.message()["result"],
+            json!({}),
+            "{what}: it works as such"
+        );
+        is_refused(&read(worker.take_up(last_id)).await);
+        // That ends nothing for whoever is entitled.
+        worker.token.clone_from(own);
+        assert_eq!(read(worker.take_up(last_id)).await.status, 200, "{what}");
+    };
+    let own = worker.token.clone();
+    let last_id = opened(&read(streamed(&worker, 5, "find_contacts")).await);
+    let [reading, other_reading] =
+        [bench.task(&worker, "notes.read_note").await, bench.task(&worker, "notes.find_contacts").await];
+    for (what, scopes, task) in [
+        ("a token that only writes", Some(&["notes:write"][..]), None),
+        ("a token that only reads", Some(&["notes:read"][..]), None),
+        ("a token of a task without the tool", None, Some(reading)),
+        ("a token of a task with the tool", None, Some(other_reading)),
+    ] {
+        let other = bench.another_token(&worker, scopes, task).await;
+        check(&mut worker, &own, &other, &last_id, what).await;
+    }
+    // A new token that says the same is as good.
+    worker.token = bench.another_token(&worker, None, None).await;
+    assert_eq!(read(worker.take_up(&last_id)).await.status, 200);
+    // From elsewhere, and back.
+    bench.elsewhere.store(true, Ordering::SeqCst);
+    is_refused(&read(worker.take_up(&last_id)).await);
+    bench.elsewhere.store(false, Ordering::SeqCst);
+    assert_eq!(read(worker.take_up(&last_id)).await.status, 200);
+    // What was called in a task is told in that task alone.
+    let own = bench.another_token(&worker, None, Some(other_reading)).await;
+    worker.token.clone_from(&own);
+    let last_id = opened(&read(streamed(&worker, 6, "find_contacts")).await);
+    let other_task = bench.task(&worker, "notes.find_contacts").await;
+    for (what, task) in [("another task", Some(other_task)), ("no task", None)] {
+        let other = bench.another_token(&worker, None, task).await;
+        check(&mut worker, &own, &other, &last_id, what).await;
+    }
+    assert_eq!(bench.seen.acts(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proof_takes_a_stream_up_once() {
     let bench = Bench::new().await;
     let worker = session(&bench).await;
