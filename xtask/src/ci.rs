@@ -124,8 +124,13 @@ pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
     let ready = steps.run("tools of the end-to-end tests", || tools::install_servers(root).map(|()| Tally::default()))
         && steps.run("release binary", || release(root));
     if ready {
+        steps.run("kill -9 at every moment", || {
+            tests_of_release(root, &format!("package({END_TO_END}) & test(crashes::)"), |command| {
+                command.env("BAILIWICK_CRASH_POINTS", "all").arg("--no-capture")
+            })
+        });
         for round in 1..=SOAK_ROUNDS {
-            // Each round dies at other moments.
+            // Each round dies at other moments, of other runs.
             steps.run(&format!("end to end, {round} of {SOAK_ROUNDS}"), || {
                 end_to_end_tests_with(root, |command| command.env("BAILIWICK_CRASH_SEED", round.to_string()))
             });
@@ -170,8 +175,16 @@ fn end_to_end_tests(root: &Path) -> Result<Tally, Failure> {
 }
 
 fn end_to_end_tests_with(root: &Path, prepare: impl FnOnce(&mut Command) -> &mut Command) -> Result<Tally, Failure> {
+    tests_of_release(root, &format!("package({END_TO_END})"), prepare)
+}
+
+fn tests_of_release(
+    root: &Path,
+    filter: &str,
+    prepare: impl FnOnce(&mut Command) -> &mut Command,
+) -> Result<Tally, Failure> {
     // In CI a missing binary or tool is a failure; elsewhere these tests say that they did not run.
-    tests(root, &format!("package({END_TO_END})"), |command| {
+    tests(root, filter, |command| {
         prepare(command)
             .env("BAILIWICK_BIN", root.join("target/release/bailiwick"))
             .env("BAILIWICK_CI_TOOLS", tools::servers(root))

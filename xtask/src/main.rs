@@ -28,8 +28,8 @@ usage: cargo xtask <task>
   fuzz     build the fuzz targets, and run each for five minutes or for the seconds given
   bench    measure everything that docs/performance.md tells, beside what it is compared with, and write it there;
            on a quiet machine, about ten minutes after the build; `--smoke` only shows that all of it runs
-  soak     the long form of the tests: more property cases, 12,000 states after a power cut, end to end ten times,
-           five minutes of each fuzz target; half a day
+  soak     the long form of the tests: more property cases, 12,000 states after a power cut, kill -9 at every
+           moment, end to end ten times, five minutes of each fuzz target; half a day
   tools    install the pinned tools of the end-to-end tests into `target/ci-tools`
 ";
 

@@ -14,6 +14,8 @@ pub struct Point {
     pub call: String,
     /// Its number among the calls of this name of its thread, from 1.
     pub number: usize,
+    /// Its number among those of them that are about the same file, from 1.
+    pub number_on_file: usize,
     /// Its thread.
     pub thread: String,
     /// The file that it was about.
@@ -23,6 +25,7 @@ pub struct Point {
 /// All calls on these files that a run began, in order. The output must be one of `-xx -y`.
 pub fn points(told: &str, mut is_of: impl FnMut(&Path) -> bool) -> Vec<Point> {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut counts_on_files: BTreeMap<(&str, &str, PathBuf), usize> = BTreeMap::new();
     let begun = told.lines().filter_map(|line| {
         let (thread, rest) = line.split_once(' ')?;
         let (call, arguments) = rest.trim_start().split_once('(')?;
@@ -35,8 +38,10 @@ pub fn points(told: &str, mut is_of: impl FnMut(&Path) -> bool) -> Vec<Point> {
         }
         let number = counts.entry((thread, call)).or_default();
         *number += 1;
-        let (call, number, thread) = (str::to_owned(call), *number, str::to_owned(thread));
-        Some(Point { call, number, thread, file })
+        let on_file = counts_on_files.entry((thread, call, file.clone())).or_default();
+        *on_file += 1;
+        let (call, thread) = (str::to_owned(call), str::to_owned(thread));
+        Some(Point { call, number: *number, number_on_file: *on_file, thread, file })
     };
     begun.filter_map(point).collect()
 }
@@ -74,5 +79,8 @@ mod tests {
         assert_eq!(found, expected);
         let of_b: Vec<_> = points(told, |file| file == Path::new("/b")).into_iter().map(|p| p.number).collect();
         assert_eq!(of_b, [1]);
+        let told = "1 fsync(3<\\x2f\\x61>) = 0\n1 fsync(4<\\x2f\\x62>) = 0\n1 fsync(3<\\x2f\\x61>) = 0\n";
+        let on_file: Vec<_> = points(told, |_| true).into_iter().map(|p| (p.number, p.number_on_file)).collect();
+        assert_eq!(on_file, [(1, 1), (2, 1), (3, 2)]);
     }
 }

@@ -16,9 +16,10 @@ const CHANGES: &str = "open,openat,openat2,creat,write,pwrite64,writev,pwritev,p
     sync_file_range,ftruncate,truncate,fallocate,copy_file_range,sendfile,rename,renameat,renameat2,unlink,unlinkat,\
     link,linkat,symlink,symlinkat";
 /// The calls after which something more is on the disk, or is there under another name.
-pub const PERSISTS: [&str; 12] = [
+pub const PERSISTS: [&str; 13] = [
     "write",
     "pwrite64",
+    "copy_file_range",
     "fsync",
     "fdatasync",
     "ftruncate",

@@ -2,11 +2,13 @@
 //! commands that make things.
 //!
 //! The moments are taken from a recorded run, not from a list of ours. What dies is the real binary, before the system
-//! call is done; what is asked is what a restart finds. `BAILIWICK_CRASH_POINTS` says how many moments are tried, and
-//! `BAILIWICK_CRASH_SEED` which.
+//! call is done; what is asked is what a restart finds. `BAILIWICK_CRASH_POINTS` says how many moments are tried, or
+//! `all`, and `BAILIWICK_CRASH_SEED` which.
+
+mod copies;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     env, fs,
     panic::AssertUnwindSafe,
     path::{Path, PathBuf},
@@ -19,7 +21,7 @@ use bailiwick_testkit_broker::{
 };
 use bailiwick_testkit_crash::{
     chance::Chance,
-    points::points,
+    points::{Point, points},
     strace::{self, Fate, Fault, counted, faulty},
 };
 use futures::FutureExt as _;
@@ -31,48 +33,69 @@ use crate::world::Depot;
 const POINTS: usize = 14;
 const SEED: u64 = 20_260_515;
 
-/// A moment: the call, and its number in its thread.
-type Moment = (String, usize);
+/// A moment: a call by its number in its thread, among those on one file or among all.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment {
+    call: String,
+    file: Option<PathBuf>,
+    number: usize,
+}
+
+impl Moment {
+    fn files(&self) -> Vec<&Path> {
+        self.file.as_deref().into_iter().collect()
+    }
+}
 
 fn number(variable: &str, usual: usize) -> usize {
-    env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    match env::var(variable).as_deref() {
+        Err(_) => usual,
+        Ok("all") => usize::MAX,
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, which is no number")),
+    }
 }
 
 /// Which calls of a run count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counted {
-    /// Those on the files of the installation: others are done by the upstream, which is traced as well.
+    /// Those on the same file: threads share few files, so that hardly any moment is hidden behind another thread's.
     Ours,
     /// All, since the names of some files are chance.
     All,
 }
 
-/// The files below `folder` that a run touched, and its moments there, as a sample in the order of chance.
-fn moments(told: &Path, folder: &Path, counted: Counted) -> (Vec<PathBuf>, Vec<Moment>) {
-    let told = fs::read_to_string(told).unwrap();
-    let mut found = points(&told, |file| counted == Counted::All || file.starts_with(folder));
+/// The moments of a run on files below `folder`, as a sample in the order of chance: one of each call on each file, then
+/// another one of each, and so on.
+fn moments(told: &Path, folder: &Path, counted: Counted) -> Vec<Moment> {
+    let mut found = points(&fs::read_to_string(told).unwrap(), |_| true);
     found.retain(|point| point.file.starts_with(folder));
-    let files: BTreeSet<PathBuf> = found.iter().map(|point| point.file.clone()).collect();
-    let distinct: BTreeSet<Moment> = found.into_iter().map(|point| (point.call, point.number)).collect();
+    let kinds: BTreeSet<_> = found.iter().map(|point| (point.call.clone(), point.file.clone())).collect();
+    let moment = |Point { call, number, number_on_file, file, .. }| match counted {
+        Counted::Ours => Moment { call, file: Some(file), number: number_on_file },
+        Counted::All => Moment { call, file: None, number },
+    };
+    let distinct: BTreeSet<Moment> = found.into_iter().map(moment).collect();
     let (mut moments, count) = (Vec::from_iter(distinct), number("BAILIWICK_CRASH_POINTS", POINTS));
     let seed = number("BAILIWICK_CRASH_SEED", 0);
     let mut chance = Chance::new(SEED + seed as u64);
     for last in (1..moments.len()).rev() {
         moments.swap(last, chance.up_to(last));
     }
-    eprintln!(
-        "BAILIWICK_CRASH_SEED={seed}: {} of {} moments, {} files",
-        count.min(moments.len()),
-        moments.len(),
-        files.len()
-    );
+    let mut seen: BTreeMap<(String, Option<PathBuf>), usize> = BTreeMap::new();
+    moments.sort_by_cached_key(|moment| {
+        let rank = seen.entry((moment.call.clone(), moment.file.clone())).or_default();
+        *rank += 1;
+        *rank
+    });
+    let tried = count.min(moments.len());
+    eprintln!("BAILIWICK_CRASH_SEED={seed}: {tried} of {} moments, {} calls on files", moments.len(), kinds.len());
     moments.truncate(count);
-    (files.into_iter().collect(), moments)
+    moments
 }
 
 /// The fault that ends everything at a moment.
-fn death((call, number): &Moment) -> [Fault; 1] {
-    [Fault::new(call, Fate::Kill, number.to_string())]
+fn death(moment: &Moment) -> [Fault; 1] {
+    [Fault::new(&moment.call, Fate::Kill, moment.number.to_string())]
 }
 
 /// What was acknowledged in one run.
@@ -148,14 +171,13 @@ async fn a_broker_that_dies_at_any_moment_has_kept_its_word() {
     let said = live(&depot, &clerk, 0).await;
     assert!(said.suspended && said.published && said.calls == 2, "{said:?}\n{}", depot.broker.log());
     depot.broker.kill();
-    let (files, moments) = moments(&told, &depot.broker.home(), Counted::Ours);
-    let files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    let moments = moments(&told, &depot.broker.home(), Counted::Ours);
     depot.broker.serve_verified();
     let mut deaths = 0;
     for (run, moment) in (1..).zip(&moments) {
         let before = (depot.ledger.acts(), of_kind(&depot.broker.evidence(), "intent"));
         depot.broker.kill();
-        let started = depot.broker.serve_traced(|command| faulty(command, &told, &death(moment), &files));
+        let started = depot.broker.serve_traced(|command| faulty(command, &told, &death(moment), &moment.files()));
         let said = if started { live(&depot, &clerk, run).await } else { Acknowledged::default() };
         deaths += usize::from(depot.broker.has_ended());
         depot.broker.kill();
@@ -185,7 +207,7 @@ fn an_interrupted_init_is_begun_again() {
     let whole = Broker::nowhere(&tools);
     let told = whole.scratch().join("told");
     assert_eq!(init(&whole, &told, None), 0);
-    let (_, moments) = moments(&told, &whole.home(), Counted::All);
+    let moments = moments(&told, &whole.home(), Counted::All);
     let mut deaths = 0;
     for moment in &moments {
         let mut broker = Broker::nowhere(&tools);
