@@ -165,6 +165,11 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
+/// One word for a POSIX shell, whatever is in it.
+pub(crate) fn quoted(word: &str) -> String {
+    format!("'{}'", clean(word).replace('\'', "'\\''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -85,14 +85,17 @@ pub(crate) fn issuer_of(resource: &str) -> Result<String, Failure> {
     if !origin.is_tuple() || !matches!(url.scheme(), "http" | "https") {
         return Err(Failure::new(format!("`{resource}` is not an HTTP URL")));
     }
-    if url.scheme() == "http" && !is_this_machine(&url) {
+    let issuer = origin.ascii_serialization();
+    if url.scheme() == "http" && !is_here(&issuer) {
         return Err(Failure::new(format!("`{resource}` would send tokens in the clear")).hint("use `https://`"));
     }
-    Ok(origin.ascii_serialization())
+    Ok(issuer)
 }
 
-fn is_this_machine(url: &Url) -> bool {
-    match url.host() {
+/// Whether a broker of that address is on this machine: only there a token may go in the clear, or a hook ask.
+pub(crate) fn is_here(issuer: &str) -> bool {
+    let url = Url::parse(issuer).ok();
+    match url.as_ref().and_then(Url::host) {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost",

@@ -10,15 +10,15 @@ use serde_json::json;
 use similar::TextDiff;
 
 use crate::{
-    agent::tokens::{issuer_of, read_key},
+    agent::tokens::{is_here, issuer_of, read_key},
     arguments::{Connect, Disconnect},
     connect::{
-        client::{Change, Client, Connected, HOOK_PATH, HOOK_TOKEN, Places, is_here},
+        client::{Change, Client, Connected, HOOK_PATH, HOOK_TOKEN, Places},
         document::{self, Edit},
         file,
     },
     exit::{Exit, Failure},
-    output::{Output, clean},
+    output::{Output, clean, quoted},
 };
 
 /// A file as it is and as it shall be.
@@ -81,8 +81,8 @@ pub(crate) async fn disconnect(ask: &Disconnect, no_input: bool, output: &Output
         url: String::new(),
     };
     let changes = ask.client.changes(ask.scope, &places, &nobody);
-    // The hook first: without its server every call of it would only be refused.
-    let mut steps: Vec<Step> = changes.iter().rev().map(disconnecting).collect::<Result<_, _>>()?;
+    // The hook last: as long as anything of ours is left, the client's own tools are asked about.
+    let mut steps: Vec<Step> = changes.iter().map(disconnecting).collect::<Result<_, _>>()?;
     let left = left(ask.client, &steps)?;
     if !left.is_empty() {
         // Without its hook the client's own tools would be asked about by nobody.
@@ -96,7 +96,7 @@ pub(crate) async fn disconnect(ask: &Disconnect, no_input: bool, output: &Output
     for step in steps.iter().filter(|step| over && step.is_needed()) {
         let backup = file::backup_of(&step.path);
         if backup.exists() {
-            file::remove(&backup).map_err(|error| Failure::file(&backup, &error))?;
+            std::fs::remove_file(&backup).map_err(|error| Failure::file(&backup, &error))?;
         }
     }
     Ok(done)
@@ -215,7 +215,7 @@ fn write(step: &Step) -> std::io::Result<()> {
     }
     match &step.after {
         Some(text) => file::replace(&step.path, step.before.as_deref(), text),
-        None => file::remove(&step.path),
+        None => file::remove(&step.path, step.before.as_deref()),
     }
 }
 
@@ -236,8 +236,8 @@ fn start_claude(connected: &Connected) -> String {
     let task = task.as_ref().map(|task| format!(" --task {task}")).unwrap_or_default();
     format!(
         "its own tools have to be in the active policy, once:\n  bailiwick systems add claude_code --client claude-code\n  \
-         bailiwick policy publish\nthen start it with the hook's token, without which every tool is blocked:\n  {HOOK_TOKEN}=\"$({} token --agent {agent} --key '{}'{task} --resource {url}{HOOK_PATH})\" claude",
-        program.display(),
-        key.display(),
+         bailiwick policy publish\nthen start it with the hook's token, without which every tool is blocked:\n  {HOOK_TOKEN}=\"$({} token --agent {agent} --key {}{task} --resource {url}{HOOK_PATH})\" claude",
+        quoted(&program.to_string_lossy()),
+        quoted(&key.to_string_lossy()),
     )
 }

@@ -48,6 +48,8 @@ pub(crate) struct Places {
     pub(crate) claude: Option<PathBuf>,
     /// `XDG_CONFIG_HOME`, where it is set.
     pub(crate) config: Option<PathBuf>,
+    /// What the machine's administrator says to Claude Code.
+    pub(crate) managed: PathBuf,
 }
 
 impl Places {
@@ -60,7 +62,10 @@ impl Places {
         };
         let project = project.canonicalize().map_err(|error| Failure::file(&project, &error))?;
         let home = variable("HOME").ok_or_else(|| Failure::new("`HOME` is not set").exit(Exit::Usage))?;
-        Ok(Self { project, home, claude: variable("CLAUDE_CONFIG_DIR"), config: variable("XDG_CONFIG_HOME") })
+        let managed =
+            if cfg!(target_os = "macos") { "/Library/Application Support/ClaudeCode" } else { "/etc/claude-code" };
+        let (claude, config) = (variable("CLAUDE_CONFIG_DIR"), variable("XDG_CONFIG_HOME"));
+        Ok(Self { project, home, claude, config, managed: managed.into() })
     }
 }
 
@@ -135,6 +140,16 @@ impl Client {
         }
     }
 
+    /// Every file of settings that counts in the project, and may switch hooks off.
+    pub(crate) fn settings_files(self, places: &Places) -> Vec<PathBuf> {
+        let Self::ClaudeCode = self else { return Vec::new() };
+        let mut files: Vec<PathBuf> =
+            [Scope::User, Scope::Project].into_iter().filter_map(|scope| self.hooks_file(scope, places)).collect();
+        files.push(places.project.join(".claude/settings.local.json"));
+        files.push(places.managed.join("managed-settings.json"));
+        files
+    }
+
     /// The member that holds the servers.
     pub(crate) const fn servers_member(self) -> &'static str {
         match self {
@@ -186,17 +201,6 @@ pub(crate) fn is_our_server(name: &str) -> bool {
     name.strip_prefix(SERVER).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// Whether a broker of that address is on this machine: no other one answers a hook.
-pub(crate) fn is_here(issuer: &str) -> bool {
-    let host = url::Url::parse(issuer).ok();
-    match host.as_ref().and_then(url::Url::host) {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
 fn server(connected: &Connected) -> Value {
     let Connected { program, system, agent, key, task, url } = connected;
     let mut arguments = vec!["bridge".to_owned()];
@@ -209,7 +213,8 @@ fn server(connected: &Connected) -> Value {
     json!({"type": "stdio", "command": program.to_string_lossy(), "args": arguments})
 }
 
-fn hook(url: &str) -> Value {
+/// The hook before every tool, which asks the broker at `url`.
+pub(crate) fn hook(url: &str) -> Value {
     json!({
         "hooks": [{
             "type": "http",
@@ -240,7 +245,8 @@ mod tests {
 
     #[test]
     fn each_client_has_its_own_files() {
-        let places = Places { project: "/p".into(), home: "/h".into(), claude: None, config: None };
+        let (project, home, managed) = ("/p".into(), "/h".into(), "/m".into());
+        let places = Places { project, home, claude: None, config: None, managed };
         let check = |client: Client, scope, servers: &str, hooks: Option<&str>| {
             assert_eq!(client.servers_file(scope, &places), Path::new(servers));
             assert_eq!(client.hooks_file(scope, &places).as_deref(), hooks.map(Path::new));
@@ -253,6 +259,10 @@ mod tests {
         let moved = Places { claude: Some("/c".into()), config: Some("/x".into()), ..places.clone() };
         assert_eq!(Client::ClaudeCode.servers_file(Scope::User, &moved), Path::new("/c/.claude.json"));
         assert_eq!(Client::ClaudeCode.hooks_file(Scope::User, &moved).unwrap(), Path::new("/c/settings.json"));
+        let counting = Client::ClaudeCode.settings_files(&moved);
+        let (project, local) = ("/p/.claude/settings.json", "/p/.claude/settings.local.json");
+        assert_eq!(counting, ["/c/settings.json", project, local, "/m/managed-settings.json"].map(PathBuf::from));
+        assert!(Client::Cursor.settings_files(&moved).is_empty());
     }
 
     #[test]

@@ -59,8 +59,11 @@ pub(crate) fn replace(path: &Path, before: Option<&str>, text: &str) -> io::Resu
     std::fs::File::open(folder)?.sync_all()
 }
 
-/// Removes a file that holds nothing but what we put there.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
+/// Removes a file, provided that it still holds `before`.
+pub(crate) fn remove(path: &Path, before: Option<&str>) -> io::Result<()> {
+    if read(path)?.as_deref() != before {
+        return Err(io::Error::other("it changed meanwhile; it was not removed"));
+    }
     std::fs::remove_file(path)
 }
 
@@ -103,14 +106,17 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_wrote_meanwhile_is_not_overwritten() {
+    fn what_somebody_wrote_meanwhile_is_neither_overwritten_nor_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("settings.json");
         std::fs::write(&path, "theirs").unwrap();
         assert!(replace(&path, Some("before"), "ours").is_err());
         assert!(replace(&path, None, "ours").is_err());
+        assert!(remove(&path, Some("before")).is_err());
         assert_eq!(read(&path).unwrap().as_deref(), Some("theirs"));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        remove(&path, Some("theirs")).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]

@@ -96,6 +96,24 @@ fn two_connections_share_a_hook_and_a_copy() {
     }
 }
 
+/// Where only one of two files can be written, the client is left with its hook and not without.
+#[test]
+fn a_hook_is_taken_out_last() {
+    let here = with_key();
+    let (servers, hooks) = (here.path().join(".mcp.json"), here.path().join(".claude/settings.json"));
+    let (code, told) = connect(&here, "claude-code", &["--yes"]);
+    assert_eq!(code, Some(0), "{told}");
+    let large = format!("{{\n  \"mine\": \"{}\",", "x".repeat(4_096));
+    let text = std::fs::read_to_string(&servers).unwrap().replacen('{', &large, 1);
+    std::fs::write(&servers, &text).unwrap();
+    let undone = here.output_without_space(&["disconnect", "claude-code", "--yes"]);
+    assert_eq!(undone.status.code(), Some(1), "{undone:?}");
+    assert_eq!(std::fs::read_to_string(&servers).unwrap(), text);
+    assert!(hooks.exists(), "its own tools run unasked");
+    assert!(here.output(&["disconnect", "claude-code", "--yes"]).status.success());
+    assert!(!hooks.exists());
+}
+
 #[test]
 fn claude_code_is_not_connected_to_a_broker_that_answers_no_hook() {
     let here = with_key();

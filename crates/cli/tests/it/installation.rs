@@ -50,7 +50,18 @@ impl Installation {
 
     /// Runs a command.
     pub(crate) fn output(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
+        self.output_of(Command::new(env!("CARGO_BIN_EXE_bailiwick")), arguments)
+    }
+
+    /// Runs a command that can write no file of more than a kibibyte.
+    pub(crate) fn output_without_space(&self, arguments: &[&str]) -> Output {
+        let mut shell = Command::new("/bin/sh");
+        // What is inherited as ignored stays ignored, so that a write too many is an error and no death.
+        shell.args(["-c", "trap '' XFSZ; ulimit -f 2; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_bailiwick")]);
+        self.output_of(shell, arguments)
+    }
+
+    fn output_of(&self, mut command: Command, arguments: &[&str]) -> Output {
         command
             .args(arguments)
             .current_dir(self.path())

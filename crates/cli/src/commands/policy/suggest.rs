@@ -10,7 +10,7 @@ use super::super::{config, door};
 use crate::{
     arguments::{Arguments, Suggest, seconds},
     exit::{Exit, Failure},
-    output::{Output, clean, finding, table, text},
+    output::{Output, clean, finding, quoted, table, text},
 };
 
 /// Bytes of a file of marks.
@@ -237,11 +237,6 @@ fn task_command(answer: &Value) -> Option<String> {
         }
     }
     Some(format!("a task of exactly this call: {}", words.join(" ")))
-}
-
-/// One word for a POSIX shell, whatever is in it.
-fn quoted(word: &str) -> String {
-    format!("'{}'", clean(word).replace('\'', "'\\''"))
 }
 
 fn rows(of: &Value, name: &str) -> Vec<Value> {
