@@ -98,6 +98,8 @@ async fn every_element_of_an_array_must_be_allowed() {
             json!(["/private/a"]),
             json!(["/public/a", "/private/a"]),
             json!(["/public/a", "/public/../private/a"]),
+            json!(["/public/a", "/public/./../private/a"]),
+            json!(["/public/a", "/private/"]),
             json!(["/public/a", "/public//..//private/a"]),
             json!(["/public/a", "/publicly/a"]),
         ];

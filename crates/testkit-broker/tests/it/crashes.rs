@@ -33,6 +33,9 @@ use crate::world::Depot;
 const POINTS: usize = 14;
 const SEED: u64 = 20_260_515;
 
+/// Calls of each life.
+const CALLS: usize = 2;
+
 /// A moment: a call by its number in its thread, among those on one file or among all.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Moment {
@@ -113,7 +116,7 @@ async fn live(depot: &Depot, clerk: &Agent, run: usize) -> Acknowledged {
     let client = AssertUnwindSafe(HttpClient::connect(&depot.broker, clerk, "depot", Revision::Stateless));
     let client = client.catch_unwind().await;
     if let Ok(mut client) = client {
-        for number in 0..2 {
+        for number in 0..CALLS {
             let note = json!({ "id": format!("{run}-{number}"), "text": "a" });
             let answer = AssertUnwindSafe(client.call("write_note", note)).catch_unwind().await;
             let is_done = |answer: Value| answer.get("result").is_some_and(|told| told["isError"] != true);
@@ -143,6 +146,7 @@ fn hold(depot: &Depot, said: &Acknowledged, before: (usize, usize), when: &str) 
     let (acts, intents) = (depot.ledger.acts() - before.0, of_kind(&evidence, "intent") - before.1);
     assert!(intents >= acts, "{when}: {acts} calls reached the upstream, and {intents} have their intent");
     assert!(acts >= said.calls, "{when}: {} calls were answered, {acts} reached the upstream", said.calls);
+    assert!(acts <= CALLS, "{when}: {CALLS} calls were made, {acts} reached the upstream: one ran twice");
     let outcomes = of_kind(&evidence, "outcome");
     assert_eq!(of_kind(&evidence, "intent"), outcomes, "{when}: every intent is closed");
     if let Some(name) = &said.registered {
@@ -169,7 +173,7 @@ async fn a_broker_that_dies_at_any_moment_has_kept_its_word() {
     assert!(depot.broker.serve_traced(|command| counted(command, &told)), "{}", depot.broker.log());
     depot.broker.wait_until_verified();
     let said = live(&depot, &clerk, 0).await;
-    assert!(said.suspended && said.published && said.calls == 2, "{said:?}\n{}", depot.broker.log());
+    assert!(said.suspended && said.published && said.calls == CALLS, "{said:?}\n{}", depot.broker.log());
     depot.broker.kill();
     let moments = moments(&told, &depot.broker.home(), Counted::Ours);
     depot.broker.serve_verified();

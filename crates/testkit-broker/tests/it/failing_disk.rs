@@ -170,8 +170,13 @@ fn a_start_without_space_ends_with_the_next_step_and_changes_nothing() {
     }
     for error in ["ENOSPC", "EROFS", "EIO"] {
         let mut broker = Broker::started(&tools);
+        let entries =
+            |broker: &Broker| -> Vec<_> { broker.evidence().into_iter().map(|line| line["entry"].clone()).collect() };
+        let evidence = entries(&broker);
         broker.kill();
         let data = broker.home().join("data");
+        let database = || fs::read(data.join("bailiwick.db")).unwrap();
+        let before = database();
         let files = ["bailiwick.db", "bailiwick.db-wal"].map(|name| data.join(name));
         let paths: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
         let faults = [Fault::new("pwrite64", Fate::Error(error), "1+")];
@@ -179,7 +184,9 @@ fn a_start_without_space_ends_with_the_next_step_and_changes_nothing() {
         assert!(!broker.serve_traced(|command| faulty(command, &told, &faults, &paths)), "{error}: it serves");
         assert!(broker.has_ended() && broker.log().contains("is its disk full"), "{error}: {}", broker.log());
         broker.kill();
+        assert!(database() == before, "{error}: the database was changed");
         broker.serve();
         broker.run(&["audit", "verify"]).succeeded();
+        assert!(entries(&broker).starts_with(&evidence), "{error}: evidence is gone");
     }
 }

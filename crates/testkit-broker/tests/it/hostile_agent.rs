@@ -12,6 +12,7 @@ use bailiwick_testkit_broker::{
     http_client::{HttpClient, Revision},
     tools::{Need, ready},
 };
+use bailiwick_testkit_crash::chance::Chance;
 use serde_json::{Value, json};
 
 use crate::world::Depot;
@@ -54,27 +55,19 @@ const TOOLS: [&str; 14] = [
     "admin_shell",
 ];
 
-/// The same choices each time: SplitMix64.
-struct Choices(u64);
+/// The same choices each time.
+struct Choices(Chance);
 
 impl Choices {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % end as u64).unwrap()
-    }
-
     fn of<T: Copy>(&mut self, things: &[T]) -> T {
-        things[self.below(things.len())]
+        things[self.0.up_to(things.len() - 1)]
     }
 
     fn attempt(&mut self) -> (&'static str, Value) {
         let tool = self.of(&TOOLS);
         let arguments = match tool {
             "lookup_many" => {
-                let paths: Vec<&str> = (0..self.below(4)).map(|_| self.of(&PATHS)).collect();
+                let paths: Vec<&str> = (0..self.0.up_to(3)).map(|_| self.of(&PATHS)).collect();
                 json!({ "paths": paths })
             }
             "write_note" => json!({ "id": "1", "text": "pwned" }),
@@ -124,7 +117,7 @@ struct Sums {
 async fn attack(depot: &Depot, agent: &Agent, seed: u64) -> Sums {
     let revision = if seed.is_multiple_of(2) { Revision::Stateless } else { Revision::Handshake };
     let mut client = HttpClient::connect(&depot.broker, agent, "depot", revision).await;
-    let mut choices = Choices(seed);
+    let mut choices = Choices(Chance::new(seed));
     let mut sums = Sums::default();
     for _ in 0..CALLS {
         let (tool, arguments) = choices.attempt();

@@ -20,6 +20,9 @@ const WAYS: [(&str, &str); 4] = [
     ("oversized", "upstream_failed"),
 ];
 
+/// Less than one of the flood's 64 notices has.
+const PASSED_ON_BYTES_MAX: usize = 1_024 * 1_024;
+
 /// An answer to something honest. Who ended badly more than once is left alone for a second; the broker says so.
 async fn honest(client: &mut HttpClient<'_>) {
     let mut answer = Value::Null;
@@ -56,7 +59,9 @@ async fn put_up_with(depot: &Depot) {
     }
     // One broken frame is put up with. 64 MiB of notices that nobody asked for may take longer than the call has.
     succeeded(&victim.call("misbehave", json!({ "how": "malformed" })).await);
-    victim.call("misbehave", json!({ "how": "flood" })).await;
+    let flood = json!({ "name": "misbehave", "arguments": { "how": "flood" } });
+    let passed_on = victim.ask("tools/call", flood).await.body.len();
+    assert!(passed_on < PASSED_ON_BYTES_MAX, "{passed_on} bytes of the flood were passed on");
     honest(&mut other).await;
     assert_eq!(depot.ledger.acts(), seen + 3);
     depot.broker.run(&["audit", "verify"]).succeeded();
