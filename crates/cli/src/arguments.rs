@@ -73,6 +73,9 @@ pub(crate) enum Command {
         /// Also prove that what the connected clients of this folder and user call is enforced.
         #[arg(long)]
         probe: bool,
+        /// Do not count it as a problem that a probed connection is observed, not enforced.
+        #[arg(long, requires = "probe")]
+        accept_observed: bool,
     },
     /// Speak MCP on stdio for a client that knows no OAuth: holds the agent's key, adds tokens and proofs.
     Bridge(Bridge),

@@ -35,7 +35,10 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
         Command::Demo(ask) => demo::run(arguments, ask, output).await,
         Command::Init(ask) => init::run(ask, output).await,
         Command::Serve(ask) => serve::run(arguments, ask, output).await,
-        Command::Doctor { probe } => doctor::run(arguments, *probe, output).await,
+        Command::Doctor { probe, accept_observed } => {
+            let probe = probe.then_some(doctor::Probing { accept_observed: *accept_observed });
+            doctor::run(arguments, probe, output).await
+        }
         Command::Bridge(ask) => bridge::run(ask, output).await,
         Command::Connect(ask) => connect::connect(ask, arguments.no_input, output).await,
         Command::Disconnect(ask) => connect::disconnect(ask, arguments.no_input, output).await,

@@ -53,31 +53,34 @@ impl Findings {
     }
 }
 
+/// How clients' connections are probed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Probing {
+    /// Whether what is observed is no problem.
+    pub(crate) accept_observed: bool,
+}
+
 /// Runs every check. Exit code 8 when one fails.
-pub(crate) async fn run(arguments: &Arguments, with_probe: bool, output: &Output) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, probing: Option<Probing>, output: &Output) -> Result<Exit, Failure> {
     let mut findings = Findings::default();
-    match Config::read(&arguments.config, None) {
-        Err(error) => findings.fail(error.to_string(), error.hint.unwrap_or_else(|| "correct the file".to_owned())),
+    let config = Config::read(&arguments.config, None);
+    match &config {
+        Err(error) => {
+            let fix = error.hint.clone().unwrap_or_else(|| "correct the file".to_owned());
+            findings.fail(error.to_string(), fix);
+        }
         Ok(config) => {
-            configuration(&config, &mut findings);
-            keys(&config, &mut findings);
-            store(&config, &mut findings);
-            bundle(&config, &mut findings);
-            running(&config, &mut findings).await;
+            configuration(config, &mut findings);
+            keys(config, &mut findings);
+            store(config, &mut findings);
+            bundle(config, &mut findings);
+            running(config, &mut findings).await;
         }
     }
-    let connections = if with_probe { probe::run().await? } else { Vec::new() };
-    for probed in &connections {
-        let what = format!("{} `{}` in {}: {}", probed.client, probed.connection, probed.file, probed.why);
-        match probed.enforcement {
-            probe::Enforcement::Enforced => findings.ok(format!("enforced: {what}")),
-            probe::Enforcement::Unknown => {
-                findings.fail(format!("not proven: {what}"), probed.fix.unwrap_or("`bailiwick connect --help`"));
-            }
-        }
-    }
-    if with_probe && connections.is_empty() {
-        findings.warn("no client is connected here", "`bailiwick connect --help`");
+    let mut connections = Vec::new();
+    if let Some(probing) = probing {
+        connections = probe::run(config.ok().as_ref()).await?;
+        probed(&connections, probing, &mut findings);
     }
     let failed = findings.0.iter().any(|line| line.mark == Mark::Fail);
     output.document(&json!({"problems": failed, "lines": findings.0, "connections": connections}), |_| {
@@ -95,6 +98,27 @@ pub(crate) async fn run(arguments: &Arguments, with_probe: bool, output: &Output
         lines.collect::<Vec<_>>().join("\n")
     });
     Ok(if failed { Exit::ProblemsFound } else { Exit::Done })
+}
+
+/// What probes found, and where there was nothing to probe.
+fn probed(connections: &[probe::Probed], probing: Probing, findings: &mut Findings) {
+    for probed in connections {
+        let what = format!("{} `{}` in {}: {}", probed.client, probed.connection, probed.file, probed.why);
+        let fix = probed.fix.unwrap_or("`bailiwick connect --help`");
+        match probed.enforcement {
+            probe::Enforcement::Enforced => findings.ok(format!("enforced: {what}")),
+            probe::Enforcement::Observed if probing.accept_observed => findings.warn(format!("observed: {what}"), fix),
+            probe::Enforcement::Observed => findings.fail(format!("observed: {what}"), fix),
+            probe::Enforcement::Unknown => findings.fail(format!("not proven: {what}"), fix),
+        }
+    }
+    if connections.is_empty() {
+        findings.warn("nothing to probe: no client is connected here", "`bailiwick connect --help`");
+    } else {
+        for name in probe::not_connected(connections) {
+            findings.ok(format!("{name}: nothing to probe, it is not connected here"));
+        }
+    }
 }
 
 fn configuration(config: &Config, findings: &mut Findings) {
