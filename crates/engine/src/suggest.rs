@@ -113,9 +113,8 @@ pub async fn for_denial(broker: &Broker, by: &Principal, id: EvaluationId) -> Re
     let id = id.to_string();
     let entries = history::of(broker, &id).await?;
     let opened = history::open(broker, by, &id, &entries).await?;
-    // Of a call that a hook asked about first there are two decisions, and the last counted.
-    let decision = opened.values().rev().find(|part| part.fields.contains_key("evaluated"));
-    let json = decision.and_then(|part| part.fields.get("evaluation")).and_then(|field| field.value.as_deref());
+    let json = history::decision(&opened).and_then(|part| part.fields.get("evaluation"));
+    let json = json.and_then(|field| field.value.as_deref());
     let evaluation: Evaluation = json.and_then(|json| serde_json::from_str(json).ok()).ok_or_else(|| {
         Refusal::invalid(
             format!("`{id}` was denied before policy was asked, so no grant would turn it"),

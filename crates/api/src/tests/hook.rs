@@ -10,6 +10,7 @@ use bailiwick_engine::{
     hook::{self, HookCall},
     observation::{self, ObservationAsk},
     refusal::Denied,
+    suggest,
 };
 use bailiwick_model::{
     decision::{Decision, Evaluated, ReasonCode},
@@ -153,6 +154,8 @@ async fn an_explanation_is_of_one_of_the_two_decisions_of_a_call() {
     let explained = history::explain(&world.broker, &operator(), &asked.id.to_string()).await.unwrap();
     assert_eq!(explained.evaluated, denied.evaluated);
     assert!(explained.evaluation.is_none() && explained.reproduced.is_none(), "{explained:?}");
+    let proposed = suggest::for_denial(&world.broker, &operator(), asked.id).await.unwrap_err().to_string();
+    assert!(proposed.contains("was denied before policy was asked"), "{proposed}");
 }
 
 #[tokio::test]
