@@ -6,6 +6,7 @@ mod authority;
 mod context;
 mod denial;
 mod explain;
+mod fit;
 mod obligations;
 mod observe;
 mod pins;

@@ -16,7 +16,7 @@ use bailiwick_model::{
     principal::Principal,
 };
 use cedar_policy_core::{
-    ast::{Context, Entity, Literal, Request, SlotEnv, ValueKind},
+    ast::{Context, Entity, EntityUID, Literal, Request, RequestSchema as _, SlotEnv, ValueKind},
     entities::Entities,
     evaluator::{EvaluationError, Evaluator},
     extensions::Extensions,
@@ -27,6 +27,7 @@ use super::{
     context::{self, Shared},
     denial::{self, Denial, refused},
     explain::{self, PERMITS_EXAMINED_MAX, TOLD_MAX},
+    fit,
 };
 use crate::{
     entities::{self, Missing},
@@ -183,7 +184,7 @@ fn decide_request(
     schema: Option<&ValidatorSchema>,
     verdict: &mut Verdict,
 ) -> Result<(), Reason> {
-    let request = cedar_request(acting, attempt, schema)?;
+    let request = cedar_request(snapshot, acting, attempt, schema)?;
     let candidates = candidates(snapshot, acting, attempt);
     let entities = slice(&candidates, acting, attempt)?;
     let evaluator = Evaluator::new(request, &entities, Extensions::all_available());
@@ -242,6 +243,7 @@ fn decide_request(
 
 /// The request as Cedar takes it, checked against the schema if there is one.
 fn cedar_request(
+    snapshot: &Snapshot,
     acting: &Acting<'_>,
     attempt: &Attempt<'_>,
     schema: Option<&ValidatorSchema>,
@@ -249,6 +251,13 @@ fn cedar_request(
     let uid = |entity: &Entity| (entity.uid().clone(), None);
     let (principal, action, resource) = (uid(&acting.entity), uid(attempt.action), uid(&attempt.resource));
     let context = attempt.context.clone();
+    let schema = schema.filter(|schema| {
+        let scope = schema.validate_scope_variables(Some(&principal.0), Some(&action.0), Some(&resource.0));
+        let known = |uid: &EntityUID| snapshot.store().entity(uid).is_some();
+        let plain =
+            schema.context_type(&action.0).is_some_and(|expected| fit::plainly_fits(&context, expected, &known));
+        scope.is_err() || !plain
+    });
     Request::new(principal, action, resource, context, schema, Extensions::all_available())
         .map_err(|error| denial::missing(&Missing::Misfit(error.to_string()), acting.named.clone()))
 }
