@@ -108,7 +108,7 @@ async fn write(broker: &Broker, permit: &Permitted, outcome: Outcome, facts: Vec
         draft = if capture { draft.sealed("result", text) } else { draft.committed("result", text) };
     }
     let entry = draft.finish(broker, permit.chain.initiating()).await?;
-    broker.ports.store.conclude(Conclusion { entry, facts: facts.clone() }).await?;
+    broker.ports.store.conclude(Conclusion { entry, facts: facts.clone(), at_once: !facts.is_empty() }).await?;
     broker.facts.add(facts);
     Ok(())
 }

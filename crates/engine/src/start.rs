@@ -58,7 +58,7 @@ pub async fn begin(broker: &Arc<Broker>) -> Result<(), Refusal> {
             .field("status", "outcome_unknown")
             .field("detail", "the broker stopped between forward and answer; the call is not run again")
             .public(broker);
-        broker.ports.store.conclude(Conclusion { entry, facts: Vec::new() }).await?;
+        broker.ports.store.conclude(Conclusion { entry, facts: Vec::new(), at_once: true }).await?;
     }
     observation::end_overdue(broker).await?;
     observation::now(broker).iter().for_each(observation::warn);

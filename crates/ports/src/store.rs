@@ -121,6 +121,9 @@ pub struct Conclusion {
     pub entry: Entry,
     /// Facts that rules wait for.
     pub facts: Vec<FactRow>,
+    /// Whether somebody waits for it. What nobody waits for becomes durable a few milliseconds later, together with
+    /// what somebody does wait for.
+    pub at_once: bool,
 }
 
 /// An issued access token, by its identifiers only.
@@ -282,7 +285,7 @@ pub trait Store: Send + Sync {
     // ---- calls -------------------------------------------------------------
     /// Makes an intent durable and settles what it relies on.
     async fn commit_intent(&self, intent: Intent) -> Result<Receipt, StoreError>;
-    /// Records what came of an intent.
+    /// Records what came of an intent; durable when this returns, [at once](Conclusion::at_once) or a little later.
     async fn conclude(&self, conclusion: Conclusion) -> Result<Receipt, StoreError>;
     /// Records an event that changes no state, using up identifiers in the same transaction.
     async fn append(&self, entry: Entry, spent: Vec<Spent>) -> Result<Receipt, StoreError>;

@@ -127,7 +127,11 @@ impl Store for SqliteStore {
     }
 
     async fn conclude(&self, conclusion: Conclusion) -> Result<Receipt, StoreError> {
-        self.writer.write_unguarded(move |turn| calls::conclude(turn, conclusion)).await
+        if conclusion.at_once {
+            self.writer.write_unguarded(move |turn| calls::conclude(turn, conclusion)).await
+        } else {
+            self.writer.write_in_company(move |turn| calls::conclude(turn, conclusion)).await
+        }
     }
 
     async fn append(&self, entry: Entry, spent: Vec<Spent>) -> Result<Receipt, StoreError> {

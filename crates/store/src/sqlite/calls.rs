@@ -38,7 +38,7 @@ pub(crate) fn commit_intent(turn: &mut Turn<'_>, intent: Intent) -> Step<Receipt
 
 /// Records what came of an intent that is open.
 pub(crate) fn conclude(turn: &mut Turn<'_>, conclusion: Conclusion) -> Step<Receipt> {
-    let Conclusion { entry, facts } = conclusion;
+    let Conclusion { entry, facts, at_once: _ } = conclusion;
     let receipt = turn.place(entry)?;
     keep_facts(turn, &facts)?;
     Ok(receipt)

@@ -5,10 +5,18 @@
 //! leaves no trace: it is refused before it changes anything, or it runs in a savepoint of its own. After the one commit
 //! (one fsync) everybody is answered. If the commit fails, everybody is refused: nobody is ever told of a record that is
 //! not there.
+//!
+//! Each commit costs the same few pages and one sync, whatever it holds. So a command that nobody waits for goes along
+//! with the next one that somebody does wait for, and gets a commit of its own only if none comes in time.
+
+mod jobs;
 
 use std::{
     fs::File,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -18,6 +26,7 @@ use bailiwick_ports::store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use self::jobs::{Begin, Command, Inbox, Job, Question, Ran};
 use super::{
     failure::{Failure, Severity, Step, severity},
     open::{Identity, OpenError, Options},
@@ -31,13 +40,59 @@ use super::{
 /// Commands of one transaction: enough for the fsync not to matter, few enough for the last caller.
 const BATCH_COMMANDS_MAX: usize = 1_024;
 
+/// How long a command that nobody waits for waits for company.
+const COMPANY: Duration = Duration::from_millis(5);
+
 /// The handle of the writer thread. Dropping it lets the thread finish its queue and waits for it.
 pub(crate) struct Writer {
-    queue: Option<mpsc::Sender<Box<dyn Job>>>,
+    /// `None` once no command is taken any more.
+    ways: Option<Ways>,
     thread: Option<JoinHandle<()>>,
     counters: Arc<Counters>,
     boot: BootNonce,
     wait: Duration,
+}
+
+/// The ways to the writer thread.
+struct Ways {
+    queue: mpsc::Sender<Box<dyn Job>>,
+    /// What does not make it begin.
+    patient: mpsc::Sender<Box<dyn Job>>,
+    /// Whether it will be told to begin: one alarm for all that came meanwhile.
+    alarm: Arc<AtomicBool>,
+}
+
+/// Frees the alarm, also where its task ends with its runtime.
+struct Alarm(Arc<AtomicBool>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        // Read as well as written: whoever found it taken has its command in the queue by now.
+        self.0.swap(false, Ordering::AcqRel);
+    }
+}
+
+impl Ways {
+    /// Makes the writer begin when [`COMPANY`] is over. Comes after the command that it is for, and is freed before it
+    /// rings, so that no command is left behind.
+    fn begin_later(&self) {
+        if self.alarm.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let alarm = Alarm(Arc::clone(&self.alarm));
+        // Weak: the writer ends when the last way to it does.
+        let queue = self.queue.downgrade();
+        tokio::spawn(async move {
+            tokio::time::sleep(COMPANY).await;
+            drop(alarm);
+            // Where the queue is full, the writer has begun already.
+            let _ = queue.upgrade().map(|queue| queue.try_send(Box::new(Begin)));
+        });
+    }
+
+    fn waiting(&self) -> usize {
+        [&self.queue, &self.patient].map(|way| way.max_capacity() - way.capacity()).iter().sum()
+    }
 }
 
 impl Writer {
@@ -53,15 +108,18 @@ impl Writer {
             Failure::Refused(error) => OpenError::Thread(std::io::Error::other(error)),
         })?;
         let used = UsedUp::read(&connection)?;
-        let (queue, commands) = mpsc::channel(options.queue_commands_max.max(1));
+        let (queue, urgent) = mpsc::channel(options.queue_commands_max.max(1));
+        let (patient, unhurried) = mpsc::channel(options.queue_commands_max.max(1));
+        let inbox = Inbox { urgent, unhurried };
         let worker =
             Worker { connection, identity, head, used, counters: Arc::clone(&counters), failed: None, _lock: lock };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || worker.run(commands))
+            .spawn(move || worker.run(inbox))
             .map_err(OpenError::Thread)?;
         let wait = options.queue_wait_max;
-        Ok(Self { queue: Some(queue), thread: Some(thread), counters, boot: identity.boot, wait })
+        let ways = Some(Ways { queue, patient, alarm: Arc::default() });
+        Ok(Self { ways, thread: Some(thread), counters, boot: identity.boot, wait })
     }
 
     pub(crate) const fn boot(&self) -> BootNonce {
@@ -70,7 +128,7 @@ impl Writer {
 
     /// Commands that wait.
     pub(crate) fn queued(&self) -> usize {
-        self.queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
+        self.ways.as_ref().map_or(0, Ways::waiting)
     }
 
     /// Runs `work` in a transaction and returns once it is durable.
@@ -89,7 +147,22 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Turn<'_>) -> Step<T> + Send + 'static,
     {
-        self.send(|reply, expires| Box::new(Command { work: Some(work), done: None, reply, expires })).await
+        self.send(|reply, expires| Box::new(Command::new(work, reply, expires))).await
+    }
+
+    /// The same for what nobody waits for: it does not make the writer begin, but goes along with what does, and waits
+    /// [`COMPANY`] for that.
+    pub(crate) async fn write_in_company<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Turn<'_>) -> Step<T> + Send + 'static,
+    {
+        let ways = self.standing()?;
+        let (reply, answer) = oneshot::channel();
+        let expires = Instant::now() + COMPANY + self.wait;
+        self.enter(&ways.patient, Box::new(Command::new(work, reply, expires))).await?;
+        ways.begin_later();
+        answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
     /// Runs `work` on the writer's connection, outside of any transaction.
@@ -105,14 +178,22 @@ impl Writer {
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>, Instant) -> Box<dyn Job>,
     ) -> Result<T, StoreError> {
-        let stopped = || StoreError::Unavailable("the writer has stopped".to_owned());
-        self.counters.standing().inspect_err(|_| self.counters.refused(1))?;
-        let queue = self.queue.as_ref().ok_or_else(stopped)?;
+        let ways = self.standing()?;
         let (reply, answer) = oneshot::channel();
-        let job = job(reply, Instant::now() + self.wait);
-        match tokio::time::timeout(self.wait, queue.send(job)).await {
-            Ok(Ok(())) => answer.await.unwrap_or_else(|_| Err(stopped())),
-            Ok(Err(_)) => Err(stopped()),
+        self.enter(&ways.queue, job(reply, Instant::now() + self.wait)).await?;
+        answer.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// The ways to the writer, unless it has stopped.
+    fn standing(&self) -> Result<&Ways, StoreError> {
+        self.counters.standing().inspect_err(|_| self.counters.refused(1))?;
+        self.ways.as_ref().ok_or_else(stopped)
+    }
+
+    /// Waits for room, for so long.
+    async fn enter(&self, way: &mpsc::Sender<Box<dyn Job>>, job: Box<dyn Job>) -> Result<(), StoreError> {
+        match tokio::time::timeout(self.wait, way.send(job)).await {
+            Ok(sent) => sent.map_err(|_| stopped()),
             Err(_) => {
                 self.counters.refused(1);
                 Err(StoreError::Unavailable(format!("the queue is full for {} ms", self.wait.as_millis())))
@@ -121,114 +202,17 @@ impl Writer {
     }
 }
 
+fn stopped() -> StoreError {
+    StoreError::Unavailable("the writer has stopped".to_owned())
+}
+
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.queue = None;
+        self.ways = None;
         if let Some(thread) = self.thread.take() {
             // A panic of the thread was answered already: every waiting caller lost its answer.
             let _ = thread.join();
         }
-    }
-}
-
-/// What a job did in its turn.
-enum Ran {
-    Done,
-    Refused,
-    Broken(rusqlite::Error),
-}
-
-/// Something that waits for the writer.
-trait Job: Send {
-    /// Until when it may begin.
-    fn expires(&self) -> Instant;
-    /// Whether it needs a transaction.
-    fn writes(&self) -> bool;
-    /// Does its part of the transaction.
-    fn run(&mut self, turn: &mut Turn<'_>) -> Ran;
-    /// Tells the caller, after the commit.
-    fn answer(self: Box<Self>, connection: &Connection);
-    /// Tells the caller that nothing was done.
-    fn refuse(self: Box<Self>, reason: &str);
-}
-
-/// A change.
-struct Command<T, F> {
-    work: Option<F>,
-    done: Option<Result<T, StoreError>>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
-    expires: Instant,
-}
-
-impl<T, F> Job for Command<T, F>
-where
-    T: Send,
-    F: FnOnce(&mut Turn<'_>) -> Step<T> + Send,
-{
-    fn expires(&self) -> Instant {
-        self.expires
-    }
-
-    fn writes(&self) -> bool {
-        true
-    }
-
-    fn run(&mut self, turn: &mut Turn<'_>) -> Ran {
-        let Some(work) = self.work.take() else { return Ran::Refused };
-        match work(turn) {
-            Ok(value) => {
-                self.done = Some(Ok(value));
-                Ran::Done
-            }
-            Err(Failure::Database(error)) if severity(&error) != Severity::Command => Ran::Broken(error),
-            Err(failure) => {
-                self.done = Some(Err(failure.into()));
-                Ran::Refused
-            }
-        }
-    }
-
-    fn answer(self: Box<Self>, _: &Connection) {
-        let answer = self.done.unwrap_or_else(|| Err(StoreError::Unavailable("the command was not run".to_owned())));
-        // A caller that no longer listens has its record all the same.
-        let _ = self.reply.send(answer);
-    }
-
-    fn refuse(self: Box<Self>, reason: &str) {
-        let _ = self.reply.send(Err(StoreError::Unavailable(reason.to_owned())));
-    }
-}
-
-/// A question to a database in memory, which no other connection can see.
-struct Question<T, F> {
-    work: F,
-    reply: oneshot::Sender<Result<T, StoreError>>,
-    expires: Instant,
-}
-
-impl<T, F> Job for Question<T, F>
-where
-    T: Send,
-    F: FnOnce(&Connection) -> Step<T> + Send,
-{
-    fn expires(&self) -> Instant {
-        self.expires
-    }
-
-    fn writes(&self) -> bool {
-        false
-    }
-
-    fn run(&mut self, _: &mut Turn<'_>) -> Ran {
-        Ran::Done
-    }
-
-    fn answer(self: Box<Self>, connection: &Connection) {
-        let _ = self.reply.send((self.work)(connection).map_err(StoreError::from));
-    }
-
-    fn refuse(self: Box<Self>, reason: &str) {
-        let _ = self.reply.send(Err(StoreError::Unavailable(reason.to_owned())));
     }
 }
 
@@ -258,21 +242,24 @@ struct Tally {
 }
 
 impl Worker {
-    fn run(mut self, mut commands: mpsc::Receiver<Box<dyn Job>>) {
-        while let Some(first) = commands.blocking_recv() {
+    fn run(mut self, mut inbox: Inbox) {
+        while let Some(first) = inbox.wait() {
             if let Some(reason) = &self.failed {
-                self.counters.refused(1);
-                first.refuse(reason);
+                let refused = std::iter::once(first).chain(std::iter::from_fn(|| inbox.next()));
+                for job in refused {
+                    self.counters.refused(1);
+                    job.refuse(reason);
+                }
             } else {
-                self.settle(first, &mut commands);
+                self.settle(first, &mut inbox);
             }
         }
     }
 
     /// Makes a batch durable and answers everybody, or refuses everybody.
-    fn settle(&mut self, first: Box<dyn Job>, commands: &mut mpsc::Receiver<Box<dyn Job>>) {
+    fn settle(&mut self, first: Box<dyn Job>, inbox: &mut Inbox) {
         let mut batch = Vec::new();
-        match self.transact(first, commands, &mut batch) {
+        match self.transact(first, inbox, &mut batch) {
             Ok(tally) => {
                 self.counters.committed(tally.done, tally.refused, tally.done > 0);
                 batch.into_iter().for_each(|job| job.answer(&self.connection));
@@ -293,7 +280,7 @@ impl Worker {
     fn transact(
         &mut self,
         first: Box<dyn Job>,
-        commands: &mut mpsc::Receiver<Box<dyn Job>>,
+        inbox: &mut Inbox,
         batch: &mut Vec<Box<dyn Job>>,
     ) -> Result<Tally, rusqlite::Error> {
         let mut tally = Tally::default();
@@ -314,7 +301,7 @@ impl Worker {
             } else {
                 batch.push(job);
             }
-            next = if batch.len() < BATCH_COMMANDS_MAX { commands.try_recv().ok() } else { None };
+            next = if batch.len() < BATCH_COMMANDS_MAX { inbox.next() } else { None };
         }
         if tally.done > 0 {
             self.forget(tally.done)?;

@@ -254,7 +254,7 @@ async fn tampered_rows_are_named() {
         store.quarantine("crm".parse().unwrap(), vec![seen], changed("evt_5")).await.unwrap();
         store.commit_intent(intent("eval_1", &store.load().await.unwrap())).await.unwrap();
         let facts = vec![fact("bot", "read:pii", 600)];
-        store.conclude(Conclusion { entry: outcome("evt_6", "eval_1"), facts }).await.unwrap();
+        store.conclude(Conclusion { entry: outcome("evt_6", "eval_1"), facts, at_once: true }).await.unwrap();
         store.load().await.unwrap();
         drop(store);
         Connection::open(database.path()).unwrap().execute_batch(tamper).unwrap();

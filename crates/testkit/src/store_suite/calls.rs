@@ -229,6 +229,7 @@ pub async fn an_outcome_concludes_an_open_intent_once(bench: &dyn Bench) {
     let conclusion = |id: &str, intent: &str| Conclusion {
         entry: outcome(id, intent),
         facts: vec![fact("bot", &format!("completed:{id}"), 600)],
+        at_once: true,
     };
     let early = store.conclude(conclusion("evt_0", "eval_1")).await;
     assert!(matches!(early, Err(StoreError::Missing(id)) if id == "eval_1"));
@@ -247,14 +248,17 @@ pub async fn open_intents_are_those_of_earlier_runs(bench: &dyn Bench) {
     for id in ["eval_1", "eval_2", "eval_3"] {
         store.commit_intent(intent(id, &store.load().await.unwrap())).await.unwrap();
     }
-    store.conclude(Conclusion { entry: outcome("evt_1", "eval_2"), facts: vec![] }).await.unwrap();
+    store.conclude(Conclusion { entry: outcome("evt_1", "eval_2"), facts: vec![], at_once: true }).await.unwrap();
     assert_eq!(store.open_intents().await.unwrap(), Vec::<String>::new(), "this run's calls still run");
     drop(store);
     let store = bench.open(2).await;
     store.commit_intent(intent("eval_4", &store.load().await.unwrap())).await.unwrap();
     assert_eq!(store.open_intents().await.unwrap(), ["eval_1", "eval_3"]);
     for id in store.open_intents().await.unwrap() {
-        store.conclude(Conclusion { entry: outcome(&format!("evt_{id}"), &id), facts: vec![] }).await.unwrap();
+        store
+            .conclude(Conclusion { entry: outcome(&format!("evt_{id}"), &id), facts: vec![], at_once: true })
+            .await
+            .unwrap();
     }
     assert_eq!(store.open_intents().await.unwrap(), Vec::<String>::new());
 }
@@ -297,7 +301,8 @@ pub async fn what_expired_is_forgotten(bench: &dyn Bench) {
     assert!(matches!(early, Err(StoreError::Replayed)));
     assert_eq!(store.load().await.unwrap().facts.len(), 2);
     // A window that was extended lasts to its later end.
-    let longer = Conclusion { entry: outcome("evt_2", "eval_1"), facts: vec![fact("bot", "read:hr", 60)] };
+    let longer =
+        Conclusion { entry: outcome("evt_2", "eval_1"), facts: vec![fact("bot", "read:hr", 60)], at_once: true };
     store.conclude(longer).await.unwrap();
     for number in 0..8 {
         store.append(entry_at(EventKind::Alert, &format!("evt_{number}"), at(3_600)), vec![]).await.unwrap();

@@ -140,7 +140,7 @@ pub async fn entries_of_a_call_are_found_together(bench: &dyn Bench) {
     let store = bench.open(1).await;
     store.commit_intent(intent("eval_1", &store.load().await.unwrap())).await.unwrap();
     store.append(entry(EventKind::Denial, "eval_2"), vec![]).await.unwrap();
-    store.conclude(Conclusion { entry: outcome("evt_1", "eval_1"), facts: vec![] }).await.unwrap();
+    store.conclude(Conclusion { entry: outcome("evt_1", "eval_1"), facts: vec![], at_once: true }).await.unwrap();
     let mut opened = entry(EventKind::SealedOpened, "evt_2");
     opened.event.concludes = Some("eval_1".into());
     store.append(opened, vec![]).await.unwrap();

@@ -84,7 +84,7 @@ async fn work(store: &SqliteStore, path: &Path, id: &str, round: usize) -> Resul
             let receipt = store.commit_intent(call).await?;
             say(&format!("forwarded {name} {}", receipt.sequence));
             let entry = outcome(&format!("evt_{name}"), &name);
-            let receipt = store.conclude(Conclusion { entry, facts: vec![] }).await?;
+            let receipt = store.conclude(Conclusion { entry, facts: vec![], at_once: false }).await?;
             say(&format!("entry evt_{name} {}", receipt.sequence));
             Ok(())
         }

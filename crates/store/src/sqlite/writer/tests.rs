@@ -1,12 +1,17 @@
 //! What a refusal undoes, whether or not its command took care of that.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use bailiwick_audit_log::leaf::{BootNonce, ReplicaId};
 use bailiwick_ports::store::{Store as _, StoreError};
 use bailiwick_testkit::store_suite::fixtures::{at, fact};
 use rusqlite::params;
+use tokio::sync::oneshot;
 
+use super::{Begin, COMPANY, Command};
 use crate::sqlite::{
     SqliteStore,
     failure::Step,
@@ -52,4 +57,52 @@ async fn a_torn_refusal_costs_its_batch_and_nothing_else() {
     assert_eq!(store.load().await.unwrap().facts, []);
     store.writer.write_unguarded(|turn| put(turn, "read:pii")).await.unwrap();
     assert_eq!(store.load().await.unwrap().facts, [fact("bot", "read:pii", 4_000_000_000)]);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_shares_the_commit_of_what_somebody_waits_for() {
+    let store = store();
+    let (unhurried, urgent) = tokio::join!(
+        biased;
+        store.writer.write_in_company(|turn| put(turn, "seen:unhurried")),
+        store.writer.write(|turn| put(turn, "seen:urgent")),
+    );
+    unhurried.and(urgent).unwrap();
+    assert_eq!((store.stats().commits, store.stats().commands), (1, 2));
+}
+
+#[tokio::test]
+async fn what_finds_no_company_is_durable_by_itself() {
+    let store = store();
+    store.writer.write_in_company(|turn| put(turn, "seen:alone")).await.unwrap();
+    assert_eq!((store.stats().commits, store.stats().commands, store.stats().refused), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn what_went_along_is_kept_when_the_store_is_closed() {
+    let store = store();
+    let (reply, answer) = oneshot::channel();
+    let unhurried = Command::new(|turn: &mut Turn<'_>| put(turn, "seen:late"), reply, Instant::now() + COMPANY * 1_000);
+    assert!(store.writer.ways.as_ref().unwrap().patient.try_send(Box::new(unhurried)).is_ok());
+    drop(store);
+    answer.await.unwrap().unwrap();
+}
+
+/// Whoever is answered by nobody would wait for good.
+#[tokio::test]
+async fn a_writer_that_has_stopped_refuses_those_without_company_too() {
+    let store = store();
+    let broken = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+    let failure = rusqlite::Error::SqliteFailure(broken, None);
+    let (unhurried, failed) = tokio::join!(
+        biased;
+        store.writer.write_in_company(|turn| put(turn, "seen:unhurried")),
+        store.writer.write::<(), _>(|_| Err(failure.into())),
+    );
+    assert!(matches!((unhurried, failed), (Err(StoreError::Unavailable(_)), Err(StoreError::Unavailable(_)))));
+    let ways = store.writer.ways.as_ref().unwrap();
+    let (reply, answer) = oneshot::channel();
+    let late = Command::new(|turn: &mut Turn<'_>| put(turn, "seen:late"), reply, Instant::now() + COMPANY * 1_000);
+    assert!(ways.patient.try_send(Box::new(late)).is_ok() && ways.queue.try_send(Box::new(Begin)).is_ok());
+    assert!(matches!(answer.await.unwrap(), Err(StoreError::Unavailable(_))));
 }
