@@ -16,6 +16,10 @@ use clap::Parser as _;
 
 use crate::{arguments::Arguments, exit::Exit, output::Output};
 
+/// Made for threads that allocate at once, which the C library's is not, musl's least of all.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
