@@ -124,9 +124,8 @@ pub fn verify(proof: &str, expected: &ProofExpectation<'_>, now: Timestamp) -> R
     if claims.text("htm")? != expected.method {
         return Err(DpopError::Method);
     }
-    match (normalise_uri(claims.text("htu")?), normalise_uri(expected.uri)) {
-        (Some(claimed), Some(ours)) if claimed == ours => {}
-        _ => return Err(DpopError::Uri),
+    if !same_uri(claims.text("htu")?, expected.uri) {
+        return Err(DpopError::Uri);
     }
     let issued_at = claims.time("iat")?;
     let stale_at = later(issued_at, PROOF_AGE_S_MAX + CLOCK_SKEW_S);
@@ -156,6 +155,13 @@ pub fn verify(proof: &str, expected: &ProofExpectation<'_>, now: Timestamp) -> R
 /// `ath`: the hash of an access token (RFC 9449 §4.2).
 pub fn access_token_hash(access_token: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(access_token.as_bytes()))
+}
+
+/// Whether a claimed URL is ours. Most clients write it as we do, which needs no reading.
+fn same_uri(claimed: &str, ours: &str) -> bool {
+    let plain = |uri: &str| !uri.contains(['?', '#', '@', '%']);
+    (claimed == ours && plain(ours))
+        || normalise_uri(claimed).is_some_and(|claimed| Some(claimed) == normalise_uri(ours))
 }
 
 /// One spelling of an `htu`: scheme and host in lower case, no default port, no

@@ -11,8 +11,15 @@ use subtle::ConstantTimeEq as _;
 pub const NONCE_SLOT_S: i64 = 300;
 
 /// The secret that nonces are made from: derived from the key-encryption key, so it survives a restart.
-#[derive(Debug, Clone)]
-pub struct NonceSecret(Secret<[u8; 32]>);
+/// Kept as a key that is ready: each answer carries a nonce.
+#[derive(Clone)]
+pub struct NonceSecret(hmac::Key);
+
+impl std::fmt::Debug for NonceSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NonceSecret(****)")
+    }
+}
 
 /// Which slot a good nonce is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +32,13 @@ pub enum NonceAge {
 
 impl NonceSecret {
     /// Takes 32 random bytes.
-    pub const fn new(secret: Secret<[u8; 32]>) -> Self {
-        Self(secret)
+    pub fn new(secret: Secret<[u8; 32]>) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret.expose()))
     }
 
     /// The beginning of a keyed hash. Each use goes on with a label of its own.
     pub(crate) fn context(&self) -> hmac::Context {
-        hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.0.expose()))
+        hmac::Context::with_key(&self.0)
     }
 
     /// The nonce to hand out now.
@@ -42,11 +49,7 @@ impl NonceSecret {
     /// The age of a nonce that is still good; anything else is `None` and asks for a new one.
     pub fn age(&self, nonce: &str, now: Timestamp) -> Option<NonceAge> {
         let is = |slot: i64| bool::from(self.of_slot(slot).as_bytes().ct_eq(nonce.as_bytes()));
-        match (is(slot(now)), is(slot(now) - 1)) {
-            (true, _) => Some(NonceAge::Current),
-            (false, true) => Some(NonceAge::Previous),
-            (false, false) => None,
-        }
+        if is(slot(now)) { Some(NonceAge::Current) } else { is(slot(now) - 1).then_some(NonceAge::Previous) }
     }
 
     fn of_slot(&self, slot: i64) -> String {
