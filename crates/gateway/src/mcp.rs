@@ -31,12 +31,12 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    middleware::{from_fn, from_fn_with_state},
+    middleware::from_fn_with_state,
     routing::{any, get},
 };
 use bailiwick_engine::broker::Broker;
 use bailiwick_model::limits::BODY_BYTES_MAX;
-use bailiwick_web::{entrance::Entrance, headers as web_headers, limits::Limits, origin, verify};
+use bailiwick_web::{entrance::Entrance, limits::Limits, verify};
 
 pub use self::resume::RESUMABLE_FOR;
 use self::{crowd::Crowd, deferred::DeferredCalls, resume::Streams, session::Sessions};
@@ -71,10 +71,10 @@ impl Gateway {
     }
 }
 
-/// `/mcp`, `/mcp/<system>` and what a caller may do there, with everything that holds before a message is looked at.
+/// `/mcp`, `/mcp/<system>` and what a caller may do there, to be served behind what every listener checks
+/// ([`bailiwick_web::listener::around`]).
 pub fn router(gateway: Arc<Gateway>) -> Router {
     let entrance = Arc::clone(&gateway.entrance);
-    let names = entrance.own_names().clone();
     let routes = Router::new()
         .route("/mcp", any(inbound::all_systems))
         .route("/mcp/{system}", any(inbound::one_system))
@@ -85,7 +85,4 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
     Limits { body_bytes_max: BODY_BYTES_MAX, exchange_time_max: None }
         .around(routes)
         .layer(from_fn_with_state(entrance, verify::with_nonce))
-        .layer(from_fn_with_state(names, origin::guard))
-        .layer(from_fn(web_headers::request_id))
-        .layer(from_fn(web_headers::security))
 }

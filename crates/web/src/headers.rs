@@ -27,29 +27,43 @@ pub struct CallerRequestId(pub HeaderValue);
 /// Adds the security headers unless the handler set them: `axum::middleware::from_fn(headers::security)`.
 pub async fn security(message: Request, next: Next) -> Response {
     let mut response = next.run(message).await;
-    for (name, value) in SECURITY {
-        response.headers_mut().entry(name).or_insert(value);
-    }
+    secure(&mut response);
     response
 }
 
+/// Adds the security headers unless they are set.
+pub(crate) fn secure(response: &mut Response) {
+    for (name, value) in SECURITY {
+        response.headers_mut().entry(name).or_insert(value);
+    }
+}
+
 /// Adds `Strict-Transport-Security`, for listeners whose `public_url` is https.
-pub async fn strict_transport(message: Request, next: Next) -> Response {
-    let mut response = next.run(message).await;
+pub(crate) fn insist_on_https(response: &mut Response) {
     let two_years = HeaderValue::from_static("max-age=63072000");
     response.headers_mut().entry(header::STRICT_TRANSPORT_SECURITY).or_insert(two_years);
-    response
 }
 
 /// Echoes `X-Request-ID` when it is harmless: `axum::middleware::from_fn(headers::request_id)`.
 pub async fn request_id(mut message: Request, next: Next) -> Response {
-    let Some(id) = harmless(message.headers().get(X_REQUEST_ID)) else {
-        return next.run(message).await;
-    };
-    message.extensions_mut().insert(CallerRequestId(id.clone()));
+    let id = take_id(&mut message);
     let mut response = next.run(message).await;
-    response.headers_mut().insert(X_REQUEST_ID, id);
+    give_id(&mut response, id);
     response
+}
+
+/// The caller's own id, if it is harmless, which the message tells in its extensions from now on.
+pub(crate) fn take_id(message: &mut Request) -> Option<HeaderValue> {
+    let id = harmless(message.headers().get(X_REQUEST_ID))?;
+    message.extensions_mut().insert(CallerRequestId(id.clone()));
+    Some(id)
+}
+
+/// Echoes the caller's own id.
+pub(crate) fn give_id(response: &mut Response, id: Option<HeaderValue>) {
+    if let Some(id) = id {
+        response.headers_mut().insert(X_REQUEST_ID, id);
+    }
 }
 
 fn harmless(value: Option<&HeaderValue>) -> Option<HeaderValue> {

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use axum::{
     Router,
+    body::Body,
     extract::{DefaultBodyLimit, Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
 };
 use bailiwick_model::limits::BODY_BYTES_MAX;
 use http::StatusCode;
-use tower_http::limit::RequestBodyLimitLayer;
+use http_body_util::Limited;
 
 use crate::problem::Problem;
 
@@ -41,10 +42,7 @@ impl Default for Limits {
 impl Limits {
     /// Puts the bounds around every route of `router`.
     pub fn around(self, router: Router) -> Router {
-        router
-            .layer(DefaultBodyLimit::disable())
-            .layer(RequestBodyLimitLayer::new(self.body_bytes_max))
-            .layer(from_fn_with_state(self, guard))
+        router.layer(from_fn_with_state(self, guard))
     }
 
     /// Checks what can be known from the head alone.
@@ -77,6 +75,9 @@ async fn guard(State(limits): State<Limits>, message: Request, next: Next) -> Re
     if let Err(problem) = limits.check(&message) {
         return problem.into_response();
     }
+    let mut message = message.map(|body| Body::new(Limited::new(body, limits.body_bytes_max)));
+    // Ours is the one that counts.
+    DefaultBodyLimit::disable().apply(&mut message);
     let Some(time_max) = limits.exchange_time_max else {
         return next.run(message).await;
     };

@@ -1,11 +1,6 @@
 //! Whether a browser was tricked into calling: `Host` must be ours (DNS
 //! rebinding) and `Origin`, where there is one, too. Says nothing about who calls.
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
 use http::{HeaderMap, StatusCode, Uri, header};
 
 use crate::problem::Problem;
@@ -80,14 +75,6 @@ fn is_loopback(authority: &str) -> bool {
         _ => authority,
     };
     LOOPBACK_NAMES.iter().any(|name| host.eq_ignore_ascii_case(name))
-}
-
-/// Refuses what [`OwnNames::check`] refuses: `axum::middleware::from_fn_with_state(names, origin::guard)`.
-pub async fn guard(State(names): State<OwnNames>, message: Request, next: Next) -> Response {
-    match names.check(message.uri(), message.headers()) {
-        Ok(()) => next.run(message).await,
-        Err(problem) => problem.into_response(),
-    }
 }
 
 #[cfg(test)]

@@ -179,9 +179,11 @@ impl Bench {
         bundles::publish(&broker, &operator(), BundleFiles::new(files(&upstream)).unwrap(), true).await.unwrap();
         let pool = Pool::new(Arc::new(NoSecrets), PoolLimits::default()).unwrap();
         let entrance = Entrance::new(Arc::clone(&broker), key.nonce_secret(), DeclaredProxies::default()).unwrap();
-        let gateway = mcp::Gateway::new(Arc::new(entrance), pool.clone(), resumable_for);
+        let entrance = Arc::new(entrance);
+        let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone(), resumable_for);
+        let router = bailiwick_web::listener::around(&entrance, mcp::router(gateway));
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
-        tokio::spawn(async move { axum::serve(listener, mcp::router(gateway)).await.unwrap() });
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
         let bench = Self { broker, pool, seen, http, elsewhere, issuer, upstream, _folder: folder };
         bench.configure();
