@@ -33,6 +33,9 @@ pub(crate) const ASKS_PER_SESSION_MAX: usize = 64;
 /// Messages that may wait for a client's stream; a client that reads slower loses notifications, never answers.
 pub(crate) const STREAM_QUEUE_MAX: usize = 256;
 
+/// How often all sessions are looked through for those that are over; the one that a message names is looked at each time.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
 /// One session.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -76,9 +79,15 @@ pub(crate) enum NoSession {
 /// All sessions of this process.
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    all: Mutex<HashMap<SessionId, Arc<Session>>>,
+    all: Mutex<All>,
     idle_max: Duration,
     age_max: Duration,
+}
+
+#[derive(Debug)]
+struct All {
+    by_id: HashMap<SessionId, Arc<Session>>,
+    swept: Instant,
 }
 
 impl Default for Sessions {
@@ -95,13 +104,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Sessions {
     /// With other times, for tests and for narrower configurations.
     pub(crate) fn with_limits(idle_max: Duration, age_max: Duration) -> Self {
-        Self { all: Mutex::new(HashMap::new()), idle_max, age_max }
+        Self { all: Mutex::new(All { by_id: HashMap::new(), swept: Instant::now() }), idle_max, age_max }
     }
 
     /// Opens a session. Makes room among the principal's own sessions only: nobody can push out another's.
     pub(crate) fn open(&self, session: Session) -> Result<Arc<Session>, NoSession> {
         let mut all = locked(&self.all);
         self.sweep(&mut all);
+        let all = &mut all.by_id;
         let mut own: Vec<(Instant, SessionId)> = all
             .values()
             .filter(|other| other.chain == session.chain)
@@ -128,31 +138,41 @@ impl Sessions {
         system: Option<&SystemName>,
     ) -> Result<Arc<Session>, NoSession> {
         let mut all = locked(&self.all);
-        self.sweep(&mut all);
-        let session = all.get(&id).filter(|session| session.chain == *chain && session.system.as_ref() == system);
-        let session = session.ok_or(NoSession::Unknown)?;
+        if all.swept.elapsed() >= SWEEP_EVERY {
+            self.sweep(&mut all);
+        }
+        let session = all.by_id.get(&id).filter(|session| session.chain == *chain && session.system.as_ref() == system);
+        let session = Arc::clone(session.ok_or(NoSession::Unknown)?);
+        if !self.keeps(&session) {
+            all.by_id.remove(&id);
+            return Err(NoSession::Unknown);
+        }
         locked(&session.state).used = Instant::now();
-        Ok(Arc::clone(session))
+        Ok(session)
     }
 
     /// Ends a session.
     pub(crate) fn end(&self, session: &Session) {
-        locked(&self.all).remove(&session.id);
+        locked(&self.all).by_id.remove(&session.id);
         session.ended.cancel();
     }
 
-    fn sweep(&self, all: &mut HashMap<SessionId, Arc<Session>>) {
-        all.retain(|_, session| {
-            let state = locked(&session.state);
-            // A call under way or an open stream is use.
-            let busy = !state.calls.is_empty() || state.stream.as_ref().is_some_and(|stream| !stream.is_closed());
-            let alive = session.opened.elapsed() < self.age_max && (busy || state.used.elapsed() < self.idle_max);
-            drop(state);
-            if !alive {
-                session.ended.cancel();
-            }
-            alive
-        });
+    fn sweep(&self, all: &mut All) {
+        all.by_id.retain(|_, session| self.keeps(session));
+        all.swept = Instant::now();
+    }
+
+    /// Whether a session goes on; ends one that is over.
+    fn keeps(&self, session: &Session) -> bool {
+        let state = locked(&session.state);
+        // A call under way or an open stream is use.
+        let busy = !state.calls.is_empty() || state.stream.as_ref().is_some_and(|stream| !stream.is_closed());
+        let alive = session.opened.elapsed() < self.age_max && (busy || state.used.elapsed() < self.idle_max);
+        drop(state);
+        if !alive {
+            session.ended.cancel();
+        }
+        alive
     }
 }
 

@@ -67,7 +67,7 @@ fn a_principal_pushes_out_only_its_own_sessions() {
     }
     assert!(first.ended.is_cancelled());
     assert!(!bobs.ended.is_cancelled());
-    assert_eq!(locked(&sessions.all).len(), SESSIONS_PER_PRINCIPAL_MAX + 1);
+    assert_eq!(locked(&sessions.all).by_id.len(), SESSIONS_PER_PRINCIPAL_MAX + 1);
 }
 
 #[test]
@@ -106,4 +106,21 @@ async fn only_what_was_asked_can_be_answered() {
     let session = open(&sessions, "ann", 1);
     assert!(session.answer(&Id::from(1), Ok("{}")).await.is_err());
     assert!(session.answer(&Id::parse("\"1\"").unwrap(), Err("{}")).await.is_err());
+}
+
+/// Looking at all of them for each message would let many sessions slow down everybody.
+#[test]
+fn a_message_looks_at_its_own_session_and_only_now_and_then_at_others() {
+    let sessions = Sessions::with_limits(Duration::from_millis(1), Duration::from_secs(60));
+    let (anns, bobs) = (open(&sessions, "ann", 1), open(&sessions, "bob", 2));
+    std::thread::sleep(Duration::from_millis(5));
+    locked(&sessions.all).swept = Instant::now() + SWEEP_EVERY;
+    let of = |n, name| sessions.of(id(n), &chain(name), Some(&files()));
+    assert_eq!(of(1, "ann").unwrap_err(), NoSession::Unknown);
+    assert!(anns.ended.is_cancelled() && !bobs.ended.is_cancelled());
+    if let Some(long_ago) = Instant::now().checked_sub(SWEEP_EVERY) {
+        locked(&sessions.all).swept = long_ago;
+        assert_eq!(of(1, "ann").unwrap_err(), NoSession::Unknown);
+        assert!(bobs.ended.is_cancelled());
+    }
 }
