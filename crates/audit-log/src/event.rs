@@ -45,11 +45,15 @@ pub enum EventKind {
     Alert,
     /// An observation was turned on, stopped, or came to its end.
     ObservationChanged,
+    /// A user was made known, changed, stopped, or left.
+    UserChanged,
+    /// A grant was given or ended, or a token was revoked.
+    GrantChanged,
 }
 
 impl EventKind {
     /// All kinds, in the order in which they were frozen.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Intent,
         Self::Outcome,
         Self::Denial,
@@ -67,6 +71,8 @@ impl EventKind {
         Self::Replica,
         Self::Alert,
         Self::ObservationChanged,
+        Self::UserChanged,
+        Self::GrantChanged,
     ];
 
     /// The text inside the leaf. Frozen: a leaf with another text is not a leaf.
@@ -89,6 +95,8 @@ impl EventKind {
             Self::Replica => "replica",
             Self::Alert => "alert",
             Self::ObservationChanged => "observation_changed",
+            Self::UserChanged => "user_changed",
+            Self::GrantChanged => "grant_changed",
         }
     }
 }

@@ -5,6 +5,8 @@
 //! gets what in `engine::tokens`; this room reads and writes HTTP.
 
 mod authorize;
+mod clients;
+mod failure;
 mod jwks;
 mod metadata;
 mod protected_resource;

@@ -7,21 +7,21 @@ use axum::{
     routing::{get, post},
 };
 use bailiwick_oauth::{
+    form::FORM_BYTES_MAX,
     metadata::{AUTHORIZATION_PATH, AUTHORIZATION_SERVER_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH, TOKEN_PATH},
-    token_request::FORM_BYTES_MAX,
 };
 use bailiwick_web::{
     entrance::Entrance,
     limits::{EXCHANGE_TIME_MAX, Limits},
 };
 
-use crate::{authorize, jwks, metadata, protected_resource, token};
+use crate::{authorize, clients::ClientDoor, jwks, metadata, protected_resource, token};
 
 /// The endpoints below `/oauth` and the discovery documents below `/.well-known`.
 pub fn router(entrance: Arc<Entrance>) -> Router {
     let tokens = Router::new()
         .route(TOKEN_PATH, post(token::token))
-        .with_state(Arc::new(token::TokenEndpoint::new(Arc::clone(&entrance))));
+        .with_state(Arc::new(ClientDoor::new(Arc::clone(&entrance))));
     let documents = Router::new()
         .route(AUTHORIZATION_PATH, get(authorize::authorize).post(authorize::authorize))
         .route(JWKS_PATH, get(jwks::jwks))

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     agent::{Agent, AgentStatus, Credential, Environment},
+    grant::Grant,
     jwk::PublicKey,
     limits::{ACCESS_TOKEN_TTL_S, ACCESS_TOKEN_TTL_S_MAX, KEYS_PER_AGENT_MAX, TEXT_BYTES_MAX},
     name::{AgentName, RoleName, Scope, SystemName},
@@ -13,7 +14,7 @@ use bailiwick_model::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{broker::Broker, evidence::Draft, refusal::Refusal};
+use crate::{broker::Broker, evidence::Draft, grants, refusal::Refusal};
 
 /// Days that a registration and a key live unless asked otherwise.
 pub const LIFETIME_DAYS: u32 = 90;
@@ -187,14 +188,18 @@ pub async fn resume(broker: &Broker, by: &Principal, name: &AgentName, reason: &
 /// Ends an agent for good.
 pub async fn retire(broker: &Broker, by: &Principal, name: &AgentName, reason: &str) -> Result<Arc<Agent>, Refusal> {
     let why = text("reason", reason, "say why, for whoever looks back")?;
-    change(broker, by, name, Change { verb: "retired", reason }, |agent, now| match agent.status {
+    let agent = change(broker, by, name, Change { verb: "retired", reason }, |agent, now| match agent.status {
         AgentStatus::Active | AgentStatus::Suspended { .. } => {
             agent.status = AgentStatus::Retired { at: now, reason: why };
             Ok(())
         }
         AgentStatus::Retired { .. } => Err(already(agent)),
     })
-    .await
+    .await?;
+    let _changing = broker.changing().await;
+    let of_agent = |grant: &Grant| grant.chain.principals().contains(&Principal::Agent(name.clone()));
+    grants::end_those(broker, by, "an agent of its chain retired", of_agent).await?;
+    Ok(agent)
 }
 
 /// Adds a key; both work until the older one expires or is removed.

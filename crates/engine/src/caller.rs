@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use bailiwick_model::{
-    id::{TaskId, TokenId},
+    id::{GrantId, TaskId, TokenId},
     jwk::Thumbprint,
     name::{Scope, SystemName},
     principal::DelegationChain,
@@ -17,6 +17,8 @@ pub struct Caller {
     pub chain: DelegationChain,
     /// The access token.
     pub token: TokenId,
+    /// The grant that it was issued from; `None` is an agent acting for itself.
+    pub grant: Option<GrantId>,
     /// Its scopes.
     pub scopes: BTreeSet<Scope>,
     /// What it is for: the one `aud`.

@@ -73,6 +73,7 @@ pub(crate) fn decided(broker: &Broker, id: EvaluationId, question: &Question) ->
     let caller = Caller {
         chain: DelegationChain::of(Principal::Agent(question.agent.clone())),
         token: TokenId::from_bytes([0; 16]),
+        grant: None,
         scopes,
         audience: String::new(),
         task: question.task,

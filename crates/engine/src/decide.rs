@@ -124,8 +124,15 @@ pub(crate) fn authority(broker: &Broker, live: &Live, caller: &Caller) -> Author
     }
 }
 
-/// Every principal of the chain, active now.
+/// Every principal of the chain, active now, on a token that holds.
 pub(crate) fn parties(live: &Live, caller: &Caller, now: jiff::Timestamp) -> Result<Vec<Party>, Box<Reason>> {
+    if !live.token_stands(caller.token, caller.grant, now) {
+        return Err(Box::new(reason(
+            ReasonCode::GrantEnded,
+            "the token was revoked, or what it was issued from has ended",
+            Some("ask for access anew"),
+        )));
+    }
     caller
         .chain
         .principals()

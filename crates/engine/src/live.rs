@@ -8,12 +8,15 @@ use std::{
 use bailiwick_model::{
     agent::{Agent, Environment, Inactive},
     evaluation::Party,
-    id::TaskId,
-    name::{AgentName, SystemName, ToolName},
+    grant::Grant,
+    id::{GrantId, TaskId, TokenId},
+    limits::CHAIN_DEPTH_MAX,
+    name::{AgentName, SystemName, ToolName, UserId},
     observation::ObservationScope,
     principal::Principal,
     safe_mode::SafeModeScope,
     task::Task,
+    user::User,
 };
 use bailiwick_pdp::snapshot::Snapshot;
 use bailiwick_ports::store::{Quarantine, SafeModeRow};
@@ -39,6 +42,12 @@ pub struct Live {
     pub environment: Option<Environment>,
     /// All agents, retired ones included.
     pub agents: Arc<HashMap<AgentName, Arc<Agent>>>,
+    /// All users, those who left included.
+    pub users: Arc<HashMap<UserId, Arc<User>>>,
+    /// Active grants.
+    pub grants: Arc<HashMap<GrantId, Arc<Grant>>>,
+    /// Access tokens that were revoked before their end, with that end.
+    pub revoked: Arc<HashMap<TokenId, Timestamp>>,
     /// Open tasks.
     pub tasks: Arc<HashMap<TaskId, Arc<Task>>>,
     /// Safe modes that are on.
@@ -60,9 +69,11 @@ impl Live {
 
     /// The principal with the attributes that policy may rely on, if it may act at `now`.
     pub fn party(&self, principal: &Principal, now: Timestamp) -> Result<Party, Inactive> {
-        let Principal::Agent(name) = principal else {
-            // Users, workloads and operators join the registry with the identity work; until then none can act.
-            return Err(Inactive::Unknown);
+        let name = match principal {
+            Principal::Agent(name) => name,
+            Principal::User(id) => return self.user(id),
+            // Workloads and operators join the registry when they get tokens; until then none can act.
+            Principal::Workload(_) | Principal::Operator(_) => return Err(Inactive::Unknown),
         };
         let agent = self.agents.get(name).ok_or(Inactive::Unknown)?;
         agent.standing(now)?;
@@ -78,6 +89,38 @@ impl Live {
             promoted: agent.promoted,
             task_required: agent.task_required,
         })
+    }
+
+    fn user(&self, id: &UserId) -> Result<Party, Inactive> {
+        let user = self.users.get(id).ok_or(Inactive::Unknown)?;
+        user.standing()?;
+        Ok(Party {
+            principal: Principal::User(id.clone()),
+            owner: String::new(),
+            environment: None,
+            role: None,
+            groups: user.groups.clone(),
+            promoted: true,
+            task_required: false,
+        })
+    }
+
+    /// Whether a token still holds: it was not revoked, and neither its grant nor one that it comes from has ended.
+    pub fn token_stands(&self, token: TokenId, grant: Option<GrantId>, now: Timestamp) -> bool {
+        !self.revoked.contains_key(&token) && self.grant_stands(grant, now)
+    }
+
+    /// Whether neither a grant nor one that it comes from has ended; a client that acts for itself needs none.
+    pub fn grant_stands(&self, grant: Option<GrantId>, now: Timestamp) -> bool {
+        let mut next = grant;
+        for _ in 0..=CHAIN_DEPTH_MAX {
+            let Some(id) = next else { return true };
+            match self.grants.get(&id) {
+                Some(grant) if grant.is_active(now) => next = grant.parent,
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// The scopes of all safe modes that are on.

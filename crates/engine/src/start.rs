@@ -101,6 +101,9 @@ fn live(
         environment,
         agents: Arc::new(state.agents.into_iter().map(|agent| (agent.name.clone(), Arc::new(agent))).collect()),
         tasks: Arc::new(state.tasks.into_iter().map(|task| (task.id, Arc::new(task))).collect()),
+        users: Arc::new(state.users.into_iter().map(|user| (user.id.clone(), Arc::new(user))).collect()),
+        grants: Arc::new(state.grants.into_iter().map(|grant| (grant.id, Arc::new(grant))).collect()),
+        revoked: Arc::new(state.revoked.into_iter().collect()),
         safe_modes: Arc::new(
             state.safe_modes.into_iter().map(|row| (row.scope.clone(), row)).collect::<BTreeMap<_, _>>(),
         ),

@@ -15,7 +15,7 @@ use bailiwick_pdp::{snapshot::Snapshot, templates::Stated};
 use bailiwick_ports::{chance::random, new_id};
 use jiff::SignedDuration;
 
-use crate::{agents::text, broker::Broker, evidence::Draft, refusal::Refusal};
+use crate::{agents::text, broker::Broker, evidence::Draft, grants, refusal::Refusal};
 
 /// Seconds that a task lasts unless asked otherwise: a working day.
 pub const TASK_S: u64 = 8 * 60 * 60;
@@ -119,6 +119,7 @@ pub async fn end(broker: &Broker, by: &Principal, id: TaskId, reason: &str) -> R
         all.remove(&id);
         live.tasks = Arc::new(all);
     });
+    grants::end_those(broker, by, "its task ended", |grant| grant.task == Some(id)).await?;
     Ok(Arc::new(task))
 }
 

@@ -1,19 +1,24 @@
 //! Issuing access tokens: short-lived, for one audience, bound to a key, each one in the evidence.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     agent::{Agent, Credential},
-    id::{TaskId, TokenId},
+    grant::Grant,
+    id::{GrantId, TaskId, TokenId},
     jwk::Thumbprint,
     limits::HOOK_TOKEN_TTL_S,
     name::{AgentName, Scope, SystemName},
     operation::ActionClass,
     principal::{DelegationChain, Principal},
+    secret::Secret,
 };
-use bailiwick_oauth::access_token::AccessTokenClaims;
-use bailiwick_pdp::catalogue::{ClientKind, System};
+use bailiwick_oauth::{access_token::AccessTokenClaims, presented::Scheme};
+use bailiwick_pdp::{
+    catalogue::{ClientKind, System},
+    snapshot::Snapshot,
+};
 use bailiwick_ports::{
     new_id,
     store::{IssuedToken, Spent, StoreError},
@@ -73,6 +78,8 @@ pub struct TokenAsk {
     pub agent: AgentName,
     /// The credential that authenticated it.
     pub credential: Thumbprint,
+    /// The grant that it uses; `None` is a client acting for itself.
+    pub grant: Option<GrantId>,
     /// What the token is for.
     pub audience: Audience,
     /// The scopes asked for; `None` is all that the client may have there.
@@ -89,13 +96,13 @@ pub struct TokenAsk {
 #[derive(Debug)]
 pub struct Issued {
     /// The compact JWT.
-    pub token: bailiwick_model::secret::Secret<String>,
+    pub token: Secret<String>,
     /// Seconds until it ends.
     pub expires_in_s: u64,
     /// Its scopes.
     pub scopes: BTreeSet<Scope>,
-    /// `DPoP` or `Bearer`.
-    pub token_type: &'static str,
+    /// How it is to be presented.
+    pub scheme: Scheme,
 }
 
 /// Why no token was issued, as RFC 6749 §5.2 and its extensions name it.
@@ -104,6 +111,9 @@ pub enum TokenRefusal {
     /// `invalid_client`: unknown, inactive, or its assertion was used before.
     #[error("{0}")]
     Client(String),
+    /// `invalid_grant`: what it is to be issued from does not hold.
+    #[error("{0}")]
+    Grant(String),
     /// `invalid_target` (RFC 8707 §2).
     #[error("{0}")]
     Target(String),
@@ -135,12 +145,17 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
     if ask.confirmation.is_none() && !agent.bearer_tokens_allowed && !ask.audience.only_asks() {
         return Err(TokenRefusal::Proof("a DPoP proof is required for this client".to_owned()));
     }
-    let scopes = grant_scopes(broker, &agent, &ask)?;
-    let expires_at = lifetime(broker, &agent, &ask, now)?;
+    let grant = ask.grant.map(|id| standing_grant(broker, &agent, &ask, id, now)).transpose()?;
+    let scopes = grant_scopes(broker, &agent, &ask, grant.as_deref())?;
+    let task = grant.as_ref().map_or(ask.task, |grant| grant.task);
+    let expires_at = lifetime(broker, &agent, &ask, task, now)?;
+    let expires_at = grant.as_ref().map_or(expires_at, |grant| expires_at.min(grant.expires_at));
     let id = new_id!(TokenId, now, broker.entropy());
     let claims = AccessTokenClaims {
         issuer: broker.settings().issuer.clone(),
-        chain: DelegationChain::of(Principal::Agent(agent.name.clone())),
+        chain: grant
+            .as_ref()
+            .map_or_else(|| DelegationChain::of(Principal::Agent(agent.name.clone())), |grant| grant.chain.clone()),
         client: agent.name.clone(),
         audience: ask.audience.resource(&broker.settings().issuer),
         id,
@@ -148,7 +163,8 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
         expires_at,
         scopes: scopes.clone(),
         confirmation: ask.confirmation,
-        task: ask.task,
+        grant: ask.grant,
+        task,
         environment: agent.environment,
     };
     let signer = broker.token_signer();
@@ -158,11 +174,13 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
         signer.sign_as(&key.kid, input.as_bytes()).map_err(|error| TokenRefusal::Unavailable(error.to_string()))?;
     let token = input.assemble(&signature);
 
-    let entry = evidence(broker, &ask, &claims);
+    let kind = grant.as_ref().map_or("client_credentials", |grant| grant.kind.as_str());
+    let entry = evidence(broker, &ask, &claims, kind);
     let row = IssuedToken {
         id,
         client: agent.name.clone(),
-        task: ask.task,
+        grant: ask.grant,
+        task,
         confirmation: ask.confirmation,
         credential: ask.credential,
         issued_at: now,
@@ -176,8 +194,8 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
         Err(error) => return Err(TokenRefusal::Unavailable(error.to_string())),
     }
     let expires_in_s = u64::try_from(expires_at.as_second().saturating_sub(now.as_second())).unwrap_or(0);
-    let token_type = if ask.confirmation.is_some() { "DPoP" } else { "Bearer" };
-    Ok(Issued { token: bailiwick_model::secret::Secret::new(token), expires_in_s, scopes, token_type })
+    let scheme = if ask.confirmation.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+    Ok(Issued { token: Secret::new(token), expires_in_s, scopes, scheme })
 }
 
 /// Whether the key that a token was asked for with is one of the agent's still. What is bound to no key and lives for
@@ -190,16 +208,18 @@ pub async fn key_is_kept(broker: &Broker, agent: &Agent, token: TokenId) -> Resu
 }
 
 /// What the evidence says of an issued token: everything but the token.
-fn evidence(broker: &Broker, ask: &TokenAsk, claims: &AccessTokenClaims) -> bailiwick_ports::entry::Entry {
+fn evidence(broker: &Broker, ask: &TokenAsk, claims: &AccessTokenClaims, kind: &str) -> bailiwick_ports::entry::Entry {
     Draft::event(broker, EventKind::TokenIssued)
         .field("agent", claims.client.as_str())
         .field("token", claims.id.to_string())
         .field("audience", claims.audience.as_str())
         .field("scope", claims.scopes.iter().map(ToString::to_string).collect::<Vec<_>>())
-        .field("grant", "client_credentials")
+        .field("grant", kind)
+        .field_if("grant_id", claims.grant.map(|grant| grant.to_string()))
+        .field("chain", claims.chain.principals().iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("credential", ask.credential.to_string())
         .field_if("confirmation", ask.confirmation.map(|key| key.to_string()))
-        .field_if("task", ask.task.map(|task| task.to_string()))
+        .field_if("task", claims.task.map(|task| task.to_string()))
         .field("expires_at", claims.expires_at.to_string())
         .public(broker)
 }
@@ -216,11 +236,45 @@ pub async fn refused(broker: &Broker, client: Option<&AgentName>, error: &str, w
     }
 }
 
-fn lifetime(broker: &Broker, agent: &Agent, ask: &TokenAsk, now: Timestamp) -> Result<Timestamp, TokenRefusal> {
+/// The grant that a client wants to use: its own, active with all that it comes from, and for this resource. Everybody
+/// on whose authority it acts must be active now.
+fn standing_grant(
+    broker: &Broker,
+    agent: &Agent,
+    ask: &TokenAsk,
+    id: GrantId,
+    now: Timestamp,
+) -> Result<Arc<Grant>, TokenRefusal> {
+    let live = broker.live();
+    let ended = || TokenRefusal::Grant("the grant has ended, or is not this client's".to_owned());
+    let grant = live.grants.get(&id).filter(|grant| grant.client() == Some(&agent.name)).ok_or_else(ended)?;
+    if !live.grant_stands(Some(id), now) {
+        return Err(ended());
+    }
+    for principal in grant.chain.principals() {
+        live.party(principal, now)
+            .map_err(|inactive| TokenRefusal::Grant(format!("`{principal}` may not act: {inactive}")))?;
+    }
+    if !grant.resources.contains(&ask.audience.resource(&broker.settings().issuer)) {
+        return Err(TokenRefusal::Target("the grant is not for this resource".to_owned()));
+    }
+    if ask.task.is_some() && ask.task != grant.task {
+        return Err(TokenRefusal::Request("the grant is for another task".to_owned()));
+    }
+    Ok(Arc::clone(grant))
+}
+
+fn lifetime(
+    broker: &Broker,
+    agent: &Agent,
+    ask: &TokenAsk,
+    task: Option<TaskId>,
+    now: Timestamp,
+) -> Result<Timestamp, TokenRefusal> {
     let ttl_s = if ask.audience.only_asks() { HOOK_TOKEN_TTL_S } else { agent.token_ttl_s };
     let ttl = SignedDuration::from_secs(i64::try_from(ttl_s).unwrap_or(0));
     let mut expires_at = (now + ttl).min(agent.expires_at);
-    if let Some(id) = ask.task {
+    if let Some(id) = task {
         let live = broker.live();
         let task = live.tasks.get(&id).filter(|task| task.is_open(now) && task.agent == agent.name);
         let Some(task) = task else {
@@ -231,47 +285,83 @@ fn lifetime(broker: &Broker, agent: &Agent, ask: &TokenAsk, now: Timestamp) -> R
     Ok(expires_at)
 }
 
-/// Narrows the scopes asked for to what the client may have at this audience, or refuses.
-fn grant_scopes(broker: &Broker, agent: &Agent, ask: &TokenAsk) -> Result<BTreeSet<Scope>, TokenRefusal> {
+/// Narrows the scopes asked for to what the client may have at this audience and what was granted, or refuses.
+fn grant_scopes(
+    broker: &Broker,
+    agent: &Agent,
+    ask: &TokenAsk,
+    grant: Option<&Grant>,
+) -> Result<BTreeSet<Scope>, TokenRefusal> {
     let live = broker.live();
     let Some(policy) = live.policy.as_deref() else {
         return Err(TokenRefusal::Target("no policy bundle is active".to_owned()));
     };
-    let of_agent = |system: &SystemName| agent.systems.is_empty() || agent.systems.contains(system);
-    let known =
-        |system: &SystemName| policy.catalogue().servers().any(|server| server.name == *system) && of_agent(system);
-    let names = |systems: &mut dyn Iterator<Item = &System>| -> Vec<SystemName> {
-        systems.map(|system| system.name.clone()).filter(of_agent).collect()
+    let reach = Reach::of(policy, agent, &ask.audience)?;
+    let Some(asked) = &ask.scopes else {
+        return Ok(match grant {
+            None => reach.available,
+            Some(grant) => grant.scopes.iter().filter(|scope| reach.admits(policy, scope)).cloned().collect(),
+        });
     };
-    let systems: Vec<SystemName> = match &ask.audience {
-        Audience::System(system) if known(system) => vec![system.clone()],
-        Audience::System(_) => return Err(TokenRefusal::Target("no such resource for this client".to_owned())),
-        Audience::Aggregate => names(&mut policy.catalogue().servers()),
-        // What the hook asks about may be its client's own tool, or one that goes on to the gateway.
-        Audience::Hook(client) if policy.catalogue().client(*client).is_some_and(|system| of_agent(&system.name)) => {
-            names(&mut policy.catalogue().systems())
-        }
-        Audience::Hook(_) => return Err(TokenRefusal::Target("no such resource for this client".to_owned())),
-        Audience::Access if agent.scopes.iter().any(|scope| scope.as_str() == ACCESS_EVALUATE) => Vec::new(),
-        Audience::Access => return Err(TokenRefusal::Target("no such resource for this client".to_owned())),
-    };
-    let classes: &[ActionClass] = if agent.promoted { &ActionClass::ALL } else { &[ActionClass::Read] };
-    let mut available: BTreeSet<Scope> = systems
-        .iter()
-        .flat_map(|system| classes.iter().map(move |class| format!("{system}:{}", class.as_str())))
-        .filter_map(|scope| scope.parse().ok())
-        .collect();
-    if ask.audience == Audience::Access {
-        available.extend(agent.scopes.iter().filter(|scope| scope.as_str() == ACCESS_EVALUATE).cloned());
-    }
-    let Some(asked) = &ask.scopes else { return Ok(available) };
     for scope in asked {
-        let system = scope.as_str().split(['.', ':']).next().unwrap_or_default();
-        let of_tool = scope.as_str().parse().is_ok_and(|action| knows_action(policy, &action))
-            && systems.iter().any(|known| known.as_str() == system);
-        if !available.contains(scope) && !of_tool {
+        if !reach.admits(policy, scope) {
             return Err(TokenRefusal::Scope(format!("scope `{scope}` is not available to this client here")));
+        }
+        if grant.is_some_and(|grant| !grant.scopes.contains(scope)) {
+            return Err(TokenRefusal::Scope(format!("scope `{scope}` was not granted")));
         }
     }
     Ok(asked.clone())
+}
+
+/// What a client can have at an audience.
+pub(crate) struct Reach {
+    systems: Vec<SystemName>,
+    available: BTreeSet<Scope>,
+}
+
+impl Reach {
+    pub(crate) fn of(policy: &Snapshot, agent: &Agent, audience: &Audience) -> Result<Self, TokenRefusal> {
+        let nothing = || TokenRefusal::Target("no such resource for this client".to_owned());
+        let catalogue = policy.catalogue();
+        let of_agent = |system: &SystemName| agent.systems.is_empty() || agent.systems.contains(system);
+        let names = |systems: &mut dyn Iterator<Item = &System>| -> Vec<SystemName> {
+            systems.map(|system| system.name.clone()).filter(of_agent).collect()
+        };
+        let asks = |scope: &&Scope| scope.as_str() == ACCESS_EVALUATE;
+        let systems: Vec<SystemName> = match audience {
+            Audience::System(system)
+                if of_agent(system) && catalogue.servers().any(|server| server.name == *system) =>
+            {
+                vec![system.clone()]
+            }
+            Audience::Aggregate => names(&mut catalogue.servers()),
+            // What the hook asks about may be its client's own tool, or one that goes on to the gateway.
+            Audience::Hook(client) if catalogue.client(*client).is_some_and(|system| of_agent(&system.name)) => {
+                names(&mut catalogue.systems())
+            }
+            Audience::Access if agent.scopes.iter().any(|scope| asks(&scope)) => Vec::new(),
+            Audience::System(_) | Audience::Hook(_) | Audience::Access => return Err(nothing()),
+        };
+        let classes: &[ActionClass] = if agent.promoted { &ActionClass::ALL } else { &[ActionClass::Read] };
+        let mut available: BTreeSet<Scope> = systems
+            .iter()
+            .flat_map(|system| classes.iter().map(move |class| format!("{system}:{}", class.as_str())))
+            .filter_map(|scope| scope.parse().ok())
+            .collect();
+        if *audience == Audience::Access {
+            available.extend(agent.scopes.iter().filter(asks).cloned());
+        }
+        Ok(Self { systems, available })
+    }
+
+    /// Whether a scope is among them: a class of a system, or one tool of it.
+    pub(crate) fn admits(&self, policy: &Snapshot, scope: &Scope) -> bool {
+        let system = scope.as_str().split(['.', ':']).next().unwrap_or_default();
+        let of_tool = || {
+            scope.as_str().parse().is_ok_and(|action| knows_action(policy, &action))
+                && self.systems.iter().any(|known| known.as_str() == system)
+        };
+        self.available.contains(scope) || of_tool()
+    }
 }

@@ -2,12 +2,19 @@
 #![no_main]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target that is surprised must fail")]
 
-use bailiwick_oauth::{json::parse_object, key_policy::KeyPolicy, pem, token_request::TokenRequest};
+use bailiwick_oauth::{
+    json::parse_object,
+    key_policy::KeyPolicy,
+    pem,
+    token_request::{GrantRequest, TokenRequest},
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(request) = TokenRequest::parse(data) {
-        assert!(!request.client_assertion.is_empty() && !request.resource.is_empty());
+        assert!(!request.client.assertion.is_empty());
+        let GrantRequest::ClientCredentials(asked) = request.grant;
+        assert!(!asked.resource.is_empty());
         let body = String::from_utf8(data.to_vec()).expect("a form is ASCII");
         for once in ["grant_type", "client_assertion", "client_assertion_type", "resource"] {
             let times = body.split('&').filter(|pair| pair.split('=').next() == Some(once)).count();

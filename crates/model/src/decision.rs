@@ -76,6 +76,8 @@ pub enum ReasonCode {
     TaskRequired,
     /// The task has ended.
     TaskEnded,
+    /// The grant that the token was issued from has ended, or the token was revoked.
+    GrantEnded,
     /// The task does not name this tool.
     TaskTool,
     /// An argument is not what the task pins it to.
@@ -111,6 +113,7 @@ impl ReasonCode {
             Self::InsufficientScope => "insufficient_scope",
             Self::TaskRequired => "task_required",
             Self::TaskEnded => "task_ended",
+            Self::GrantEnded => "grant_ended",
             Self::TaskTool => "task_tool",
             Self::TaskPin => "task_pin",
             Self::SafeMode => "safe_mode",

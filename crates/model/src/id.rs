@@ -74,6 +74,10 @@ id!(
     TokenId, "tok"
 );
 id!(
+    /// What somebody allowed a client to do, until it ends.
+    GrantId, "grant"
+);
+id!(
     /// One MCP session of the 2025-11-25 revision.
     SessionId, "ses"
 );

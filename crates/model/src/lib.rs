@@ -7,8 +7,9 @@
 //! | module | holds |
 //! |---|---|
 //! | [`name`], [`id`], [`digest`] | identifiers that cannot be swapped |
-//! | [`principal`], [`agent`], [`jwk`] | who acts and with which key |
+//! | [`principal`], [`agent`], [`user`], [`jwk`] | who acts and with which key |
 //! | [`operation`], [`value`] | what is attempted |
+//! | [`grant`] | what somebody allowed a client to do |
 //! | [`task`], [`safe_mode`] | what narrows it |
 //! | [`observation`] | what is watched before it is enforced |
 //! | [`evaluation`], [`decision`] | the question and the answer |
@@ -22,6 +23,7 @@ pub mod decision;
 pub mod digest;
 pub mod evaluation;
 pub mod examined;
+pub mod grant;
 pub mod id;
 pub mod jwk;
 pub mod limits;
@@ -32,4 +34,5 @@ pub mod principal;
 pub mod safe_mode;
 pub mod secret;
 pub mod task;
+pub mod user;
 pub mod value;

@@ -21,6 +21,8 @@ pub const JSON_DEPTH_MAX: usize = 64;
 pub const ARGUMENT_VALUES_MAX: usize = 100_000;
 /// Bytes of one message body taken from the wire.
 pub const BODY_BYTES_MAX: usize = 4 * 1_024 * 1_024;
+/// Groups of one user.
+pub const GROUPS_PER_USER_MAX: usize = 256;
 /// Public keys in one agent's key set.
 pub const KEYS_PER_AGENT_MAX: usize = 8;
 /// Pinned values of one argument of one tool of one task.

@@ -121,6 +121,7 @@ impl ReasonCode {
             | Self::InsufficientScope
             | Self::TaskRequired
             | Self::TaskEnded
+            | Self::GrantEnded
             | Self::TaskTool
             | Self::TaskPin
             | Self::SafeMode

@@ -54,7 +54,8 @@ impl fmt::Display for Principal {
 /// Everybody on whose authority a call is made, the *initiating* principal
 /// first and the *current* actor last (RFC 8693 §4.1 nests them the other way
 /// round). All of them are decided on.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Principal>")]
 pub struct DelegationChain(Vec<Principal>);
 
 /// A chain that is empty, too deep, or names somebody twice.
@@ -69,6 +70,14 @@ pub enum ChainError {
     /// A principal delegates to itself, directly or through others.
     #[error("`{0}` stands twice in one delegation chain")]
     Repeated(Principal),
+}
+
+impl TryFrom<Vec<Principal>> for DelegationChain {
+    type Error = ChainError;
+
+    fn try_from(principals: Vec<Principal>) -> Result<Self, ChainError> {
+        Self::new(principals)
+    }
 }
 
 impl DelegationChain {

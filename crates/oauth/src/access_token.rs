@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use bailiwick_model::{
     agent::Environment,
-    id::{TaskId, TokenId},
+    id::{GrantId, TaskId, TokenId},
     jwk::{PublicKey, Thumbprint},
     limits::CHAIN_DEPTH_MAX,
     name::{AgentName, Scope},
@@ -26,8 +26,21 @@ use crate::{
 
 /// Every claim that we write. A token with another one is refused: a claim
 /// that narrows must not be lost on a replica that does not know it yet.
-const CLAIM_NAMES: [&str; 12] =
-    ["iss", "sub", "client_id", "aud", "exp", "iat", "jti", "scope", "cnf", "act", "bailiwick_task", "bailiwick_env"];
+const CLAIM_NAMES: [&str; 13] = [
+    "iss",
+    "sub",
+    "client_id",
+    "aud",
+    "exp",
+    "iat",
+    "jti",
+    "scope",
+    "cnf",
+    "act",
+    "bailiwick_grant",
+    "bailiwick_task",
+    "bailiwick_env",
+];
 
 /// Why an access token is refused. On the wire it is `invalid_token`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +107,8 @@ pub struct AccessTokenClaims {
     pub expires_at: Timestamp,
     /// The key that it is bound to; `None` is a bearer token.
     pub confirmation: Option<Thumbprint>,
+    /// The grant that it was issued from; `None` is its client acting for itself.
+    pub grant: Option<GrantId>,
     /// The task that it is bound to.
     pub task: Option<TaskId>,
     /// Where its agent runs.
@@ -136,6 +151,9 @@ impl AccessTokenClaims {
         if let Some(thumbprint) = self.confirmation {
             set("cnf", json!({ "jkt": thumbprint.to_string() }));
         }
+        if let Some(grant) = self.grant {
+            set("bailiwick_grant", grant.to_string().into());
+        }
         if let Some(task) = self.task {
             set("bailiwick_task", task.to_string().into());
         }
@@ -172,6 +190,7 @@ impl AccessTokenClaims {
             issued_at: claims.time("iat")?,
             expires_at: claims.time("exp")?,
             confirmation: read_confirmation(claims)?,
+            grant: claims.optional_parsed("bailiwick_grant", "a grant's id")?,
             task: claims.optional_parsed("bailiwick_task", "a task id")?,
             environment: claims.parsed("bailiwick_env", "an environment")?,
         })

@@ -18,6 +18,7 @@
 //! | [`client_assertion`] | `private_key_jwt` (RFC 7523) |
 //! | [`dpop`], [`dpop_nonce`] | proof of possession (RFC 9449) |
 //! | [`access_token`], [`presented`] | access tokens (RFC 9068) and how they are presented |
+//! | [`form`], [`client_authentication`] | what every endpoint for clients reads |
 //! | [`token_request`], [`token_response`], [`error`] | the token endpoint |
 //! | [`challenge`], [`metadata`] | `WWW-Authenticate` and discovery |
 //! | [`one_time`] | identifiers that may be used once |
@@ -27,9 +28,11 @@ pub mod access_token;
 pub mod challenge;
 pub mod claims;
 pub mod client_assertion;
+pub mod client_authentication;
 pub mod dpop;
 pub mod dpop_nonce;
 pub mod error;
+pub mod form;
 pub mod json;
 pub mod jws;
 pub mod key_material;

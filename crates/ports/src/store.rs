@@ -12,13 +12,15 @@ use bailiwick_model::{
     bundle::{BundleFiles, BundleRevision},
     decision::BudgetDraw,
     digest::Digest,
-    id::TaskId,
+    grant::{Grant, GrantStatus},
+    id::{GrantId, TaskId, TokenId},
     jwk::Thumbprint,
     name::{AgentName, Fact, SecretName, SystemName, ToolName},
     observation::{Observation, ObservationScope, WouldBe},
     principal::Principal,
     safe_mode::SafeModeScope,
     task::Task,
+    user::User,
 };
 use jiff::Timestamp;
 
@@ -130,9 +132,11 @@ pub struct Conclusion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuedToken {
     /// Its `jti`.
-    pub id: bailiwick_model::id::TokenId,
+    pub id: TokenId,
     /// Its client.
     pub client: AgentName,
+    /// The grant that it was issued from; `None` is its client acting for itself.
+    pub grant: Option<GrantId>,
     /// The task it is bound to.
     pub task: Option<TaskId>,
     /// The key it is bound to.
@@ -225,6 +229,12 @@ pub struct State {
     pub agents: Vec<Agent>,
     /// Tasks that are open and not past their end.
     pub tasks: Vec<Task>,
+    /// All users, those who left included.
+    pub users: Vec<User>,
+    /// Grants that are active and not past their end.
+    pub grants: Vec<Grant>,
+    /// Access tokens that were revoked before their end, with that end.
+    pub revoked: Vec<(TokenId, Timestamp)>,
     /// Safe modes that are on.
     pub safe_modes: Vec<SafeModeRow>,
     /// Observations that nobody stopped; one whose end has passed is not on.
@@ -298,7 +308,23 @@ pub trait Store: Send + Sync {
     /// Records an issued token, uses up its assertion and proof, notes the credential's last use.
     async fn issue_token(&self, token: IssuedToken, spent: Vec<Spent>, entry: Entry) -> Result<Receipt, StoreError>;
     /// The credential that an unexpired token was issued on; `None` where no such token is known.
-    async fn token_credential(&self, id: bailiwick_model::id::TokenId) -> Result<Option<Thumbprint>, StoreError>;
+    async fn token_credential(&self, id: TokenId) -> Result<Option<Thumbprint>, StoreError>;
+    /// Revokes one access token, which would end at `until`. Returns the new epoch.
+    async fn revoke_token(&self, id: TokenId, until: Timestamp, entry: Entry) -> Result<u64, StoreError>;
+
+    // ---- grants ------------------------------------------------------------
+    /// Adds a grant, using up what authorized it. Returns the new epoch.
+    async fn give_grant(&self, grant: Grant, spent: Vec<Spent>, entry: Entry) -> Result<u64, StoreError>;
+    /// Ends active grants, all or none. Returns the new epoch.
+    async fn end_grants(&self, ids: Vec<GrantId>, ended: GrantStatus, entry: Entry) -> Result<u64, StoreError>;
+    /// One grant, active or ended.
+    async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError>;
+
+    // ---- users -------------------------------------------------------------
+    /// Adds a user; an id that was ever used is [`StoreError::Exists`]. Returns the new epoch.
+    async fn add_user(&self, user: User, entry: Entry) -> Result<u64, StoreError>;
+    /// Replaces a user whose stored version is `user.version - 1`. Returns the new epoch.
+    async fn change_user(&self, user: User, entry: Entry) -> Result<u64, StoreError>;
 
     // ---- agents ------------------------------------------------------------
     /// Adds an agent; a name that was ever used is [`StoreError::Exists`].

@@ -9,12 +9,14 @@ use bailiwick_audit_log::leaf::ReplicaId;
 use bailiwick_model::{
     agent::Agent,
     bundle::BundleRevision,
-    id::{TaskId, TokenId},
+    grant::{Grant, GrantStatus},
+    id::{GrantId, TaskId, TokenId},
     jwk::Thumbprint,
     name::{SecretName, SystemName},
     observation::ObservationScope,
     safe_mode::SafeModeScope,
     task::Task,
+    user::User,
 };
 use bailiwick_ports::{
     entry::{Entry, Receipt},
@@ -24,6 +26,8 @@ use bailiwick_ports::{
         State, Store, StoreError, StoredEntry,
     },
 };
+
+use jiff::Timestamp;
 
 use self::{
     checkpoint_note::CheckpointNote,
@@ -40,6 +44,7 @@ mod calls;
 mod checkpoint_note;
 mod evidence;
 mod failure;
+mod grants;
 mod integrate;
 pub(crate) mod open;
 #[cfg(test)]
@@ -55,6 +60,7 @@ mod statements;
 pub(crate) mod stats;
 mod tasks;
 mod turn;
+mod users;
 mod vault;
 mod write_ahead;
 mod writer;
@@ -154,6 +160,30 @@ impl Store for SqliteStore {
 
     async fn token_credential(&self, id: TokenId) -> Result<Option<Thumbprint>, StoreError> {
         self.readers.read(move |connection| calls::token_credential(connection, id)).await
+    }
+
+    async fn revoke_token(&self, id: TokenId, until: Timestamp, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| grants::revoke_token(turn, id, until, entry)).await
+    }
+
+    async fn give_grant(&self, grant: Grant, spent: Vec<Spent>, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write_unguarded(move |turn| grants::give(turn, &grant, &spent, entry)).await
+    }
+
+    async fn end_grants(&self, ids: Vec<GrantId>, ended: GrantStatus, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| grants::end(turn, &ids, &ended, entry)).await
+    }
+
+    async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError> {
+        self.readers.read(move |connection| grants::one(connection, id)).await
+    }
+
+    async fn add_user(&self, user: User, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| users::add(turn, &user, entry)).await
+    }
+
+    async fn change_user(&self, user: User, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| users::change(turn, &user, entry)).await
     }
 
     async fn register_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError> {

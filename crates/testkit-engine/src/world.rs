@@ -171,6 +171,7 @@ impl World {
         let ask = TokenAsk {
             agent: agent.parse().unwrap(),
             credential: thumbprint,
+            grant: None,
             audience,
             scopes: None,
             task: None,

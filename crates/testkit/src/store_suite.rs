@@ -14,6 +14,7 @@ use bailiwick_ports::store::Store;
 pub mod calls;
 pub mod evidence;
 pub mod fixtures;
+pub mod identity;
 pub mod state;
 
 /// One database, made for one test, which can be closed and opened again.
@@ -53,6 +54,13 @@ macro_rules! store_suite {
             a_token_notes_the_last_use_of_its_credential,
             what_expired_is_forgotten,
             a_clock_that_jumped_forgets_no_longer_than_it_is_wrong
+        );
+        $crate::store_suite!($bench; identity:
+            users_are_kept_whole,
+            grants_are_given_and_end_once,
+            a_grant_ends_with_the_one_that_it_comes_from,
+            what_ends_a_grant_overtakes_a_decision,
+            a_revoked_token_is_remembered_until_its_end
         );
         $crate::store_suite!($bench; evidence:
             the_chain_has_no_gaps,

@@ -156,6 +156,7 @@ pub const fn blame_of(code: ReasonCode) -> Blame {
         | ReasonCode::InsufficientScope
         | ReasonCode::TaskRequired
         | ReasonCode::TaskEnded
+        | ReasonCode::GrantEnded
         | ReasonCode::TaskTool
         | ReasonCode::TaskPin
         | ReasonCode::LimitReached
@@ -193,6 +194,7 @@ const fn status_of(code: ReasonCode) -> StatusCode {
         | ReasonCode::InsufficientScope
         | ReasonCode::TaskRequired
         | ReasonCode::TaskEnded
+        | ReasonCode::GrantEnded
         | ReasonCode::TaskTool
         | ReasonCode::TaskPin
         | ReasonCode::SafeMode => StatusCode::FORBIDDEN,

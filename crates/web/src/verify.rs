@@ -61,6 +61,10 @@ pub async fn verify(entrance: &Entrance, parts: &Parts, resource: &ProtectedReso
             return Err(refused(unverified.into()));
         }
     };
+    if !entrance.broker().live().token_stands(claims.id, claims.grant, entrance.broker().now()) {
+        let error = "access token: it was revoked, or what it was issued from has ended\nhint: ask for access anew";
+        return Err(refused(OAuthError::new(ErrorCode::InvalidToken, error)));
+    }
     let Some(agent) = entrance.broker().agent(&claims.client) else {
         entrance.alert(alert(AlertKind::UnregisteredCaller)).await;
         return Err(refused(OAuthError::new(ErrorCode::InvalidToken, "access token: its client is not registered")));
@@ -85,9 +89,9 @@ pub async fn verify(entrance: &Entrance, parts: &Parts, resource: &ProtectedReso
             return Err(refused(OAuthError::new(code, error)));
         }
     }
-    let AccessTokenClaims { audience, chain, client: _, id, scopes, confirmation, task, .. } = claims;
+    let AccessTokenClaims { audience, chain, client: _, id, grant, scopes, confirmation, task, .. } = claims;
     let spent = proof.into_iter().map(|proof| spent(proof.once)).collect();
-    let caller = Caller { chain, token: id, scopes, audience, task, confirmation, address, spent };
+    let caller = Caller { chain, token: id, grant, scopes, audience, task, confirmation, address, spent };
     if let Err(inactive) = agent.standing(entrance.broker().now()) {
         return Err(refuse_inactive(entrance, &caller, &agent, inactive).await);
     }

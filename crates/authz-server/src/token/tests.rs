@@ -11,12 +11,16 @@ use bailiwick_testkit_engine::{
     bundle,
     world::{ISSUER, World, operator, part},
 };
-use bailiwick_web::{address::DeclaredProxies, refused::DPOP_NONCE};
-use http::{HeaderMap, Request};
+use bailiwick_web::{
+    address::{DeclaredProxies, Peer},
+    refused::DPOP_NONCE,
+};
+use http::{HeaderMap, Request, header};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::clients::PER_CLIENT;
 
 const TOKEN_URL: &str = "https://broker.test/oauth/token";
 const RESOURCE: &str = "https://broker.test/mcp/files";

@@ -258,7 +258,8 @@ impl Bench {
         let confirmation = Some(KeyPolicy::default().jwk(key.public_jwk()).unwrap().thumbprint);
         let audience = Audience::of_resource(&self.issuer, url).unwrap();
         let agent = name.clone();
-        let ask = TokenAsk { agent, credential, audience, scopes, task: None, confirmation, spent: Vec::new() };
+        let (grant, task, spent) = (None, None, Vec::new());
+        let ask = TokenAsk { agent, credential, grant, audience, scopes, task, confirmation, spent };
         let token = tokens::issue(&self.broker, ask).await.unwrap().token.expose().clone();
         let url = url.to_owned();
         let nonce = self.http.post(&url).send().await.unwrap().headers()["dpop-nonce"].to_str().unwrap().to_owned();

@@ -25,6 +25,7 @@ fn claims(chain: &[&str]) -> AccessTokenClaims {
         issued_at: at(NOW_S),
         expires_at: at(NOW_S + 900),
         confirmation: Some(ed25519().public.thumbprint),
+        grant: Some(GrantId::new(1_800_000_000_000, [4; 10])),
         task: Some(TaskId::new(1_800_000_000_000, [4; 10])),
         environment: Environment::Production,
     }
@@ -63,7 +64,7 @@ fn what_is_issued_is_read_back() {
     for chain in [&["bot"][..], &["user:usr-1", "bot"], &["user:usr-1", "planner", "searcher", "bot"]] {
         let issued = claims(chain);
         assert_eq!(check(&key, &issue(&key, &issued)), Ok(issued.clone()));
-        let bare = AccessTokenClaims { scopes: BTreeSet::new(), confirmation: None, task: None, ..issued };
+        let bare = AccessTokenClaims { scopes: BTreeSet::new(), confirmation: None, grant: None, task: None, ..issued };
         assert_eq!(check(&key, &issue(&key, &bare)), Ok(bare));
     }
 }

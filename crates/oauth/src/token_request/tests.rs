@@ -1,6 +1,7 @@
 //! Token requests that must be refused, and how.
 
 use super::*;
+use crate::form::{FORM_BYTES_MAX, PARAMETERS_MAX, RESOURCE_BYTES_MAX, SCOPES_MAX};
 
 const HONEST: &str = "grant_type=client_credentials\
     &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
@@ -14,16 +15,21 @@ fn refused(body: &str) -> ErrorCode {
 #[test]
 fn an_honest_form_is_read() {
     let body = format!("{HONEST}&scope=files%3Aread+files%3Awrite&client_id=bot&unknown=1&empty=");
-    let form = TokenRequest::parse(body.as_bytes()).unwrap();
-    assert_eq!(form.client_assertion, "a.b.c");
-    assert_eq!(form.resource, "https://b.example/mcp/files");
-    assert_eq!(form.client.map(|client| client.to_string()).as_deref(), Some("bot"));
-    assert_eq!(form.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(), ["files:read", "files:write"]);
-    assert_eq!(form.task, None);
+    let read = |body: &str| {
+        let TokenRequest { client, grant: GrantRequest::ClientCredentials(asked) } =
+            TokenRequest::parse(body.as_bytes()).unwrap();
+        (client, asked)
+    };
+    let (client, asked) = read(&body);
+    assert_eq!(client.assertion, "a.b.c");
+    assert_eq!(asked.resource, "https://b.example/mcp/files");
+    assert_eq!(client.client.as_ref().map(ToString::to_string).as_deref(), Some("bot"));
+    assert_eq!(asked.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(), ["files:read", "files:write"]);
+    assert_eq!(asked.task, None);
     let task = TaskId::new(1, [1; 10]);
-    let form = TokenRequest::parse(format!("{HONEST}&bailiwick_task={task}&scope=").as_bytes()).unwrap();
-    assert_eq!((form.task, form.scopes.len()), (Some(task), 0));
-    assert!(!format!("{form:?}").contains("a.b.c"), "an assertion never prints");
+    let (client, asked) = read(&format!("{HONEST}&bailiwick_task={task}&scope="));
+    assert_eq!((asked.task, asked.scopes.len()), (Some(task), 0));
+    assert!(!format!("{client:?}").contains("a.b.c"), "an assertion never prints");
 }
 
 #[test]

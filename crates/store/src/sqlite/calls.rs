@@ -76,6 +76,7 @@ pub(crate) fn issue_token(turn: &mut Turn<'_>, token: &IssuedToken, spent: &[Spe
         credential,
         token.issued_at.as_microsecond(),
         token.expires_at.as_microsecond(),
+        token.grant.map(|grant| *grant.as_bytes()),
     ];
     turn.insert(statements::INSERT_TOKEN, row, || token.id.to_string())?;
     turn.place(entry)
@@ -107,7 +108,8 @@ pub(crate) fn budget_used(connection: &Connection, budget: &str, window_start_s:
     })
 }
 
-fn use_up(turn: &mut Turn<'_>, spent: &[Spent]) -> Step<()> {
+/// Uses identifiers up; the first that was used before refuses all.
+pub(crate) fn use_up(turn: &mut Turn<'_>, spent: &[Spent]) -> Step<()> {
     if turn.used.take(spent) { Ok(()) } else { Err(StoreError::Replayed.into()) }
 }
 

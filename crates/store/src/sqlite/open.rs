@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_start.sql"),
     include_str!("../../migrations/0002_spent_in_order.sql"),
     include_str!("../../migrations/0003_observations.sql"),
+    include_str!("../../migrations/0004_users_and_grants.sql"),
 ];
 /// Prepared statements that each connection keeps.
 const STATEMENTS_KEPT_MAX: usize = 128;

@@ -5,11 +5,13 @@ use std::str::FromStr;
 use bailiwick_model::{
     agent::{Agent, AgentStatus, Credential},
     digest::Digest,
-    id::TaskId,
+    grant::{Grant, GrantStatus},
+    id::{GrantId, TaskId},
     jwk::PublicKey,
     observation::Observation,
     principal::Principal,
     task::{Task, TaskStatus},
+    user::{User, UserStatus},
 };
 use bailiwick_ports::store::{
     FactRow, ObservationRow, ObservedCalls, PublishedBundle, Quarantine, SafeModeRow, StoreError,
@@ -163,6 +165,58 @@ pub(crate) fn task(fields: &Fields<'_>) -> Step<Task> {
         status,
         created_at: fields.time("created_at")?,
         expires_at: fields.time("expires_at")?,
+    })
+}
+
+pub(crate) fn grant(fields: &Fields<'_>) -> Step<Grant> {
+    let status = match (
+        fields.get::<String>("status")?.as_str(),
+        fields.maybe_time("ended_at")?,
+        fields.get::<Option<String>>("ended_reason")?,
+    ) {
+        ("active", None, None) => GrantStatus::Active,
+        ("ended", Some(at), Some(reason)) => GrantStatus::Ended { at, reason },
+        _ => return Err(fields.inconsistent("status")),
+    };
+    let kind = serde_json::Value::String(fields.get("kind")?);
+    let authentication = match fields.get::<Option<String>>("authentication")? {
+        Some(text) => Some(serde_json::from_str(&text).map_err(|_| fields.inconsistent("authentication"))?),
+        None => None,
+    };
+    Ok(Grant {
+        id: GrantId::from_bytes(fields.get("id")?),
+        kind: serde_json::from_value(kind).map_err(|_| fields.inconsistent("kind"))?,
+        chain: fields.json("chain")?,
+        parent: fields.get::<Option<[u8; 16]>>("parent")?.map(GrantId::from_bytes),
+        resources: fields.json("resources")?,
+        scopes: fields.json("scopes")?,
+        task: fields.get::<Option<[u8; 16]>>("task")?.map(TaskId::from_bytes),
+        authentication,
+        status,
+        created_at: fields.time("created_at")?,
+        expires_at: fields.time("expires_at")?,
+    })
+}
+
+pub(crate) fn user(fields: &Fields<'_>) -> Step<User> {
+    let status = match (
+        fields.get::<String>("status")?.as_str(),
+        fields.maybe_time("status_at")?,
+        fields.get::<Option<String>>("status_reason")?,
+    ) {
+        ("active", None, None) => UserStatus::Active,
+        ("suspended", Some(at), Some(reason)) => UserStatus::Suspended { at, reason },
+        ("left", Some(at), Some(reason)) => UserStatus::Left { at, reason },
+        _ => return Err(fields.inconsistent("status")),
+    };
+    Ok(User {
+        id: fields.parse("id")?,
+        name: fields.get("name")?,
+        email: fields.get("email")?,
+        groups: fields.json("groups")?,
+        status,
+        created_at: fields.time("created_at")?,
+        version: fields.count("version")?,
     })
 }
 

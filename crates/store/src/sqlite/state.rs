@@ -7,9 +7,11 @@ use rusqlite::{Connection, OptionalExtension as _};
 use super::{
     agents, bundles,
     failure::{Failure, Step},
+    grants,
     rows::{self, Fields},
     safety, statements, tasks,
     turn::Turn,
+    users,
 };
 
 /// Reads the whole state in one transaction.
@@ -40,6 +42,9 @@ fn read(connection: &Connection) -> Step<State> {
         epoch: epoch(connection)?,
         agents: agents::all(connection)?,
         tasks: tasks::open(connection, now)?,
+        users: users::all(connection)?,
+        grants: grants::active(connection, now)?,
+        revoked: grants::revoked(connection, now)?,
         safe_modes: safety::safe_modes(connection)?,
         observations: safety::observations(connection)?,
         latest: newest.and_then(|at| Timestamp::from_microsecond(at).ok()),

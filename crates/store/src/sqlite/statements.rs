@@ -69,11 +69,34 @@ statements! {
     FACTS = "SELECT initiating, fact, until_at FROM facts WHERE until_at > $1 ORDER BY initiating, fact";
 
     // ---- tokens ----
-    INSERT_TOKEN = "INSERT INTO tokens (id, client, task, confirmation, credential, issued_at, expires_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    INSERT_TOKEN = "INSERT INTO tokens (id, client, task, confirmation, credential, issued_at, expires_at, grant_id) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     TOKEN_CREDENTIAL = "SELECT credential FROM tokens WHERE id = $1";
     CREDENTIAL_LAST_USED = "SELECT last_used_at FROM credentials WHERE agent = $1 AND thumbprint = $2";
     USE_CREDENTIAL = "UPDATE credentials SET last_used_at = $1 WHERE agent = $2 AND thumbprint = $3";
+
+    REVOKE_TOKEN = "INSERT INTO revoked_tokens (id, until_at) VALUES ($1, $2)";
+    FORGET_REVOKED = "DELETE FROM revoked_tokens WHERE until_at <= $1";
+    REVOKED_TOKENS = "SELECT id, until_at FROM revoked_tokens WHERE until_at > $1 ORDER BY id";
+
+    // ---- grants ----
+    INSERT_GRANT = "INSERT INTO grants (id, kind, chain, parent, resources, scopes, task, authentication, status, \
+        ended_at, ended_reason, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+    END_GRANT = "UPDATE grants SET status = 'ended', ended_at = $1, ended_reason = $2 \
+        WHERE id = $3 AND status = 'active'";
+    GRANT = "SELECT id, kind, chain, parent, resources, scopes, task, authentication, status, ended_at, ended_reason, \
+        created_at, expires_at FROM grants WHERE id = $1";
+    ACTIVE_GRANTS = "SELECT id, kind, chain, parent, resources, scopes, task, authentication, status, ended_at, \
+        ended_reason, created_at, expires_at FROM grants WHERE status = 'active' AND expires_at > $1 ORDER BY id";
+
+    // ---- users ----
+    INSERT_USER = "INSERT INTO users (id, version, name, email, groups, status, status_at, status_reason, created_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    UPDATE_USER = "UPDATE users SET id = $1, version = $2, name = $3, email = $4, groups = $5, status = $6, \
+        status_at = $7, status_reason = $8, created_at = $9 WHERE id = $1 AND version = $10";
+    USER_VERSION = "SELECT version FROM users WHERE id = $1";
+    USERS = "SELECT id, version, name, email, groups, status, status_at, status_reason, created_at \
+        FROM users ORDER BY id";
 
     // ---- agents ----
     INSERT_AGENT = "INSERT INTO agents (name, version, owner, purpose, environment, role, systems, scopes, promoted, \

@@ -1,9 +1,19 @@
 //! Abuse cases of token and proof verification: whatever is presented wrongly never becomes a caller.
 
+use std::collections::BTreeSet;
+
 use axum::response::IntoResponse as _;
-use bailiwick_engine::{agents, tokens::Audience};
+use bailiwick_engine::{
+    agents, grants,
+    tokens::{Audience, TokenAsk, TokenRefusal},
+    users,
+};
 use bailiwick_keys::agent_key::ProofSubject;
-use bailiwick_model::principal::Principal;
+use bailiwick_model::{
+    grant::{Grant, GrantKind, GrantStatus},
+    id::GrantId,
+    principal::{DelegationChain, Principal},
+};
 use bailiwick_ports::chance::Clock as _;
 use bailiwick_testkit_engine::{
     bundle,
@@ -300,4 +310,79 @@ async fn a_token_ends_with_its_time_and_survives_a_rotation() {
     scene.world.clock.advance(1);
     let refused = scene.verify(&scene.honest()).await.unwrap_err();
     assert!(refused.problem().detail().contains("expired"), "{:?}", refused.problem());
+}
+
+/// A grant of `reader` for a user, from another one if that is named.
+async fn grant(world: &World, number: u8, parent: Option<GrantId>) -> GrantId {
+    let chain = vec![Principal::User("u-1".parse().unwrap()), Principal::Agent("reader".parse().unwrap())];
+    let now = world.clock.now();
+    let grant = Grant {
+        id: GrantId::from_bytes([number; 16]),
+        kind: GrantKind::AuthorizationCode,
+        chain: DelegationChain::new(chain).unwrap(),
+        parent,
+        resources: [Audience::System(bundle::system()).resource(ISSUER)].into(),
+        scopes: ["files:read".parse().unwrap()].into(),
+        task: None,
+        authentication: None,
+        status: GrantStatus::Active,
+        created_at: now,
+        expires_at: now + jiff::SignedDuration::from_secs(600),
+    };
+    grants::give(&world.broker, &operator(), grant, Vec::new()).await.unwrap().id
+}
+
+/// A token of a grant, which only a user who is known can have.
+async fn token_of(scene: &Scene, grant: GrantId) -> Result<String, TokenRefusal> {
+    let thumbprint = scene.world.key("reader").public().thumbprint;
+    let ask = TokenAsk {
+        agent: "reader".parse().unwrap(),
+        credential: thumbprint,
+        grant: Some(grant),
+        audience: Audience::System(bundle::system()),
+        scopes: None,
+        task: None,
+        confirmation: Some(thumbprint),
+        spent: Vec::new(),
+    };
+    tokens::issue(&scene.world.broker, ask).await.map(|issued| issued.token.expose().clone())
+}
+
+#[tokio::test]
+async fn a_token_ends_with_its_grant_and_with_the_one_that_it_comes_from() {
+    let scene = Scene::new().await;
+    let first = grant(&scene.world, 1, None).await;
+    assert!(matches!(token_of(&scene, first).await, Err(TokenRefusal::Grant(_))), "nobody knows the user");
+    users::add(&scene.world.broker, &operator(), "u-1".parse().unwrap(), "Ada", None, BTreeSet::new()).await.unwrap();
+    let second = grant(&scene.world, 2, Some(first)).await;
+    let tokens = [token_of(&scene, first).await.unwrap(), token_of(&scene, second).await.unwrap()];
+    let sent = |token: &str| {
+        let proof = scene.world.proof("reader", "POST", URL, Some(token));
+        [("authorization", format!("DPoP {token}")), ("dpop", proof)]
+    };
+    for token in &tokens {
+        let caller = scene.verify(&sent(token)).await.unwrap();
+        assert_eq!(caller.chain.principals().len(), 2);
+    }
+    grants::end(&scene.world.broker, &operator(), first, "withdrawn").await.unwrap();
+    for token in &tokens {
+        let refused = scene.verify(&sent(token)).await.unwrap_err();
+        assert_eq!(refused.status(), 401);
+        assert_eq!(refused.problem().code(), "invalid_token");
+    }
+    assert!(matches!(token_of(&scene, second).await, Err(TokenRefusal::Grant(_))), "nothing new comes from it");
+    assert!(scene.verify(&scene.honest()).await.is_ok(), "the agent's own token is another matter");
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_refused_and_no_other() {
+    let scene = Scene::new().await;
+    let caller = scene.verify(&scene.honest()).await.unwrap();
+    let until = scene.world.clock.now() + jiff::SignedDuration::from_secs(900);
+    grants::revoke_token(&scene.world.broker, &operator(), caller.token, until).await.unwrap();
+    grants::revoke_token(&scene.world.broker, &operator(), caller.token, until).await.unwrap();
+    assert_eq!(scene.verify(&scene.honest()).await.unwrap_err().status(), 401);
+    assert_eq!(scene.world.events("grant_changed").await.len(), 1, "revoked once, however often it is said");
+    let plain = [("authorization", format!("Bearer {}", scene.plain))];
+    assert!(scene.verify(&plain).await.is_ok());
 }

@@ -1,4 +1,4 @@
-//! A token request that gets no token: the answer of RFC 6749 §5.2, and the
+//! A request of a client that is refused: the answer of RFC 6749 §5.2, and the
 //! constant phrase that evidence keeps.
 
 use axum::response::{IntoResponse as _, Response};
@@ -8,7 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 
 /// What failed, as evidence says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
+pub(crate) enum Why {
     /// The message itself.
     Form,
     /// A shared secret was tried.
@@ -17,6 +17,8 @@ pub(super) enum Why {
     Assertion,
     /// Who asks could not be established, or may not have tokens.
     Client,
+    /// What the token was to be issued from.
+    Grant,
     /// The proof of possession.
     Proof,
     /// The resource.
@@ -30,12 +32,13 @@ pub(super) enum Why {
 }
 
 impl Why {
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Form => "malformed request",
             Self::SharedSecret => "shared secret",
             Self::Assertion => "client assertion",
             Self::Client => "client",
+            Self::Grant => "grant",
             Self::Proof => "proof of possession",
             Self::Target => "resource",
             Self::Scope => "scope",
@@ -45,9 +48,9 @@ impl Why {
     }
 }
 
-/// Why there is no token.
+/// Why a client does not get what it asked for.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     why: Why,
     error: OAuthError,
     basic: bool,
@@ -55,47 +58,47 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    pub(super) fn new(why: Why, code: ErrorCode, description: &str) -> Self {
+    pub(crate) fn new(why: Why, code: ErrorCode, description: &str) -> Self {
         Self::of(why, OAuthError::new(code, description))
     }
 
-    pub(super) const fn of(why: Why, error: OAuthError) -> Self {
+    pub(crate) const fn of(why: Why, error: OAuthError) -> Self {
         Self { why, error, basic: false, retry_after_s: None }
     }
 
     /// The one answer to everybody who has not proved who it is.
-    pub(super) fn unauthenticated() -> Self {
+    pub(crate) fn unauthenticated() -> Self {
         let description = "client authentication failed\nhint: compare name, key and `kid` with the registration";
         Self::new(Why::Client, ErrorCode::InvalidClient, description)
     }
 
-    pub(super) fn throttled(retry_after_s: u32) -> Self {
-        let description = "too many failed token requests\nhint: wait as `Retry-After` says";
+    pub(crate) fn throttled(retry_after_s: u32) -> Self {
+        let description = "too many failed requests\nhint: wait as `Retry-After` says";
         let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
         Self { retry_after_s: Some(retry_after_s), ..Self::of(Why::Throttled, error) }
     }
 
     /// The client tried HTTP Basic: RFC 6749 §5.2 wants its scheme named.
-    pub(super) const fn answering_basic(mut self) -> Self {
+    pub(crate) const fn answering_basic(mut self) -> Self {
         self.basic = true;
         self
     }
 
-    pub(super) const fn code(&self) -> ErrorCode {
+    pub(crate) const fn code(&self) -> ErrorCode {
         self.error.code
     }
 
-    pub(super) const fn why(&self) -> Why {
+    pub(crate) const fn why(&self) -> Why {
         self.why
     }
 
     /// Whether it counts against the client and is evidence: a first proof without a nonce is an ordinary step of the
     /// protocol, our own inability is nobody's failure, and a throttled try was not looked at.
-    pub(super) fn is_refusal(&self) -> bool {
+    pub(crate) fn is_refusal(&self) -> bool {
         self.error.code != ErrorCode::UseDpopNonce && !matches!(self.why, Why::Unavailable | Why::Throttled)
     }
 
-    pub(super) fn respond(&self, entrance: &Entrance) -> Response {
+    pub(crate) fn respond(&self, entrance: &Entrance) -> Response {
         let status = match self.why {
             Why::Throttled => StatusCode::TOO_MANY_REQUESTS,
             _ => StatusCode::from_u16(self.error.code.token_endpoint_status()).unwrap_or(StatusCode::BAD_REQUEST),
@@ -113,7 +116,7 @@ impl Failure {
 }
 
 /// A JSON answer that nobody keeps, with a nonce for the next proof.
-pub(super) fn answer(entrance: &Entrance, status: StatusCode, json: &str) -> Response {
+pub(crate) fn answer(entrance: &Entrance, status: StatusCode, json: &str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),

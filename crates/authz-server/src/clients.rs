@@ -1,0 +1,214 @@
+//! The door for clients: every endpoint at which a client authenticates lets it in here.
+//!
+//! What failed is told only as far as the sender has proved who it is: before
+//! that, every failure of client authentication reads the same.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{body::Bytes, extract::Request, response::Response};
+use bailiwick_engine::{
+    alerts::{Alert, AlertKind},
+    tokens,
+};
+use bailiwick_model::{
+    agent::Agent,
+    jwk::{PublicKey, Thumbprint},
+    name::AgentName,
+};
+use bailiwick_oauth::{
+    client_assertion::{AssertionError, AssertionExpectation, UnverifiedAssertion, VerifiedAssertion},
+    client_authentication::ClientAuthentication,
+    dpop::{self, NonceRule, ProofExpectation, VerifiedProof},
+    error::ErrorCode,
+    form::FORM_BYTES_MAX,
+};
+use bailiwick_ports::store::Spent;
+use bailiwick_web::{
+    address::Peer,
+    entrance::Entrance,
+    throttle::{Allowance, Throttle, Throttled},
+    verify::{DPOP, spent},
+};
+use http::{header, request::Parts};
+
+use crate::failure::{Failure, Why};
+
+/// Failures that one address may have; all clients behind it share them.
+const PER_ADDRESS: Allowance = Allowance { burst: 30, refill_s: 2, keys_max: 65_536 };
+/// Failures that one client may have from one address.
+pub(crate) const PER_CLIENT: Allowance = Allowance { burst: 10, refill_s: 6, keys_max: 65_536 };
+
+/// The door with its memory of failures, shared by all endpoints: what fails at one counts at the others.
+pub(crate) struct ClientDoor {
+    entrance: Arc<Entrance>,
+    per_address: Throttle,
+    per_client: Throttle,
+}
+
+/// One request of a client under way.
+pub(crate) struct Visit<'a> {
+    door: &'a ClientDoor,
+    parts: Parts,
+    address: Option<IpAddr>,
+    /// Where, for alerts: one of our own constant phrases.
+    at: &'static str,
+    /// Who it claims to come from.
+    client: Option<AgentName>,
+}
+
+/// A client that has proved who it is.
+pub(crate) struct Client {
+    /// As registered.
+    pub(crate) agent: Arc<Agent>,
+    /// What authenticated it.
+    pub(crate) credential: Thumbprint,
+    /// What must be used up in the commit of what it asked for.
+    pub(crate) once: Spent,
+}
+
+impl ClientDoor {
+    pub(crate) fn new(entrance: Arc<Entrance>) -> Self {
+        Self { entrance, per_address: Throttle::new(PER_ADDRESS), per_client: Throttle::new(PER_CLIENT) }
+    }
+
+    /// Takes a request in and reads its body, unless its address has failed too often.
+    pub(crate) async fn admit(&self, message: Request, at: &'static str) -> Result<(Visit<'_>, Bytes), Response> {
+        let (parts, body) = message.into_parts();
+        let address = self.entrance.client_address(parts.extensions.get::<Peer>().copied(), &parts.headers);
+        let now = self.entrance.broker().now();
+        if let Err(Throttled { retry_after_s }) = self.per_address.admit(&throttle_key(address), now) {
+            return Err(Failure::throttled(retry_after_s).respond(&self.entrance));
+        }
+        let body = axum::body::to_bytes(body, FORM_BYTES_MAX).await.map_err(|_| {
+            Failure::new(Why::Form, ErrorCode::InvalidRequest, "the body is too large or was cut off")
+                .respond(&self.entrance)
+        })?;
+        Ok((Visit { door: self, parts, address, at, client: None }, body))
+    }
+}
+
+impl Visit<'_> {
+    pub(crate) fn entrance(&self) -> &Entrance {
+        &self.door.entrance
+    }
+
+    /// What is wrong whoever asks: another content type, credentials in the URL or in a header.
+    pub(crate) fn check_head(&self) -> Result<(), Failure> {
+        let headers = &self.parts.headers;
+        if headers.contains_key(header::AUTHORIZATION) {
+            let description = "shared secrets are not accepted\nhint: authenticate by `private_key_jwt` in the body";
+            return Err(Failure::new(Why::SharedSecret, ErrorCode::InvalidClient, description).answering_basic());
+        }
+        if self.parts.uri.query().is_some() {
+            let description = "parameters must stand in the body, never in the URL";
+            return Err(Failure::new(Why::Form, ErrorCode::InvalidRequest, description));
+        }
+        let form = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            let essence = value.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        });
+        if form {
+            Ok(())
+        } else {
+            let description = "the body must be sent as `application/x-www-form-urlencoded`";
+            Err(Failure::new(Why::Form, ErrorCode::InvalidRequest, description))
+        }
+    }
+
+    /// Verifies who asks. Whether it may have what it asks for is still to be decided.
+    pub(crate) async fn authenticate(&mut self, sent: &ClientAuthentication) -> Result<Client, Failure> {
+        let broker = self.entrance().broker();
+        let assertion =
+            UnverifiedAssertion::parse(&sent.assertion).map_err(|error| Failure::of(Why::Assertion, error.into()))?;
+        let claimed = assertion.claimed_client().clone();
+        let agent = broker.agent(&claimed);
+        let now = broker.now();
+        self.client = Some(claimed.clone());
+        if sent.client.as_ref().is_some_and(|client| *client != claimed) {
+            return Err(Failure::unauthenticated());
+        }
+        if let Err(Throttled { retry_after_s }) = self.door.per_client.admit(&self.client_key(), now) {
+            return Err(Failure::throttled(retry_after_s));
+        }
+        let Some(agent) = agent else {
+            let alert =
+                Alert { kind: AlertKind::UnregisteredCaller, agent: Some(claimed), address: self.address, at: self.at };
+            self.entrance().alert(alert).await;
+            return Err(Failure::unauthenticated());
+        };
+        let VerifiedAssertion { client: _, credential, once } = self.verify(assertion, &agent)?;
+        Ok(Client { agent, credential, once: spent(once) })
+    }
+
+    /// Verifies the assertion with the client's unexpired keys.
+    fn verify(&self, assertion: UnverifiedAssertion<'_>, agent: &Agent) -> Result<VerifiedAssertion, Failure> {
+        let now = self.entrance().broker().now();
+        let keys: Vec<PublicKey> = agent
+            .credentials
+            .iter()
+            .filter(|credential| now < credential.expires_at)
+            .map(|credential| credential.key.clone())
+            .collect();
+        let expected = AssertionExpectation { issuer: self.entrance().issuer(), token_endpoint: None };
+        assertion.verify(&keys, &expected, now).map_err(|error| match error {
+            // The signature does not hold, so whoever sent it learns nothing.
+            AssertionError::Token(_) | AssertionError::Key(_) | AssertionError::UnknownKey => {
+                Failure::unauthenticated()
+            }
+            // It holds: the client's developer may know what else is wrong.
+            AssertionError::Claim(_)
+            | AssertionError::NotSelfIssued
+            | AssertionError::Audience { .. }
+            | AssertionError::Expired
+            | AssertionError::TooLong
+            | AssertionError::Clock(_)
+            | AssertionError::Identifier => Failure::of(Why::Assertion, error.into()),
+        })
+    }
+
+    /// Verifies the proof of possession, if one was sent.
+    pub(crate) fn proof(&self) -> Result<Option<VerifiedProof>, Failure> {
+        let of_proof = |error: dpop::DpopError| Failure::of(Why::Proof, error.into());
+        let values = self.parts.headers.get_all(DPOP).iter().map(|value| value.to_str().unwrap_or_default());
+        let Some(proof) = dpop::sole_header(values).map_err(of_proof)? else { return Ok(None) };
+        let entrance = self.entrance();
+        let expected = ProofExpectation {
+            method: self.parts.method.as_str(),
+            uri: &entrance.external_url(self.parts.uri.path()),
+            access_token: None,
+            nonce: NonceRule::Required(entrance.nonces()),
+        };
+        dpop::verify(proof, &expected, entrance.broker().now()).map(Some).map_err(of_proof)
+    }
+
+    fn client_key(&self) -> String {
+        let client = self.client.as_ref().map_or("", AgentName::as_str);
+        format!("{client}@{}", throttle_key(self.address))
+    }
+
+    /// Records a refusal, counts it, and answers.
+    pub(crate) async fn refuse(self, failure: Failure) -> Response {
+        let entrance = self.entrance();
+        if failure.is_refusal() {
+            let now = entrance.broker().now();
+            self.door.per_address.failed(&throttle_key(self.address), now);
+            self.door.per_client.failed(&self.client_key(), now);
+            let registered = self.client.as_ref().filter(|client| entrance.broker().agent(client).is_some());
+            tokens::refused(entrance.broker(), registered, failure.code().as_str(), failure.why().as_str(), Vec::new())
+                .await;
+        }
+        failure.respond(entrance)
+    }
+}
+
+/// The key under which failures of an address are counted: of IPv6 the network that one household or host has.
+fn throttle_key(address: Option<IpAddr>) -> String {
+    match address {
+        None => "unknown".to_owned(),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}

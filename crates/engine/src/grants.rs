@@ -1,0 +1,123 @@
+//! The life of a grant: given, ended with everything that comes from it. Each change is evidence and takes effect on the
+//! very next call.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use bailiwick_audit_log::event::EventKind;
+use bailiwick_model::{
+    grant::{Grant, GrantStatus},
+    id::{GrantId, TokenId},
+    principal::Principal,
+};
+use bailiwick_ports::store::Spent;
+use jiff::Timestamp;
+
+use crate::{agents::text, broker::Broker, evidence::Draft, live::Live, refusal::Refusal};
+
+/// Gives a grant, using up what authorized it.
+pub async fn give(broker: &Broker, by: &Principal, grant: Grant, spent: Vec<Spent>) -> Result<Arc<Grant>, Refusal> {
+    let _changing = broker.changing().await;
+    let entry = draft(broker, by, "given")
+        .field("grant", grant.id.to_string())
+        .field("kind", grant.kind.as_str())
+        .field("chain", grant.chain.principals().iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field("resources", grant.resources.iter().cloned().collect::<Vec<_>>())
+        .field("scope", grant.scopes.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field("expires_at", grant.expires_at.to_string())
+        .field_if("agent", grant.client().map(ToString::to_string))
+        .field_if("parent", grant.parent.map(|parent| parent.to_string()))
+        .field_if("task", grant.task.map(|task| task.to_string()))
+        .public(broker);
+    let epoch = broker.ports.store.give_grant(grant.clone(), spent, entry).await?;
+    let (grant, now) = (Arc::new(grant), broker.now());
+    broker.replace_live(epoch, |live| {
+        let mut all = HashMap::clone(&live.grants);
+        all.retain(|_, grant| grant.is_active(now));
+        all.insert(grant.id, Arc::clone(&grant));
+        live.grants = Arc::new(all);
+    });
+    Ok(grant)
+}
+
+/// Ends an active grant and all that come from it; their tokens end with them. Tells which.
+pub async fn end(broker: &Broker, by: &Principal, id: GrantId, reason: &str) -> Result<BTreeSet<GrantId>, Refusal> {
+    let reason = text("reason", reason, "say in a few words why")?;
+    let _changing = broker.changing().await;
+    if !broker.live().grants.contains_key(&id) {
+        let known = broker.ports.store.grant(id).await?.is_some();
+        return Err(match known {
+            true => Refusal::Conflict(format!("grant `{id}` has ended already")),
+            false => Refusal::Missing(format!("grant `{id}`")),
+        });
+    }
+    end_those(broker, by, &reason, |grant| grant.id == id).await
+}
+
+/// Ends every active grant that `which` holds of, and all that come from them, under a change that is under way; none is
+/// no error.
+pub(crate) async fn end_those(
+    broker: &Broker,
+    by: &Principal,
+    reason: &str,
+    which: impl Fn(&Grant) -> bool,
+) -> Result<BTreeSet<GrantId>, Refusal> {
+    let ids = with_descendants(&broker.live(), which);
+    if ids.is_empty() {
+        return Ok(ids);
+    }
+    let entry = draft(broker, by, "ended")
+        .field("grants", ids.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field("reason", reason)
+        .public(broker);
+    let ended = GrantStatus::Ended { at: broker.now(), reason: reason.to_owned() };
+    let epoch = broker.ports.store.end_grants(ids.iter().copied().collect(), ended, entry).await?;
+    broker.replace_live(epoch, |live| {
+        let mut all = HashMap::clone(&live.grants);
+        all.retain(|id, _| !ids.contains(id));
+        live.grants = Arc::new(all);
+    });
+    Ok(ids)
+}
+
+/// Revokes one access token that would end at `until`. One that is revoked already stays so.
+pub async fn revoke_token(broker: &Broker, by: &Principal, id: TokenId, until: Timestamp) -> Result<(), Refusal> {
+    let _changing = broker.changing().await;
+    let now = broker.now();
+    if until <= now || broker.live().revoked.contains_key(&id) {
+        return Ok(());
+    }
+    let entry = draft(broker, by, "token revoked").field("token", id.to_string()).public(broker);
+    let epoch = broker.ports.store.revoke_token(id, until, entry).await?;
+    broker.replace_live(epoch, |live| {
+        let mut all = HashMap::clone(&live.revoked);
+        all.retain(|_, until| *until > now);
+        all.insert(id, until);
+        live.revoked = Arc::new(all);
+    });
+    Ok(())
+}
+
+fn draft(broker: &Broker, by: &Principal, verb: &str) -> Draft {
+    Draft::event(broker, EventKind::GrantChanged).field("by", by.to_string()).field("change", verb)
+}
+
+/// Grants that `which` holds of, and those that come from them. Chains of grants are as short as those of principals.
+fn with_descendants(live: &Live, which: impl Fn(&Grant) -> bool) -> BTreeSet<GrantId> {
+    let mut found: BTreeSet<GrantId> =
+        live.grants.values().filter(|grant| which(grant)).map(|grant| grant.id).collect();
+    loop {
+        let more: Vec<GrantId> = live
+            .grants
+            .values()
+            .filter(|grant| !found.contains(&grant.id) && grant.parent.is_some_and(|parent| found.contains(&parent)))
+            .map(|grant| grant.id)
+            .collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}

@@ -1,0 +1,72 @@
+//! A person whom agents act for.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{agent::Inactive, name::UserId};
+
+/// What a user's state allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
+pub enum UserStatus {
+    /// May sign in, and agents may act for them.
+    Active,
+    /// Stopped, can be resumed.
+    Suspended {
+        /// Since when.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Left for good: grants, sessions and credentials ended with it.
+    Left {
+        /// Since when.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl UserStatus {
+    /// One word for tables and logs.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended { .. } => "suspended",
+            Self::Left { .. } => "left",
+        }
+    }
+}
+
+/// A person as registered. Only `id` and `groups` ever enter policy or evidence in the clear.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// The pseudonym.
+    pub id: UserId,
+    /// What people call them.
+    pub name: String,
+    /// Where to reach them.
+    pub email: Option<String>,
+    /// Groups that policy may rely on, from the directory or an operator.
+    pub groups: BTreeSet<String>,
+    /// Their state.
+    pub status: UserStatus,
+    /// When they were first known.
+    pub created_at: Timestamp,
+    /// Counts changes; a change names the version it saw.
+    pub version: u64,
+}
+
+impl User {
+    /// Whether agents may act for them. Says why not.
+    pub const fn standing(&self) -> Result<(), Inactive> {
+        match self.status {
+            UserStatus::Active => Ok(()),
+            UserStatus::Suspended { .. } => Err(Inactive::Suspended),
+            UserStatus::Left { .. } => Err(Inactive::Retired),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Users: made known once, changed by version, never removed.
+
+use bailiwick_model::user::{User, UserStatus};
+use bailiwick_ports::{entry::Entry, store::StoreError};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Value};
+
+use super::{
+    failure::Step,
+    rows::{self, Fields, json_text},
+    statements,
+    turn::{Turn, signed},
+};
+
+/// Adds a user under an id that was never used.
+pub(crate) fn add(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64> {
+    turn.insert(statements::INSERT_USER, params_from_iter(columns(user)?), || user.id.to_string())?;
+    turn.change(entry)
+}
+
+/// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again.
+pub(crate) fn change(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64> {
+    let id = user.id.as_str();
+    let found: Option<i64> = turn.statement(statements::USER_VERSION)?.query_row([id], |row| row.get(0)).optional()?;
+    let found = found.ok_or_else(|| StoreError::Missing(id.to_owned()))?;
+    if signed(user.version)?.checked_sub(1) != Some(found) {
+        return Err(StoreError::Conflict(id.to_owned()).into());
+    }
+    let columns = columns(user)?.into_iter().chain([Value::Integer(found)]);
+    turn.execute(statements::UPDATE_USER, params_from_iter(columns))?;
+    turn.decisive_change(entry)
+}
+
+/// All users, by id.
+pub(crate) fn all(connection: &Connection) -> Step<Vec<User>> {
+    let mut statement = connection.prepare_cached(statements::USERS)?;
+    let mut found = statement.query([])?;
+    let mut users = Vec::new();
+    while let Some(row) = found.next()? {
+        users.push(rows::user(&Fields::of(row, "users"))?);
+    }
+    Ok(users)
+}
+
+/// The columns of `users`, in the order of its statements.
+fn columns(user: &User) -> Step<Vec<Value>> {
+    let (status_at, status_reason) = match &user.status {
+        UserStatus::Active => (None, None),
+        UserStatus::Suspended { at, reason } | UserStatus::Left { at, reason } => {
+            (Some(at.as_microsecond()), Some(reason.clone()))
+        }
+    };
+    Ok(vec![
+        user.id.to_string().into(),
+        signed(user.version)?.into(),
+        user.name.clone().into(),
+        user.email.clone().into(),
+        json_text(&user.groups)?.into(),
+        user.status.as_str().to_owned().into(),
+        status_at.into(),
+        status_reason.into(),
+        user.created_at.as_microsecond().into(),
+    ])
+}

@@ -1,0 +1,142 @@
+//! Users, grants, revoked tokens.
+
+use std::collections::BTreeSet;
+
+use bailiwick_audit_log::event::EventKind;
+use bailiwick_model::{
+    grant::{Authentication, Grant, GrantKind, GrantStatus},
+    id::{GrantId, TaskId, TokenId},
+    principal::{DelegationChain, Principal},
+    user::{User, UserStatus},
+};
+use bailiwick_ports::{entry::Entry, store::StoreError};
+
+use super::{Bench, fixtures::*};
+
+fn changed(id: &str) -> Entry {
+    entry(EventKind::GrantChanged, id)
+}
+
+fn user(id: &str) -> User {
+    User {
+        id: id.parse().unwrap(),
+        name: "Ada".into(),
+        email: Some("ada@example.com".into()),
+        groups: BTreeSet::from(["finance".into(), "managers".into()]),
+        status: UserStatus::Active,
+        created_at: at(1),
+        version: 1,
+    }
+}
+
+fn grant(number: u8, parent: Option<u8>) -> Grant {
+    let chain = vec![Principal::User("u-1".parse().unwrap()), Principal::Agent("bot".parse().unwrap())];
+    Grant {
+        id: GrantId::from_bytes([number; 16]),
+        kind: GrantKind::AuthorizationCode,
+        chain: DelegationChain::new(chain).unwrap(),
+        parent: parent.map(|number| GrantId::from_bytes([number; 16])),
+        resources: BTreeSet::from(["https://b.example/mcp/files".into()]),
+        scopes: BTreeSet::from(["files:read".parse().unwrap()]),
+        task: Some(TaskId::from_bytes([7; 16])),
+        authentication: Some(Authentication { at: at(2), methods: BTreeSet::from(["hwk".into()]) }),
+        status: GrantStatus::Active,
+        created_at: at(3),
+        expires_at: at(900),
+    }
+}
+
+fn ended() -> GrantStatus {
+    GrantStatus::Ended { at: at(9), reason: "withdrawn".into() }
+}
+
+/// Every field comes back; a user changes from the version that was seen, and an id is never given twice.
+pub async fn users_are_kept_whole(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    let changed = |id| entry(EventKind::UserChanged, id);
+    let (first, mut second) = (user("u-1"), User { email: None, ..user("u-2") });
+    store.add_user(second.clone(), changed("evt_1")).await.unwrap();
+    store.add_user(first.clone(), changed("evt_2")).await.unwrap();
+    assert!(matches!(store.add_user(user("u-1"), changed("evt_x")).await, Err(StoreError::Exists(_))));
+    second.version = 2;
+    second.status = UserStatus::Left { at: at(8), reason: "gone".into() };
+    second.groups.clear();
+    store.change_user(second.clone(), changed("evt_3")).await.unwrap();
+    assert!(matches!(store.change_user(second.clone(), changed("evt_x")).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(store.change_user(user("u-3"), changed("evt_x")).await, Err(StoreError::Missing(_))));
+    assert_eq!(store.load().await.unwrap().users, [first, second]);
+    assert_eq!(count(&*store).await, 3, "a refused change leaves no evidence");
+}
+
+/// Every field comes back; what authorized a grant is used up with it; it ends once.
+pub async fn grants_are_given_and_end_once(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    let one = grant(1, None);
+    store.give_grant(one.clone(), vec![spent("code", 900)], changed("evt_1")).await.unwrap();
+    let again = store.give_grant(grant(2, None), vec![spent("code", 900)], changed("evt_x")).await;
+    assert!(matches!(again, Err(StoreError::Replayed)), "a code is good for one grant");
+    assert!(matches!(store.give_grant(one.clone(), vec![], changed("evt_x")).await, Err(StoreError::Exists(_))));
+    assert_eq!(store.load().await.unwrap().grants, std::slice::from_ref(&one));
+    assert_eq!(store.grant(one.id).await.unwrap(), Some(one.clone()));
+    let bare = Grant { task: None, authentication: None, ..grant(3, None) };
+    store.give_grant(bare.clone(), vec![], changed("evt_2")).await.unwrap();
+    assert_eq!(store.load().await.unwrap().grants, [one.clone(), bare]);
+    store.end_grants(vec![one.id], ended(), changed("evt_3")).await.unwrap();
+    assert!(matches!(store.end_grants(vec![one.id], ended(), changed("evt_x")).await, Err(StoreError::Conflict(_))));
+    let unknown = GrantId::from_bytes([9; 16]);
+    assert!(matches!(store.end_grants(vec![unknown], ended(), changed("evt_x")).await, Err(StoreError::Missing(_))));
+    assert_eq!(store.grant(one.id).await.unwrap(), Some(Grant { status: ended(), ..one }));
+    assert_eq!(store.load().await.unwrap().grants.len(), 1);
+    assert_eq!(count(&*store).await, 3, "what was refused leaves no evidence");
+}
+
+/// No grant comes from one that has ended, and several end in one moment or not at all.
+pub async fn a_grant_ends_with_the_one_that_it_comes_from(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    store.give_grant(grant(1, None), vec![], changed("evt_1")).await.unwrap();
+    store.give_grant(grant(2, Some(1)), vec![], changed("evt_2")).await.unwrap();
+    assert!(matches!(
+        store.give_grant(grant(3, Some(8)), vec![], changed("evt_x")).await,
+        Err(StoreError::Conflict(_))
+    ));
+    let ids = |numbers: &[u8]| numbers.iter().map(|number| GrantId::from_bytes([*number; 16])).collect::<Vec<_>>();
+    assert!(store.end_grants(ids(&[1, 9]), ended(), changed("evt_x")).await.is_err());
+    assert_eq!(store.load().await.unwrap().grants.len(), 2, "all or none");
+    store.end_grants(ids(&[1, 2]), ended(), changed("evt_3")).await.unwrap();
+    assert!(store.load().await.unwrap().grants.is_empty());
+    let late = store.give_grant(grant(4, Some(1)), vec![], changed("evt_x")).await;
+    assert!(matches!(late, Err(StoreError::Conflict(_))), "an exchange lost the race with a revocation");
+}
+
+/// A decision that was made before a grant ended, a token was revoked or a user changed is made again.
+pub async fn what_ends_a_grant_overtakes_a_decision(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    store.add_user(user("u-1"), entry(EventKind::UserChanged, "evt_u")).await.unwrap();
+    store.give_grant(grant(1, None), vec![], changed("evt_1")).await.unwrap();
+    let seen = store.load().await.unwrap();
+    store.end_grants(vec![GrantId::from_bytes([1; 16])], ended(), changed("evt_2")).await.unwrap();
+    assert!(matches!(store.commit_intent(intent("eval_1", &seen)).await, Err(StoreError::Conflict(_))));
+    let seen = store.load().await.unwrap();
+    store.revoke_token(TokenId::from_bytes([1; 16]), at(900), changed("evt_3")).await.unwrap();
+    assert!(matches!(store.commit_intent(intent("eval_2", &seen)).await, Err(StoreError::Conflict(_))));
+    let seen = store.load().await.unwrap();
+    let changed_user = User { version: 2, ..user("u-1") };
+    store.change_user(changed_user, entry(EventKind::UserChanged, "evt_4")).await.unwrap();
+    assert!(matches!(store.commit_intent(intent("eval_3", &seen)).await, Err(StoreError::Conflict(_))));
+    let seen = store.load().await.unwrap();
+    store.commit_intent(intent("eval_4", &seen)).await.unwrap();
+}
+
+/// A revocation outlives a restart, and not the token.
+pub async fn a_revoked_token_is_remembered_until_its_end(bench: &dyn Bench) {
+    let (short, long) = (TokenId::from_bytes([1; 16]), TokenId::from_bytes([2; 16]));
+    {
+        let store = bench.open(1).await;
+        store.revoke_token(short, at(50), changed("evt_1")).await.unwrap();
+        store.revoke_token(long, at(90_000), changed("evt_2")).await.unwrap();
+    }
+    let store = bench.open(2).await;
+    let revoked = store.load().await.unwrap().revoked;
+    assert!(revoked.contains(&(long, at(90_000))), "{revoked:?}");
+    assert!(matches!(store.revoke_token(long, at(90_000), changed("evt_3")).await, Err(StoreError::Exists(_))));
+}
