@@ -32,6 +32,7 @@ fn caller(spent: Vec<Spent>) -> Caller {
     Caller {
         chain: DelegationChain::of(Principal::Agent("reader".parse().unwrap())),
         token: TokenId::from_bytes([1; 16]),
+        grant: None,
         scopes: scopes.map(|scope| scope.parse().unwrap()).into(),
         audience: String::new(),
         task: None,

@@ -24,6 +24,7 @@ fn caller(token: u8) -> Caller {
     Caller {
         chain: DelegationChain::of(Principal::Agent("reader".parse().unwrap())),
         token: TokenId::from_bytes([token; 16]),
+        grant: None,
         scopes: ["files:read", "files:write"].map(|scope| scope.parse().unwrap()).into(),
         audience: String::new(),
         task: None,

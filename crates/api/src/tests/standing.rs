@@ -21,6 +21,7 @@ fn caller(agent: &str) -> Caller {
     Caller {
         chain: DelegationChain::of(Principal::Agent(agent.parse().unwrap())),
         token: TokenId::from_bytes([1; 16]),
+        grant: None,
         scopes: ["files:read", "files:write"].map(|scope| scope.parse().unwrap()).into(),
         audience: String::new(),
         task: None,

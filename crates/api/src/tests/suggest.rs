@@ -27,6 +27,7 @@ async fn call(world: &World, tool: &str, arguments: Value) -> (bool, String) {
     let caller = Caller {
         chain: DelegationChain::of(Principal::Agent("reader".parse().unwrap())),
         token: TokenId::from_bytes([1; 16]),
+        grant: None,
         scopes: ["files:read", "files:write"].map(|scope| scope.parse().unwrap()).into(),
         audience: String::new(),
         task: None,

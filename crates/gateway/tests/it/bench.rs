@@ -272,6 +272,7 @@ impl Bench {
         let ask = TokenAsk {
             agent: of.name.clone(),
             credential,
+            grant: None,
             audience: Audience::of_resource(&self.issuer, &of.url).unwrap(),
             scopes: scopes.map(|scopes| scopes.iter().map(|scope| scope.parse().unwrap()).collect()),
             task,

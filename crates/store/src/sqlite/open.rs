@@ -162,6 +162,9 @@ pub(crate) fn open(path: &Path, identity: Identity, options: &Options) -> Result
     }
     let in_memory = path == Path::new(":memory:");
     let lock = if in_memory { None } else { Some(take(path)?) };
+    if !in_memory {
+        write_ahead::write_again(path).map_err(failed(path))?;
+    }
     let mut connection =
         if in_memory { Connection::open_in_memory()? } else { connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)? };
     settle(&connection, in_memory, options)?;

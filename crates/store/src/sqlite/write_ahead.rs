@@ -5,10 +5,40 @@
 //! once; a later sync then succeeds without it. So the store moves the log itself
 //! and stops at an I/O error.
 
+use std::{
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    path::Path,
+};
+
 use rusqlite::{Connection, config::DbConfig};
 
 /// Pages of the log from which on it is moved: SQLite's own default, 4 MB.
 const PAGES_MAX: i64 = 1_000;
+/// Bytes of the log that are written again at once.
+const WRITTEN_AT_ONCE: usize = 1_024 * 1_024;
+
+/// Writes the bytes that a run before left in the log once more, where they are. Its last sync may have failed: then some
+/// of what can be read is not on the disk, and no sync brings it there. A disk that has only the log's beginning would
+/// play that back over a database into which all of it was moved.
+pub(crate) fn write_again(database: &Path) -> io::Result<()> {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-wal");
+    let mut log = match File::options().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let mut buffer = vec![0; WRITTEN_AT_ONCE];
+    loop {
+        let at = log.stream_position()?;
+        let count = log.read(&mut buffer)?;
+        if count == 0 {
+            return log.sync_all();
+        }
+        log.seek(SeekFrom::Start(at))?;
+        log.write_all(buffer.get(..count).unwrap_or_default())?;
+    }
+}
 
 /// Takes over from SQLite, and writes whatever a run before left in the log once more. Its last sync may have failed:
 /// then pages that can be read are not on the disk, and what is appended after them would be lost with them.
