@@ -49,11 +49,13 @@ pub enum EventKind {
     UserChanged,
     /// A grant was given or ended, or a token was revoked.
     GrantChanged,
+    /// A user signed in or out in a browser.
+    SessionChanged,
 }
 
 impl EventKind {
     /// All kinds, in the order in which they were frozen.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Intent,
         Self::Outcome,
         Self::Denial,
@@ -73,6 +75,7 @@ impl EventKind {
         Self::ObservationChanged,
         Self::UserChanged,
         Self::GrantChanged,
+        Self::SessionChanged,
     ];
 
     /// The text inside the leaf. Frozen: a leaf with another text is not a leaf.
@@ -97,6 +100,7 @@ impl EventKind {
             Self::ObservationChanged => "observation_changed",
             Self::UserChanged => "user_changed",
             Self::GrantChanged => "grant_changed",
+            Self::SessionChanged => "session_changed",
         }
     }
 }

@@ -32,6 +32,7 @@ pub mod refusal;
 pub mod safe_mode;
 pub mod search;
 pub mod secrets;
+pub mod sessions;
 pub mod start;
 pub mod suggest;
 pub mod tasks;

@@ -82,6 +82,11 @@ id!(
     SessionId, "ses"
 );
 
+id!(
+    /// One session of a user in a browser.
+    BrowserSessionId, "bses"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

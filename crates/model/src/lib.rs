@@ -33,6 +33,7 @@ pub mod operation;
 pub mod principal;
 pub mod safe_mode;
 pub mod secret;
+pub mod session;
 pub mod task;
 pub mod user;
 pub mod value;

@@ -13,12 +13,13 @@ use bailiwick_model::{
     decision::BudgetDraw,
     digest::Digest,
     grant::{Grant, GrantStatus},
-    id::{GrantId, TaskId, TokenId},
+    id::{BrowserSessionId, GrantId, TaskId, TokenId},
     jwk::Thumbprint,
-    name::{AgentName, Fact, SecretName, SystemName, ToolName},
+    name::{AgentName, Fact, SecretName, SystemName, ToolName, UserId},
     observation::{Observation, ObservationScope, WouldBe},
     principal::Principal,
     safe_mode::SafeModeScope,
+    session::Session,
     task::Task,
     user::User,
 };
@@ -323,8 +324,21 @@ pub trait Store: Send + Sync {
     // ---- users -------------------------------------------------------------
     /// Adds a user; an id that was ever used is [`StoreError::Exists`]. Returns the new epoch.
     async fn add_user(&self, user: User, entry: Entry) -> Result<u64, StoreError>;
-    /// Replaces a user whose stored version is `user.version - 1`. Returns the new epoch.
+    /// Replaces a user whose stored version is `user.version - 1`; the sessions of one who is no longer active end with
+    /// it. Returns the new epoch.
     async fn change_user(&self, user: User, entry: Entry) -> Result<u64, StoreError>;
+
+    // ---- sessions ----------------------------------------------------------
+    /// Opens a session; a user who is not active makes [`StoreError::Conflict`].
+    async fn open_session(&self, session: Session, entry: Entry) -> Result<Receipt, StoreError>;
+    /// Moves the end of a session that is idle, if it is still there.
+    async fn touch_session(&self, id: BrowserSessionId, idle_ends_at: Timestamp) -> Result<(), StoreError>;
+    /// Ends one session.
+    async fn close_session(&self, id: BrowserSessionId, entry: Entry) -> Result<Receipt, StoreError>;
+    /// The session whose token has this digest; it may be over.
+    async fn session(&self, token: Digest) -> Result<Option<Session>, StoreError>;
+    /// The sessions of a user, newest first; some may be over.
+    async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, StoreError>;
 
     // ---- agents ------------------------------------------------------------
     /// Adds an agent; a name that was ever used is [`StoreError::Exists`].

@@ -9,12 +9,14 @@ use bailiwick_audit_log::leaf::ReplicaId;
 use bailiwick_model::{
     agent::Agent,
     bundle::BundleRevision,
+    digest::Digest,
     grant::{Grant, GrantStatus},
-    id::{GrantId, TaskId, TokenId},
+    id::{BrowserSessionId, GrantId, TaskId, TokenId},
     jwk::Thumbprint,
-    name::{SecretName, SystemName},
+    name::{SecretName, SystemName, UserId},
     observation::ObservationScope,
     safe_mode::SafeModeScope,
+    session::Session,
     task::Task,
     user::User,
 };
@@ -54,6 +56,7 @@ mod readers;
 pub(crate) mod restore;
 mod rows;
 mod safety;
+mod sessions;
 mod spent;
 mod state;
 mod statements;
@@ -184,6 +187,27 @@ impl Store for SqliteStore {
 
     async fn change_user(&self, user: User, entry: Entry) -> Result<u64, StoreError> {
         self.writer.write(move |turn| users::change(turn, &user, entry)).await
+    }
+
+    async fn open_session(&self, session: Session, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| sessions::open(turn, &session, entry)).await
+    }
+
+    async fn touch_session(&self, id: BrowserSessionId, idle_ends_at: Timestamp) -> Result<(), StoreError> {
+        self.writer.write(move |turn| sessions::touch(turn, id, idle_ends_at)).await
+    }
+
+    async fn close_session(&self, id: BrowserSessionId, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| sessions::close(turn, id, entry)).await
+    }
+
+    async fn session(&self, token: Digest) -> Result<Option<Session>, StoreError> {
+        self.readers.read(move |connection| sessions::of_token(connection, token)).await
+    }
+
+    async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, StoreError> {
+        let user = user.clone();
+        self.readers.read(move |connection| sessions::of_user(connection, &user)).await
     }
 
     async fn register_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError> {

@@ -60,7 +60,10 @@ macro_rules! store_suite {
             grants_are_given_and_end_once,
             a_grant_ends_with_the_one_that_it_comes_from,
             what_ends_a_grant_overtakes_a_decision,
-            a_revoked_token_is_remembered_until_its_end
+            a_revoked_token_is_remembered_until_its_end,
+            sessions_are_kept_whole,
+            sessions_end_with_their_user,
+            a_user_has_so_many_sessions
         );
         $crate::store_suite!($bench; evidence:
             the_chain_has_no_gaps,

@@ -39,6 +39,7 @@ pub struct PublicUrlError(String);
 pub struct Entrance {
     broker: Arc<Broker>,
     own_names: OwnNames,
+    page_origin: String,
     proxies: DeclaredProxies,
     nonces: NonceSecret,
     alerts: Alerts,
@@ -72,7 +73,8 @@ impl Entrance {
         }
         let (own_names, alerts, published) = (OwnNames::of(&url), Alerts::default(), RwLock::default());
         let known_tokens = KnownTokens::default();
-        Ok(Self { broker, own_names, proxies, nonces, alerts, published, known_tokens })
+        let page_origin = page_origin(&url);
+        Ok(Self { broker, own_names, page_origin, proxies, nonces, alerts, published, known_tokens })
     }
 
     /// The use cases' dependencies.
@@ -93,6 +95,12 @@ impl Entrance {
     /// The URL that callers use for `path` (which starts with a slash): never made from a `Host` header.
     pub fn external_url(&self, path: &str) -> String {
         format!("{}{path}", self.issuer())
+    }
+
+    /// The origin that people's pages are at: the issuer's, or `localhost` where the issuer is a loopback address, as
+    /// browsers keep passkeys for names only.
+    pub fn page_origin(&self) -> &str {
+        &self.page_origin
     }
 
     /// Hosts and origins that are ours.
@@ -149,4 +157,17 @@ impl Entrance {
         let named = |claim| claims.optional_parsed::<AgentName>(claim, "an agent").ok().flatten();
         named("client_id").or_else(|| named("sub"))
     }
+}
+
+fn page_origin(issuer: &Url) -> String {
+    let loopback = match issuer.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        _ => false,
+    };
+    let mut url = issuer.clone();
+    if loopback && url.set_host(Some("localhost")).is_err() {
+        return issuer.origin().ascii_serialization();
+    }
+    url.origin().ascii_serialization()
 }

@@ -10,6 +10,7 @@
 //! | [`entrance`] | the broker, its public URL, nonces, declared proxies |
 //! | [`verify`], [`refused`] | token and proof verification, and its refusals with challenges |
 //! | [`problem`], [`reasons`] | RFC 9457 problem documents, and the page that explains them |
+//! | [`session`] | who is signed in in a browser, and whether a page of ours sent the form |
 //! | [`address`], [`origin`] | where a call comes from, and whether a browser was tricked into making it |
 //! | [`listener`], [`headers`], [`limits`], [`throttle`], [`json`] | headers, bounds and strict bodies |
 
@@ -24,5 +25,6 @@ pub mod origin;
 pub mod problem;
 pub mod reasons;
 pub mod refused;
+pub mod session;
 pub mod throttle;
 pub mod verify;

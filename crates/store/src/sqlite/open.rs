@@ -28,6 +28,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0002_spent_in_order.sql"),
     include_str!("../../migrations/0003_observations.sql"),
     include_str!("../../migrations/0004_users_and_grants.sql"),
+    include_str!("../../migrations/0005_sessions.sql"),
 ];
 /// Prepared statements that each connection keeps.
 const STATEMENTS_KEPT_MAX: usize = 128;

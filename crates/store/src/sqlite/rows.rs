@@ -6,10 +6,11 @@ use bailiwick_model::{
     agent::{Agent, AgentStatus, Credential},
     digest::Digest,
     grant::{Grant, GrantStatus},
-    id::{GrantId, TaskId},
+    id::{BrowserSessionId, GrantId, TaskId},
     jwk::PublicKey,
     observation::Observation,
     principal::Principal,
+    session::Session,
     task::{Task, TaskStatus},
     user::{User, UserStatus},
 };
@@ -217,6 +218,18 @@ pub(crate) fn user(fields: &Fields<'_>) -> Step<User> {
         status,
         created_at: fields.time("created_at")?,
         version: fields.count("version")?,
+    })
+}
+
+pub(crate) fn session(fields: &Fields<'_>) -> Step<Session> {
+    Ok(Session {
+        id: BrowserSessionId::from_bytes(fields.get("id")?),
+        token: fields.digest("token")?,
+        user: fields.parse("user_id")?,
+        authentication: fields.json("authentication")?,
+        created_at: fields.time("created_at")?,
+        idle_ends_at: fields.time("idle_ends_at")?,
+        ends_at: fields.time("ends_at")?,
     })
 }
 

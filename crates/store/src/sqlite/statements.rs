@@ -98,6 +98,22 @@ statements! {
     USERS = "SELECT id, version, name, email, groups, status, status_at, status_reason, created_at \
         FROM users ORDER BY id";
 
+    USER_ACTIVE = "SELECT COUNT(*) FROM users WHERE id = $1 AND status = 'active'";
+
+    // ---- sessions ----
+    INSERT_SESSION = "INSERT INTO sessions (id, token, user_id, authentication, created_at, idle_ends_at, ends_at) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    CROWD_OUT_SESSIONS = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE user_id = $1 \
+        ORDER BY created_at DESC, id DESC LIMIT 1000 OFFSET $2)";
+    TOUCH_SESSION = "UPDATE sessions SET idle_ends_at = $1 WHERE id = $2 AND idle_ends_at < $1";
+    CLOSE_SESSION = "DELETE FROM sessions WHERE id = $1";
+    CLOSE_SESSIONS = "DELETE FROM sessions WHERE user_id = $1";
+    FORGET_SESSIONS = "DELETE FROM sessions WHERE ends_at <= $1 OR idle_ends_at <= $1";
+    SESSION = "SELECT id, token, user_id, authentication, created_at, idle_ends_at, ends_at FROM sessions \
+        WHERE token = $1";
+    SESSIONS = "SELECT id, token, user_id, authentication, created_at, idle_ends_at, ends_at FROM sessions \
+        WHERE user_id = $1 ORDER BY created_at DESC, id DESC";
+
     // ---- agents ----
     INSERT_AGENT = "INSERT INTO agents (name, version, owner, purpose, environment, role, systems, scopes, promoted, \
         bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at) \

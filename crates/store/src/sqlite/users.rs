@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Valu
 use super::{
     failure::Step,
     rows::{self, Fields, json_text},
-    statements,
+    sessions, statements,
     turn::{Turn, signed},
 };
 
@@ -17,7 +17,8 @@ pub(crate) fn add(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64> {
     turn.change(entry)
 }
 
-/// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again.
+/// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again,
+/// and the sessions of who is no longer active end.
 pub(crate) fn change(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64> {
     let id = user.id.as_str();
     let found: Option<i64> = turn.statement(statements::USER_VERSION)?.query_row([id], |row| row.get(0)).optional()?;
@@ -27,6 +28,9 @@ pub(crate) fn change(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64
     }
     let columns = columns(user)?.into_iter().chain([Value::Integer(found)]);
     turn.execute(statements::UPDATE_USER, params_from_iter(columns))?;
+    if user.standing().is_err() {
+        sessions::close_all(turn, id)?;
+    }
     turn.decisive_change(entry)
 }
 

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
+    digest::Digest,
     grant::{Authentication, Grant, GrantKind, GrantStatus},
-    id::{GrantId, TaskId, TokenId},
+    id::{BrowserSessionId, GrantId, TaskId, TokenId},
+    limits::SESSIONS_PER_USER_MAX,
     principal::{DelegationChain, Principal},
+    session::Session,
     user::{User, UserStatus},
 };
 use bailiwick_ports::{entry::Entry, store::StoreError};
@@ -139,4 +142,73 @@ pub async fn a_revoked_token_is_remembered_until_its_end(bench: &dyn Bench) {
     let revoked = store.load().await.unwrap().revoked;
     assert!(revoked.contains(&(long, at(90_000))), "{revoked:?}");
     assert!(matches!(store.revoke_token(long, at(90_000), changed("evt_3")).await, Err(StoreError::Exists(_))));
+}
+
+fn session(number: u8) -> Session {
+    Session {
+        id: BrowserSessionId::from_bytes([number; 16]),
+        token: Digest::of(&[number]),
+        user: "u-1".parse().unwrap(),
+        authentication: Authentication { at: at(2), methods: BTreeSet::from(["hwk".into(), "user".into()]) },
+        created_at: at(i64::from(number)),
+        idle_ends_at: at(500),
+        ends_at: at(900),
+    }
+}
+
+fn signed_in(id: &str) -> Entry {
+    entry(EventKind::SessionChanged, id)
+}
+
+/// Every field comes back by the token alone; its idle end only moves on, and what was closed stays closed.
+pub async fn sessions_are_kept_whole(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    let refused = store.open_session(session(1), signed_in("evt_x")).await;
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "nobody signs in who is unknown");
+    store.add_user(user("u-1"), entry(EventKind::UserChanged, "evt_u")).await.unwrap();
+    store.open_session(session(1), signed_in("evt_1")).await.unwrap();
+    store.open_session(session(2), signed_in("evt_2")).await.unwrap();
+    let twin = Session { token: session(1).token, ..session(3) };
+    assert!(matches!(store.open_session(twin, signed_in("evt_x")).await, Err(StoreError::Exists(_))));
+    assert_eq!(store.session(session(1).token).await.unwrap(), Some(session(1)));
+    assert_eq!(store.session(Digest::of(b"guessed")).await.unwrap(), None);
+    store.touch_session(session(1).id, at(600)).await.unwrap();
+    store.touch_session(session(1).id, at(400)).await.unwrap();
+    let touched = Session { idle_ends_at: at(600), ..session(1) };
+    assert_eq!(store.sessions(&session(1).user).await.unwrap(), [session(2), touched]);
+    store.close_session(session(1).id, signed_in("evt_3")).await.unwrap();
+    store.touch_session(session(1).id, at(700)).await.unwrap();
+    assert_eq!(store.session(session(1).token).await.unwrap(), None);
+    let again = store.close_session(session(1).id, signed_in("evt_x")).await;
+    assert!(matches!(again, Err(StoreError::Missing(_))));
+    assert_eq!(count(&*store).await, 4, "what was refused leaves no evidence");
+}
+
+/// Whoever is suspended or left is signed out in the same moment, and cannot sign in; being resumed signs nobody in.
+pub async fn sessions_end_with_their_user(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    let changed = |id| entry(EventKind::UserChanged, id);
+    store.add_user(user("u-1"), changed("evt_u")).await.unwrap();
+    store.open_session(session(1), signed_in("evt_1")).await.unwrap();
+    let suspended = UserStatus::Suspended { at: at(5), reason: "away".into() };
+    store.change_user(User { version: 2, status: suspended, ..user("u-1") }, changed("evt_2")).await.unwrap();
+    assert_eq!(store.session(session(1).token).await.unwrap(), None);
+    assert!(matches!(store.open_session(session(2), signed_in("evt_x")).await, Err(StoreError::Conflict(_))));
+    store.change_user(User { version: 3, ..user("u-1") }, changed("evt_3")).await.unwrap();
+    assert!(store.sessions(&session(1).user).await.unwrap().is_empty());
+}
+
+/// Their number is bounded: the oldest makes room, and what is over is forgotten.
+pub async fn a_user_has_so_many_sessions(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    store.add_user(user("u-1"), entry(EventKind::UserChanged, "evt_u")).await.unwrap();
+    let number = u8::try_from(SESSIONS_PER_USER_MAX).unwrap() + 1;
+    for number in 1..=number {
+        store.open_session(session(number), signed_in(&format!("evt_{number}"))).await.unwrap();
+    }
+    assert_eq!(store.session(session(1).token).await.unwrap(), None);
+    assert_eq!(store.sessions(&session(1).user).await.unwrap().len(), SESSIONS_PER_USER_MAX);
+    let late = Session { created_at: at(500), idle_ends_at: at(600), ..session(100) };
+    store.open_session(late.clone(), signed_in("evt_late")).await.unwrap();
+    assert_eq!(store.sessions(&late.user).await.unwrap(), [late]);
 }
