@@ -97,7 +97,7 @@ pub(crate) fn principals<'a>(snapshot: &Snapshot, parties: &'a [Party]) -> Resul
     let acting = parties.iter().map(|party| {
         let named = several.then(|| party.principal.clone());
         let entity = snapshot.store().principal(party).and_then(|entity| {
-            entities::conforms(&entity, snapshot.validator_schema())?;
+            conforms(snapshot, &entity)?;
             Ok(entity)
         });
         match entity {
@@ -106,6 +106,11 @@ pub(crate) fn principals<'a>(snapshot: &Snapshot, parties: &'a [Party]) -> Resul
         }
     });
     acting.collect()
+}
+
+fn conforms(snapshot: &Snapshot, entity: &Entity) -> Result<(), Missing> {
+    let (schema, known) = (snapshot.validator_schema(), |uid: &EntityUID| snapshot.store().entity(uid).is_some());
+    if fit::plainly_conforms(entity, schema, &known) { Ok(()) } else { entities::conforms(entity, schema) }
 }
 
 /// Decides every principal on every operation.
@@ -148,7 +153,7 @@ fn decide_operation(
     coherent(operation)?;
     let misfit = |missing: Missing| denial::missing(&missing, None);
     let resource = snapshot.store().resource(&operation.resource).map_err(misfit)?;
-    entities::conforms(&resource, snapshot.validator_schema()).map_err(misfit)?;
+    conforms(snapshot, &resource).map_err(misfit)?;
     let side = snapshot.index().side(&resource);
     let attempt = Attempt { operation, action, resource, side, context: shared.of(operation)? };
     let mut checked: Option<&Party> = None;
