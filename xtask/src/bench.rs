@@ -57,7 +57,7 @@ const PROGRAMS: [Program; 7] = [
 /// Measures everything and writes the page.
 pub(crate) fn run(root: &Path) -> Result<(), Failure> {
     let peers = Peers::install(root);
-    let built = build(root)?;
+    let built = build(root, Profile::Dist)?;
     let lines = measure(root, &built, &peers, false)?;
     report::write(root, &lines)?;
     say::out(report::tables(&lines));
@@ -67,7 +67,7 @@ pub(crate) fn run(root: &Path) -> Result<(), Failure> {
 
 /// Runs every bench briefly: that they run, and that what they say becomes tables. Says nothing about time.
 pub(crate) fn smoke(root: &Path) -> Result<Tally, Failure> {
-    let built = build(root)?;
+    let built = build(root, Profile::Release)?;
     let lines = measure(root, &built, &Peers::none(), true)?;
     let text = report::tables(&lines);
     say::out(&text);
@@ -105,11 +105,22 @@ impl Peers {
     }
 }
 
+/// What a release is built with, or what is built sooner.
+#[derive(Clone, Copy)]
+enum Profile {
+    Dist,
+    Release,
+}
+
 /// Builds everything at once, so that all of it shares what it is made of, and says where cargo put it.
-fn build(root: &Path) -> Result<Built, Failure> {
+fn build(root: &Path, profile: Profile) -> Result<Built, Failure> {
     let packages = ["bailiwick-cli", "bailiwick-bench", "bailiwick-pdp", "bailiwick-store"];
     let targets = ["--bin", "bailiwick", "--bin", "bailiwick-bench", "--bench", "decision", "--bench", "intents"];
-    let mut build = cargo(root, &["build", "--release", "--locked", "--quiet", "--message-format=json"]);
+    let profile = match profile {
+        Profile::Dist => "dist",
+        Profile::Release => "release",
+    };
+    let mut build = cargo(root, &["build", "--profile", profile, "--locked", "--quiet", "--message-format=json"]);
     build.args(packages.iter().flat_map(|package| ["--package", package])).args(targets);
     let told = read(&mut build)?;
     let artifacts = told.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
