@@ -51,11 +51,13 @@ pub enum EventKind {
     GrantChanged,
     /// A user signed in or out in a browser.
     SessionChanged,
+    /// A client asked whether a token holds, or for its end.
+    TokenExamined,
 }
 
 impl EventKind {
     /// All kinds, in the order in which they were frozen.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Intent,
         Self::Outcome,
         Self::Denial,
@@ -76,6 +78,7 @@ impl EventKind {
         Self::UserChanged,
         Self::GrantChanged,
         Self::SessionChanged,
+        Self::TokenExamined,
     ];
 
     /// The text inside the leaf. Frozen: a leaf with another text is not a leaf.
@@ -101,6 +104,7 @@ impl EventKind {
             Self::UserChanged => "user_changed",
             Self::GrantChanged => "grant_changed",
             Self::SessionChanged => "session_changed",
+            Self::TokenExamined => "token_examined",
         }
     }
 }

@@ -131,9 +131,7 @@ impl Visit<'_> {
             return Err(Failure::throttled(retry_after_s));
         }
         let Some(agent) = agent else {
-            let alert =
-                Alert { kind: AlertKind::UnregisteredCaller, agent: Some(claimed), address: self.address, at: self.at };
-            self.entrance().alert(alert).await;
+            self.alert(AlertKind::UnregisteredCaller).await;
             return Err(Failure::unauthenticated());
         };
         let VerifiedAssertion { client: _, credential, once } = self.verify(assertion, &agent)?;
@@ -184,6 +182,12 @@ impl Visit<'_> {
     fn client_key(&self) -> String {
         let client = self.client.as_ref().map_or("", AgentName::as_str);
         format!("{client}@{}", throttle_key(self.address))
+    }
+
+    /// Records something to look at about the client that asks.
+    pub(crate) async fn alert(&self, kind: AlertKind) {
+        let alert = Alert { kind, agent: self.client.clone(), address: self.address, at: self.at };
+        self.entrance().alert(alert).await;
     }
 
     /// Records a refusal, counts it, and answers.

@@ -2,6 +2,7 @@
 //! constant phrase that evidence keeps.
 
 use axum::response::{IntoResponse as _, Response};
+use bailiwick_engine::tokens::TokenRefusal;
 use bailiwick_oauth::error::{ErrorCode, OAuthError};
 use bailiwick_web::{entrance::Entrance, refused::DPOP_NONCE};
 use http::{HeaderValue, StatusCode, header};
@@ -113,6 +114,24 @@ impl Failure {
         }
         response
     }
+}
+
+/// The engine's refusals; its client has proved who it is by then.
+pub(crate) fn of_engine(refusal: TokenRefusal) -> Failure {
+    let (why, code) = match &refusal {
+        TokenRefusal::Client(_) => (Why::Client, ErrorCode::InvalidClient),
+        TokenRefusal::Grant(_) => (Why::Grant, ErrorCode::InvalidGrant),
+        TokenRefusal::Target(_) => (Why::Target, ErrorCode::InvalidTarget),
+        TokenRefusal::Scope(_) => (Why::Scope, ErrorCode::InvalidScope),
+        TokenRefusal::Proof(_) => (Why::Proof, ErrorCode::InvalidDpopProof),
+        TokenRefusal::Request(_) => (Why::Form, ErrorCode::InvalidRequest),
+        TokenRefusal::Unavailable(cause) => {
+            tracing::error!(error = cause, "a client cannot be served");
+            let description = "the broker cannot record this now\nhint: try again shortly";
+            return Failure::new(Why::Unavailable, ErrorCode::TemporarilyUnavailable, description);
+        }
+    };
+    Failure::new(why, code, &refusal.to_string())
 }
 
 /// A JSON answer that nobody keeps, with a nonce for the next proof.

@@ -7,9 +7,11 @@
 mod authorize;
 mod clients;
 mod failure;
+mod introspect;
 mod jwks;
 mod metadata;
 mod protected_resource;
+mod revoke;
 mod router;
 mod token;
 

@@ -8,19 +8,24 @@ use axum::{
 };
 use bailiwick_oauth::{
     form::FORM_BYTES_MAX,
-    metadata::{AUTHORIZATION_PATH, AUTHORIZATION_SERVER_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH, TOKEN_PATH},
+    metadata::{
+        AUTHORIZATION_PATH, AUTHORIZATION_SERVER_PATH, INTROSPECTION_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH,
+        REVOCATION_PATH, TOKEN_PATH,
+    },
 };
 use bailiwick_web::{
     entrance::Entrance,
     limits::{EXCHANGE_TIME_MAX, Limits},
 };
 
-use crate::{authorize, clients::ClientDoor, jwks, metadata, protected_resource, token};
+use crate::{authorize, clients::ClientDoor, introspect, jwks, metadata, protected_resource, revoke, token};
 
 /// The endpoints below `/oauth` and the discovery documents below `/.well-known`.
 pub fn router(entrance: Arc<Entrance>) -> Router {
     let tokens = Router::new()
         .route(TOKEN_PATH, post(token::token))
+        .route(REVOCATION_PATH, post(revoke::revoke))
+        .route(INTROSPECTION_PATH, post(introspect::introspect))
         .with_state(Arc::new(ClientDoor::new(Arc::clone(&entrance))));
     let documents = Router::new()
         .route(AUTHORIZATION_PATH, get(authorize::authorize).post(authorize::authorize))

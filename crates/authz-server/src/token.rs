@@ -6,9 +6,9 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use bailiwick_engine::tokens::{Issued, TokenRefusal};
+use bailiwick_engine::tokens::Issued;
+use bailiwick_model::secret::Secret;
 use bailiwick_oauth::{
-    error::ErrorCode,
     token_request::{GrantRequest, TokenRequest},
     token_response::TokenResponse,
 };
@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod client_credentials;
+mod refresh_token;
 
 /// Where alerts say that somebody knocked.
 const AT: &str = "token endpoint";
@@ -40,33 +41,31 @@ async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure>
     visit.check_head()?;
     let asked = TokenRequest::parse(body).map_err(|error| Failure::of(Why::Form, error))?;
     let client = visit.authenticate(&asked.client).await?;
-    let issued = match asked.grant {
-        GrantRequest::ClientCredentials(asked) => client_credentials::issue(visit, client, asked).await?,
+    let granted = match asked.grant {
+        GrantRequest::ClientCredentials(asked) => client_credentials::issue(visit, client, asked).await?.into(),
+        GrantRequest::RefreshToken(asked) => refresh_token::renew(visit, client, asked).await?,
     };
-    Ok(respond(visit.entrance(), &issued))
+    Ok(respond(visit.entrance(), &granted))
 }
 
-fn respond(entrance: &Entrance, issued: &Issued) -> Response {
-    let answer = TokenResponse::new(issued.token.expose().clone(), issued.scheme, issued.expires_in_s, &issued.scopes);
+/// What a client gets.
+struct Granted {
+    issued: Issued,
+    /// What renews it, where a user agreed to it.
+    refresh_token: Option<Secret<String>>,
+}
+
+impl From<Issued> for Granted {
+    fn from(issued: Issued) -> Self {
+        Self { issued, refresh_token: None }
+    }
+}
+
+fn respond(entrance: &Entrance, granted: &Granted) -> Response {
+    let Granted { issued, refresh_token } = granted;
+    let answer = TokenResponse::new(issued.token.expose().clone(), issued.scheme, issued.expires_in_s, &issued.scopes)
+        .renewed_by(refresh_token.as_ref().map(|token| token.expose().clone()));
     failure::answer(entrance, StatusCode::OK, &serde_json::to_string(&answer).unwrap_or_default())
-}
-
-/// The engine's refusals; its client has proved who it is by then.
-fn of_engine(refusal: TokenRefusal) -> Failure {
-    let (why, code) = match &refusal {
-        TokenRefusal::Client(_) => (Why::Client, ErrorCode::InvalidClient),
-        TokenRefusal::Grant(_) => (Why::Grant, ErrorCode::InvalidGrant),
-        TokenRefusal::Target(_) => (Why::Target, ErrorCode::InvalidTarget),
-        TokenRefusal::Scope(_) => (Why::Scope, ErrorCode::InvalidScope),
-        TokenRefusal::Proof(_) => (Why::Proof, ErrorCode::InvalidDpopProof),
-        TokenRefusal::Request(_) => (Why::Form, ErrorCode::InvalidRequest),
-        TokenRefusal::Unavailable(cause) => {
-            tracing::error!(error = cause, "no token can be issued");
-            let description = "the broker cannot record a token now\nhint: try again shortly";
-            return Failure::new(Why::Unavailable, ErrorCode::TemporarilyUnavailable, description);
-        }
-    };
-    Failure::new(why, code, &refusal.to_string())
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub enum AlertKind {
     ForgedCredential,
     /// Somebody knocked at the administrative interface over the network.
     OperatorDoor,
+    /// A refresh token came a second time: somebody holds a copy.
+    RefreshReuse,
 }
 
 impl AlertKind {
@@ -42,6 +44,7 @@ impl AlertKind {
             Self::UnregisteredCaller => "unregistered_caller",
             Self::ForgedCredential => "forged_credential",
             Self::OperatorDoor => "operator_door",
+            Self::RefreshReuse => "refresh_reuse",
         }
     }
 }

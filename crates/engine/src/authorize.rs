@@ -78,8 +78,8 @@ pub(crate) async fn authorize_as(
                 let evaluated = decided.evaluated;
                 let system = call.system.clone();
                 let chain = caller.chain.clone();
-                let evaluation = evaluation.into();
-                return Ok(Permitted { system, chain, evaluation, evaluated, obligations, receipt });
+                let (token, grant, evaluation) = (caller.token, caller.grant, evaluation.into());
+                return Ok(Permitted { system, chain, token, grant, evaluation, evaluated, obligations, receipt });
             }
             // Somebody's change or fact overtook this decision: let it take effect and decide on the new state.
             Err(StoreError::Conflict(_)) => {

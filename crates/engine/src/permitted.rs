@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use bailiwick_model::{
     decision::{Decision, Evaluated, Obligation},
     evaluation::{Evaluation, Party},
+    id::{GrantId, TokenId},
     name::SystemName,
     observation::Observation,
     operation::Operation,
@@ -35,6 +36,8 @@ use crate::{broker::Broker, live::Live, observation, refusal::Refusal};
 pub struct Permitted {
     pub(crate) system: SystemName,
     pub(crate) chain: DelegationChain,
+    pub(crate) token: TokenId,
+    pub(crate) grant: Option<GrantId>,
     pub(crate) evaluation: Arc<Evaluation>,
     pub(crate) evaluated: Evaluated,
     pub(crate) obligations: Vec<Obligation>,
@@ -72,12 +75,16 @@ impl Permitted {
         self.receipt
     }
 
-    /// Looks once more, right before the forward and whenever something changed: every principal still active, no safe
-    /// mode in the way, the task still open, the policy of now still for it, and obliging to nothing more. Time may have
+    /// Looks once more, right before the forward and whenever something changed: its token still standing, every
+    /// principal still active, no safe mode in the way, the task still open, the policy of now still for it, and obliging to nothing more. Time may have
     /// passed since the decision (a queue, an approval, a server that starts slowly).
     pub fn recheck(&self, broker: &Broker) -> Result<(), Refusal> {
-        let live = broker.live();
-        still_active(&live, &self.chain, &self.evaluation, broker.now())?;
+        let (live, now) = (broker.live(), broker.now());
+        if !live.token_stands(self.token, self.grant, now) {
+            let why = "the token was revoked, or what it was issued from has ended";
+            return Err(Refusal::Conflict(why.to_owned()));
+        }
+        still_active(&live, &self.chain, &self.evaluation, now)?;
         let policy = active_policy(&live)?;
         let authority = &self.evaluation.authority;
         let safe_modes = live.safe_mode_scopes();

@@ -133,18 +133,45 @@ pub enum TokenRefusal {
 
 /// Issues a token, recorded before it leaves.
 pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusal> {
+    let prepared = prepare(broker, ask, None)?;
+    let (row, spent, entry) = (prepared.row.clone(), prepared.spent.clone(), prepared.entry.clone());
+    broker.ports.store.issue_token(row, spent, entry).await.map_err(not_written)?;
+    Ok(prepared.issued(broker))
+}
+
+/// A signed token that must not leave before its row and its evidence are durable.
+pub(crate) struct Prepared {
+    token: Secret<String>,
+    scopes: BTreeSet<Scope>,
+    pub(crate) row: IssuedToken,
+    pub(crate) spent: Vec<Spent>,
+    pub(crate) entry: bailiwick_ports::entry::Entry,
+}
+
+impl Prepared {
+    /// Hands the token out; its row was written.
+    pub(crate) fn issued(self, broker: &Broker) -> Issued {
+        let IssuedToken { credential, confirmation, issued_at, expires_at, .. } = self.row;
+        broker.note_use(credential, issued_at);
+        let expires_in_s = u64::try_from(expires_at.as_second().saturating_sub(issued_at.as_second())).unwrap_or(0);
+        let scheme = if confirmation.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+        Issued { token: self.token, expires_in_s, scopes: self.scopes, scheme }
+    }
+}
+
+/// Why a token that was prepared must not leave.
+pub(crate) fn not_written(error: StoreError) -> TokenRefusal {
+    match error {
+        StoreError::Replayed => TokenRefusal::Client("the assertion or the proof was used before".to_owned()),
+        error => TokenRefusal::Unavailable(error.to_string()),
+    }
+}
+
+/// Decides what a client gets and signs it. `refreshed` counts the refresh tokens that were used up for it.
+pub(crate) fn prepare(broker: &Broker, ask: TokenAsk, refreshed: Option<u64>) -> Result<Prepared, TokenRefusal> {
     let now = broker.now();
     let agent = broker.agent(&ask.agent).ok_or_else(|| TokenRefusal::Client("client is not registered".to_owned()))?;
-    agent.standing(now).map_err(|inactive| TokenRefusal::Client(format!("client cannot get a token: {inactive}")))?;
-    if broker.settings().environment.is_some_and(|here| here != agent.environment) {
-        return Err(TokenRefusal::Client(format!(
-            "client belongs to environment `{}`, and this broker serves another",
-            agent.environment
-        )));
-    }
-    if ask.confirmation.is_none() && !agent.bearer_tokens_allowed && !ask.audience.only_asks() {
-        return Err(TokenRefusal::Proof("a DPoP proof is required for this client".to_owned()));
-    }
+    may_have_tokens(broker, &agent, &ask, now)?;
     let grant = ask.grant.map(|id| standing_grant(broker, &agent, &ask, id, now)).transpose()?;
     let scopes = grant_scopes(broker, &agent, &ask, grant.as_deref())?;
     let task = grant.as_ref().map_or(ask.task, |grant| grant.task);
@@ -172,13 +199,13 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
     let input = claims.signing_input(&key);
     let signature =
         signer.sign_as(&key.kid, input.as_bytes()).map_err(|error| TokenRefusal::Unavailable(error.to_string()))?;
-    let token = input.assemble(&signature);
-
+    let token = Secret::new(input.assemble(&signature));
     let kind = grant.as_ref().map_or("client_credentials", |grant| grant.kind.as_str());
-    let entry = evidence(broker, &ask, &claims, kind);
+    let entry = evidence(broker, &ask, &claims, kind, refreshed);
     let row = IssuedToken {
         id,
         client: agent.name.clone(),
+        audience: claims.audience,
         grant: ask.grant,
         task,
         confirmation: ask.confirmation,
@@ -186,16 +213,22 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
         issued_at: now,
         expires_at,
     };
-    match broker.ports.store.issue_token(row, ask.spent, entry).await {
-        Ok(_) => broker.note_use(ask.credential, now),
-        Err(StoreError::Replayed) => {
-            return Err(TokenRefusal::Client("the assertion or the proof was used before".to_owned()));
-        }
-        Err(error) => return Err(TokenRefusal::Unavailable(error.to_string())),
+    Ok(Prepared { token, scopes, row, spent: ask.spent, entry })
+}
+
+/// Whether a client may have any token of this form now.
+fn may_have_tokens(broker: &Broker, agent: &Agent, ask: &TokenAsk, now: Timestamp) -> Result<(), TokenRefusal> {
+    agent.standing(now).map_err(|inactive| TokenRefusal::Client(format!("client cannot get a token: {inactive}")))?;
+    if broker.settings().environment.is_some_and(|here| here != agent.environment) {
+        return Err(TokenRefusal::Client(format!(
+            "client belongs to environment `{}`, and this broker serves another",
+            agent.environment
+        )));
     }
-    let expires_in_s = u64::try_from(expires_at.as_second().saturating_sub(now.as_second())).unwrap_or(0);
-    let scheme = if ask.confirmation.is_some() { Scheme::Dpop } else { Scheme::Bearer };
-    Ok(Issued { token: Secret::new(token), expires_in_s, scopes, scheme })
+    if ask.confirmation.is_none() && !agent.bearer_tokens_allowed && !ask.audience.only_asks() {
+        return Err(TokenRefusal::Proof("a DPoP proof is required for this client".to_owned()));
+    }
+    Ok(())
 }
 
 /// Whether the key that a token was asked for with is one of the agent's still. What is bound to no key and lives for
@@ -208,7 +241,13 @@ pub async fn key_is_kept(broker: &Broker, agent: &Agent, token: TokenId) -> Resu
 }
 
 /// What the evidence says of an issued token: everything but the token.
-fn evidence(broker: &Broker, ask: &TokenAsk, claims: &AccessTokenClaims, kind: &str) -> bailiwick_ports::entry::Entry {
+fn evidence(
+    broker: &Broker,
+    ask: &TokenAsk,
+    claims: &AccessTokenClaims,
+    kind: &str,
+    refreshed: Option<u64>,
+) -> bailiwick_ports::entry::Entry {
     Draft::event(broker, EventKind::TokenIssued)
         .field("agent", claims.client.as_str())
         .field("token", claims.id.to_string())
@@ -216,6 +255,7 @@ fn evidence(broker: &Broker, ask: &TokenAsk, claims: &AccessTokenClaims, kind: &
         .field("scope", claims.scopes.iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("grant", kind)
         .field_if("grant_id", claims.grant.map(|grant| grant.to_string()))
+        .field_if("refreshed", refreshed.map(|times| i64::try_from(times).unwrap_or(i64::MAX)))
         .field("chain", claims.chain.principals().iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("credential", ask.credential.to_string())
         .field_if("confirmation", ask.confirmation.map(|key| key.to_string()))

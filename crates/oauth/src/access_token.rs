@@ -134,6 +134,11 @@ impl AccessTokenClaims {
 
     /// The claims as JSON.
     fn to_json(&self) -> String {
+        Value::Object(self.to_map()).to_string()
+    }
+
+    /// The claims as they stand in the token.
+    pub(crate) fn to_map(&self) -> Map<String, Value> {
         let mut claims = Map::new();
         let mut set = |name: &str, value: Value| claims.insert(name.to_owned(), value);
         set("iss", self.issuer.as_str().into());
@@ -167,7 +172,7 @@ impl AccessTokenClaims {
         }) {
             set("act", act);
         }
-        Value::Object(claims).to_string()
+        claims
     }
 
     /// Reads claims that were verified.

@@ -81,17 +81,23 @@ impl Form {
 
     /// The one resource that a token is to be for, byte for byte (RFC 8707 §2).
     pub fn resource(&mut self) -> Result<String, OAuthError> {
+        let missing = "`resource` is missing\nhint: name the URL that the token is for";
+        self.optional_resource()?.ok_or_else(|| OAuthError::new(ErrorCode::InvalidTarget, missing))
+    }
+
+    /// The same where something else may tell what the token is for.
+    pub fn optional_resource(&mut self) -> Result<Option<String>, OAuthError> {
         let unfit = |description: &str| OAuthError::new(ErrorCode::InvalidTarget, description);
         let resource = match (self.resources.pop(), self.resources.is_empty()) {
             (Some(resource), true) => resource,
-            (None, _) => return Err(unfit("`resource` is missing\nhint: name the URL that the token is for")),
+            (None, _) => return Ok(None),
             (Some(_), false) => return Err(unfit("`resource` stands twice\nhint: ask for one token per resource")),
         };
         let url = Url::parse(&resource).map_err(|_| unfit("`resource` is not an absolute URL"))?;
         if resource.len() > RESOURCE_BYTES_MAX || url.fragment().is_some() || !url.has_host() {
             return Err(unfit("`resource` is not an absolute URL without fragment"));
         }
-        Ok(resource)
+        Ok(Some(resource))
     }
 }
 

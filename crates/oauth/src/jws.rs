@@ -25,6 +25,8 @@ pub enum TokenType {
     ClientAssertion,
     /// `dpop+jwt` (RFC 9449). The only one whose header carries its key.
     DpopProof,
+    /// `token-introspection+jwt` (RFC 9701).
+    IntrospectionResponse,
 }
 
 impl TokenType {
@@ -34,6 +36,7 @@ impl TokenType {
             Self::AccessToken => "at+jwt",
             Self::ClientAssertion => "client-authentication+jwt",
             Self::DpopProof => "dpop+jwt",
+            Self::IntrospectionResponse => "token-introspection+jwt",
         }
     }
 
@@ -44,7 +47,7 @@ impl TokenType {
         let typ = typ.as_deref().map(|text| text.strip_prefix("application/").unwrap_or(text));
         match self {
             Self::ClientAssertion => matches!(typ, None | Some("jwt" | "client-authentication+jwt")),
-            Self::AccessToken | Self::DpopProof => typ == Some(self.as_str()),
+            Self::AccessToken | Self::DpopProof | Self::IntrospectionResponse => typ == Some(self.as_str()),
         }
     }
 }
@@ -156,7 +159,7 @@ impl<'a> UnverifiedToken<'a> {
         }
         let jwk = match (compact.header.remove("jwk"), expected) {
             (Some(Value::Object(jwk)), TokenType::DpopProof) => Some(jwk),
-            (None, TokenType::AccessToken | TokenType::ClientAssertion) => None,
+            (None, TokenType::AccessToken | TokenType::ClientAssertion | TokenType::IntrospectionResponse) => None,
             _ => return Err(JwsError::Header("jwk")),
         };
         let claims = parse_object(&compact.payload).map_err(|error| JwsError::Json { part: "claims", error })?;
@@ -220,7 +223,7 @@ impl SigningInput {
         let typ = token_type.as_str();
         let header = match token_type {
             TokenType::DpopProof => format!(r#"{{"alg":"{algorithm}","jwk":{},"typ":"{typ}"}}"#, key.jwk),
-            TokenType::AccessToken | TokenType::ClientAssertion => {
+            TokenType::AccessToken | TokenType::ClientAssertion | TokenType::IntrospectionResponse => {
                 format!(r#"{{"alg":"{algorithm}","kid":"{}","typ":"{typ}"}}"#, key.kid)
             }
         };

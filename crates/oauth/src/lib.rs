@@ -20,6 +20,7 @@
 //! | [`access_token`], [`presented`] | access tokens (RFC 9068) and how they are presented |
 //! | [`form`], [`client_authentication`] | what every endpoint for clients reads |
 //! | [`token_request`], [`token_response`], [`error`] | the token endpoint |
+//! | [`named_token`], [`introspection`] | the endpoints that are asked about a token (RFC 7009, RFC 7662) |
 //! | [`challenge`], [`metadata`] | `WWW-Authenticate` and discovery |
 //! | [`one_time`] | identifiers that may be used once |
 //! | `tag` | what we hand out to have it back unchanged |
@@ -33,11 +34,13 @@ pub mod dpop;
 pub mod dpop_nonce;
 pub mod error;
 pub mod form;
+pub mod introspection;
 pub mod json;
 pub mod jws;
 pub mod key_material;
 pub mod key_policy;
 pub mod metadata;
+pub mod named_token;
 pub mod one_time;
 pub mod pem;
 pub mod presented;

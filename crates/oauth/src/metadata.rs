@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bailiwick_model::name::Scope;
 use serde::Serialize;
 
-use crate::presented::Scheme;
+use crate::{presented::Scheme, token_request::GRANT_TYPES};
 
 /// The signature algorithms that we verify, as the JOSE registry spells them.
 pub const SIGNING_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "Ed25519", "PS256"];
@@ -14,6 +14,14 @@ pub const SIGNING_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "Ed25519", "PS256"]
 pub const AUTHORIZATION_PATH: &str = "/oauth/authorize";
 /// Path of the token endpoint below the issuer.
 pub const TOKEN_PATH: &str = "/oauth/token";
+/// Path of the revocation endpoint below the issuer (RFC 7009).
+pub const REVOCATION_PATH: &str = "/oauth/revoke";
+/// Path of the introspection endpoint below the issuer (RFC 7662).
+pub const INTROSPECTION_PATH: &str = "/oauth/introspect";
+/// What the issuer's own keys sign with.
+pub const ISSUER_ALGORITHM: &str = "ES256";
+/// How clients authenticate, at every endpoint where they do.
+const AUTH_METHODS: [&str; 1] = ["private_key_jwt"];
 /// Path of the key set below the issuer.
 pub const JWKS_PATH: &str = "/oauth/jwks";
 /// Well-known path of the authorization server's document.
@@ -41,11 +49,25 @@ pub struct AuthorizationServerMetadata {
     /// clients refuse a document without it.)
     pub response_types_supported: [&'static str; 0],
     /// The grants.
-    pub grant_types_supported: [&'static str; 1],
+    pub grant_types_supported: &'static [&'static str],
     /// How clients authenticate.
     pub token_endpoint_auth_methods_supported: [&'static str; 1],
     /// What their assertions may be signed with.
     pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    /// Where a client ends what it holds (RFC 7009).
+    pub revocation_endpoint: String,
+    /// How clients authenticate there.
+    pub revocation_endpoint_auth_methods_supported: [&'static str; 1],
+    /// What their assertions may be signed with.
+    pub revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    /// Where a client that may ask learns whether a token holds (RFC 7662).
+    pub introspection_endpoint: String,
+    /// How clients authenticate there.
+    pub introspection_endpoint_auth_methods_supported: [&'static str; 1],
+    /// What their assertions may be signed with.
+    pub introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    /// What we sign such answers with (RFC 9701 §7).
+    pub introspection_signing_alg_values_supported: [&'static str; 1],
     /// What proofs may be signed with (RFC 9449 §5.1).
     pub dpop_signing_alg_values_supported: [&'static str; 4],
     /// `S256`. No grant uses a code yet, so nothing can be challenged; but MCP
@@ -70,9 +92,16 @@ impl AuthorizationServerMetadata {
             jwks_uri: format!("{issuer}{JWKS_PATH}"),
             scopes_supported: scopes,
             response_types_supported: [],
-            grant_types_supported: ["client_credentials"],
-            token_endpoint_auth_methods_supported: ["private_key_jwt"],
+            grant_types_supported: &GRANT_TYPES,
+            token_endpoint_auth_methods_supported: AUTH_METHODS,
             token_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            revocation_endpoint: format!("{issuer}{REVOCATION_PATH}"),
+            revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+            revocation_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            introspection_endpoint: format!("{issuer}{INTROSPECTION_PATH}"),
+            introspection_endpoint_auth_methods_supported: AUTH_METHODS,
+            introspection_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            introspection_signing_alg_values_supported: [ISSUER_ALGORITHM],
             dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
             code_challenge_methods_supported: ["S256"],
             protected_resources,
@@ -147,9 +176,16 @@ mod tests {
                 "jwks_uri": "https://b.example/oauth/jwks",
                 "scopes_supported": ["files:read"],
                 "response_types_supported": [],
-                "grant_types_supported": ["client_credentials"],
+                "grant_types_supported": ["client_credentials", "refresh_token"],
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
+                "revocation_endpoint": "https://b.example/oauth/revoke",
+                "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
+                "revocation_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
+                "introspection_endpoint": "https://b.example/oauth/introspect",
+                "introspection_endpoint_auth_methods_supported": ["private_key_jwt"],
+                "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
+                "introspection_signing_alg_values_supported": ["ES256"],
                 "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
                 "code_challenge_methods_supported": ["S256"],
             })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bailiwick_model::{id::TaskId, name::Scope};
+use bailiwick_model::{id::TaskId, name::Scope, secret::Secret};
 
 use crate::{
     client_authentication::ClientAuthentication,
@@ -11,9 +11,11 @@ use crate::{
 };
 
 /// The grants that there are, by the value of `grant_type`.
-pub const GRANT_TYPES: [&str; 1] = [CLIENT_CREDENTIALS];
+pub const GRANT_TYPES: [&str; 2] = [CLIENT_CREDENTIALS, REFRESH_TOKEN];
 /// A client acts for itself (RFC 6749 §4.4).
 pub const CLIENT_CREDENTIALS: &str = "client_credentials";
+/// A client renews what a user allowed it (RFC 6749 §6).
+pub const REFRESH_TOKEN: &str = "refresh_token";
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub struct TokenRequest {
 pub enum GrantRequest {
     /// `client_credentials`.
     ClientCredentials(ClientCredentials),
+    /// `refresh_token`.
+    RefreshToken(Refresh),
 }
 
 /// A client that acts for itself.
@@ -42,6 +46,17 @@ pub struct ClientCredentials {
     pub task: Option<TaskId>,
 }
 
+/// A client that renews its access.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refresh {
+    /// The refresh token; nothing is known of it.
+    pub token: Secret<String>,
+    /// The resource that the access token is to be for; `None` where the grant names one alone (RFC 8707 §2.2).
+    pub resource: Option<String>,
+    /// The scopes that are asked for; empty means all that were granted.
+    pub scopes: BTreeSet<Scope>,
+}
+
 impl TokenRequest {
     /// Parses a body of the type `application/x-www-form-urlencoded`.
     pub fn parse(body: &[u8]) -> Result<Self, OAuthError> {
@@ -52,11 +67,18 @@ impl TokenRequest {
             return Err(OAuthError::new(ErrorCode::UnsupportedGrantType, &description));
         }
         let client = ClientAuthentication::take(&mut form)?;
-        let grant = GrantRequest::ClientCredentials(ClientCredentials {
-            task: form.parsed("bailiwick_task", "a task id")?,
-            scopes: form.scopes()?,
-            resource: form.resource()?,
-        });
+        let grant = match grant_type.as_str() {
+            REFRESH_TOKEN => GrantRequest::RefreshToken(Refresh {
+                token: Secret::new(form.require("refresh_token")?),
+                scopes: form.scopes()?,
+                resource: form.optional_resource()?,
+            }),
+            _ => GrantRequest::ClientCredentials(ClientCredentials {
+                task: form.parsed("bailiwick_task", "a task id")?,
+                scopes: form.scopes()?,
+                resource: form.resource()?,
+            }),
+        };
         Ok(Self { client, grant })
     }
 }

@@ -1,5 +1,5 @@
-//! The token endpoint's answer (RFC 6749 §5.1). No refresh token ever comes
-//! with client credentials (RFC 6749 §4.4.3).
+//! The token endpoint's answer (RFC 6749 §5.1). A refresh token comes where a user agreed, never with client credentials
+//! (RFC 6749 §4.4.3).
 
 use std::collections::BTreeSet;
 
@@ -20,13 +20,29 @@ pub struct TokenResponse {
     /// What was granted, always said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
+    /// What renews access once, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
 }
 
 impl TokenResponse {
     /// An answer with a token.
     pub fn new(access_token: String, scheme: Scheme, expires_in_s: u64, scopes: &BTreeSet<Scope>) -> Self {
         let scopes: Vec<&str> = scopes.iter().map(Scope::as_str).collect();
-        Self { access_token, token_type: scheme.as_str().to_owned(), expires_in: expires_in_s, scope: scopes.join(" ") }
+        Self {
+            access_token,
+            token_type: scheme.as_str().to_owned(),
+            expires_in: expires_in_s,
+            scope: scopes.join(" "),
+            refresh_token: None,
+        }
+    }
+
+    /// The same with what renews it.
+    #[must_use]
+    pub fn renewed_by(mut self, refresh_token: Option<String>) -> Self {
+        self.refresh_token = refresh_token;
+        self
     }
 }
 

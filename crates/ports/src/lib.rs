@@ -7,5 +7,6 @@ pub mod chance;
 pub mod entry;
 pub mod signer;
 pub mod store;
+pub mod token_rows;
 pub mod upstreams;
 pub mod vault;

@@ -25,7 +25,10 @@ use bailiwick_model::{
 };
 use jiff::Timestamp;
 
-use crate::entry::{Entry, Receipt};
+use crate::{
+    entry::{Entry, Receipt},
+    token_rows::{ListedToken, RefreshToken, Rotation, TokenFilter},
+};
 
 /// The store refused or failed; nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +139,8 @@ pub struct IssuedToken {
     pub id: TokenId,
     /// Its client.
     pub client: AgentName,
+    /// What it is for: its one `aud`.
+    pub audience: String,
     /// The grant that it was issued from; `None` is its client acting for itself.
     pub grant: Option<GrantId>,
     /// The task it is bound to.
@@ -312,6 +317,24 @@ pub trait Store: Send + Sync {
     async fn token_credential(&self, id: TokenId) -> Result<Option<Thumbprint>, StoreError>;
     /// Revokes one access token, which would end at `until`. Returns the new epoch.
     async fn revoke_token(&self, id: TokenId, until: Timestamp, entry: Entry) -> Result<u64, StoreError>;
+
+    /// Access tokens as they are listed.
+    async fn tokens(&self, filter: TokenFilter) -> Result<Vec<ListedToken>, StoreError>;
+    /// One access token, expired or not.
+    async fn token(&self, id: TokenId) -> Result<Option<ListedToken>, StoreError>;
+    /// Keeps the first refresh token of an active grant; a second one is [`StoreError::Exists`].
+    async fn first_refresh_token(&self, token: RefreshToken, entry: Entry) -> Result<Receipt, StoreError>;
+    /// Uses a refresh token up, keeps the next, and issues an access token as [`Self::issue_token`] does. One that was
+    /// used up before is [`StoreError::Conflict`] with its digest; an ended grant is [`StoreError::Missing`].
+    async fn rotate_refresh_token(
+        &self,
+        rotation: Rotation,
+        token: IssuedToken,
+        spent: Vec<Spent>,
+        entry: Entry,
+    ) -> Result<Receipt, StoreError>;
+    /// A refresh token by its digest, used up or not.
+    async fn refresh_token(&self, digest: Digest) -> Result<Option<RefreshToken>, StoreError>;
 
     // ---- grants ------------------------------------------------------------
     /// Adds a grant, using up what authorized it. Returns the new epoch.

@@ -27,6 +27,7 @@ use bailiwick_ports::{
         Conclusion, EntryFilter, Intent, IssuedToken, ObservationRow, PublishedBundle, Quarantine, SafeModeRow, Spent,
         State, Store, StoreError, StoredEntry,
     },
+    token_rows::{ListedToken, RefreshToken, Rotation, TokenFilter},
 };
 
 use jiff::Timestamp;
@@ -62,6 +63,7 @@ mod state;
 mod statements;
 pub(crate) mod stats;
 mod tasks;
+mod tokens;
 mod turn;
 mod users;
 mod vault;
@@ -167,6 +169,32 @@ impl Store for SqliteStore {
 
     async fn revoke_token(&self, id: TokenId, until: Timestamp, entry: Entry) -> Result<u64, StoreError> {
         self.writer.write(move |turn| grants::revoke_token(turn, id, until, entry)).await
+    }
+
+    async fn tokens(&self, filter: TokenFilter) -> Result<Vec<ListedToken>, StoreError> {
+        self.readers.read(move |connection| tokens::listed(connection, &filter)).await
+    }
+
+    async fn token(&self, id: TokenId) -> Result<Option<ListedToken>, StoreError> {
+        self.readers.read(move |connection| tokens::one(connection, id)).await
+    }
+
+    async fn first_refresh_token(&self, token: RefreshToken, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| tokens::first_refresh(turn, &token, entry)).await
+    }
+
+    async fn rotate_refresh_token(
+        &self,
+        rotation: Rotation,
+        token: IssuedToken,
+        spent: Vec<Spent>,
+        entry: Entry,
+    ) -> Result<Receipt, StoreError> {
+        self.writer.write_unguarded(move |turn| tokens::rotate_refresh(turn, &rotation, &token, &spent, entry)).await
+    }
+
+    async fn refresh_token(&self, digest: Digest) -> Result<Option<RefreshToken>, StoreError> {
+        self.readers.read(move |connection| tokens::refresh(connection, digest)).await
     }
 
     async fn give_grant(&self, grant: Grant, spent: Vec<Spent>, entry: Entry) -> Result<u64, StoreError> {

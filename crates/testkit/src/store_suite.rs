@@ -16,6 +16,7 @@ pub mod evidence;
 pub mod fixtures;
 pub mod identity;
 pub mod state;
+pub mod tokens;
 
 /// One database, made for one test, which can be closed and opened again.
 #[async_trait]
@@ -64,6 +65,11 @@ macro_rules! store_suite {
             sessions_are_kept_whole,
             sessions_end_with_their_user,
             a_user_has_so_many_sessions
+        );
+        $crate::store_suite!($bench; tokens:
+            a_refresh_token_is_used_once_and_the_next_takes_its_place,
+            a_refresh_token_needs_an_active_grant,
+            issued_tokens_are_listed_with_what_became_of_them
         );
         $crate::store_suite!($bench; evidence:
             the_chain_has_no_gaps,

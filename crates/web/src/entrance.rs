@@ -9,14 +9,14 @@ use std::{
 use bailiwick_engine::{
     alerts::{Alert, Alerts},
     broker::Broker,
+    inspection::Presented,
 };
-use bailiwick_model::{jwk::PublicKey, name::AgentName};
+use bailiwick_model::{jwk::PublicKey, name::AgentName, secret::Secret};
 use bailiwick_oauth::{
     access_token::{AccessTokenClaims, AccessTokenError},
     dpop_nonce::NonceSecret,
     jws::{TokenType, UnverifiedToken},
     key_policy::KeyError,
-    presented::Presented,
     verifying_key::KeySet,
 };
 use http::{HeaderMap, HeaderValue, header};
@@ -135,6 +135,17 @@ impl Entrance {
         self.known_tokens.read(token, keys, self.broker.now())
     }
 
+    /// What somebody names by presenting it: an access token that we signed, or anything else. Nothing is said of whether
+    /// it holds, nor of who may know.
+    pub fn inspect(&self, token: Secret<String>) -> Presented {
+        let keys = self.published_keys().ok();
+        let claims = keys.and_then(|keys| self.read_token(token.expose(), &keys).ok());
+        match claims.filter(|claims| claims.issuer == self.issuer()) {
+            Some(claims) => Presented::Access(Box::new(claims)),
+            None => Presented::Other(token),
+        }
+    }
+
     /// Our published keys, ready for verifying.
     pub(crate) fn published_keys(&self) -> Result<Arc<KeySet>, KeyError> {
         let keys = self.broker.token_signer().published();
@@ -152,7 +163,7 @@ impl Entrance {
     /// Who a message claims to come from, for alerts and for nothing else: nothing of it was verified.
     pub fn claimed_agent(&self, headers: &HeaderMap) -> Option<AgentName> {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let token = UnverifiedToken::parse(Presented::parse(value).ok()?.token, TokenType::AccessToken).ok()?;
+        let token = UnverifiedToken::parse(bailiwick_oauth::presented::Presented::parse(value).ok()?.token, TokenType::AccessToken).ok()?;
         let claims = token.unverified_claims();
         let named = |claim| claims.optional_parsed::<AgentName>(claim, "an agent").ok().flatten();
         named("client_id").or_else(|| named("sub"))

@@ -10,7 +10,7 @@ use bailiwick_web::verify::spent;
 
 use crate::{
     clients::{Client, Visit},
-    failure::{Failure, Why},
+    failure::{self, Failure, Why},
 };
 
 pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: ClientCredentials) -> Result<Issued, Failure> {
@@ -37,5 +37,5 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: ClientCreden
         confirmation,
         spent: used,
     };
-    tokens::issue(entrance.broker(), ask).await.map_err(super::of_engine)
+    tokens::issue(entrance.broker(), ask).await.map_err(failure::of_engine)
 }

@@ -6,7 +6,11 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse as _, Response};
-use bailiwick_model::{name::SystemName, principal::DelegationChain};
+use bailiwick_model::{
+    id::{GrantId, TokenId},
+    name::SystemName,
+    principal::DelegationChain,
+};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::StatusCode;
@@ -48,8 +52,9 @@ pub(crate) async fn open(visit: Visit) -> Response {
         Some(system) => listener(&visit.gateway, system, &session.caller_key(), Era::Handshake).await,
         None => None,
     };
+    let token = (visit.caller.token, visit.caller.grant);
     tokio::spawn(async move {
-        follow_session(visit.gateway, session, sender, listener).await;
+        follow_session(visit.gateway, (session, token), sender, listener).await;
         drop(guest);
     });
     answer::events(None, receiver)
@@ -88,12 +93,14 @@ enum Step {
 
 async fn follow_session(
     gateway: Arc<Gateway>,
-    session: Arc<Session>,
+    (session, token): (Arc<Session>, (TokenId, Option<GrantId>)),
     sender: mpsc::Sender<Bytes>,
     mut listener: Option<Listener>,
 ) {
     let broker = gateway.entrance.shared_broker();
     let mut epochs = broker.epochs();
+    // What changed while the stream was opened is looked at first.
+    epochs.mark_changed();
     let mut view = View::of(&broker, &session.chain, session.system.as_ref());
     let until = tokio::time::Instant::now() + STREAM_TIME_MAX;
     loop {
@@ -109,6 +116,10 @@ async fn follow_session(
             Step::Changed => {
                 if watch::all_active(&broker, &session.chain).is_err() {
                     gateway.sessions.end(&session);
+                    break;
+                }
+                // The session is no credential: its client may open another stream with another token.
+                if !watch::token_stands(&broker, token) {
                     break;
                 }
                 let now = View::of(&broker, &session.chain, session.system.as_ref());
@@ -200,6 +211,7 @@ pub(crate) async fn listen(visit: Visit, incoming: Incoming<'_>) -> Response {
     let (sender, receiver) = mpsc::channel(STREAM_QUEUE_MAX);
     let subscription = Subscription {
         chain: visit.caller.chain.clone(),
+        token: (visit.caller.token, visit.caller.grant),
         system: visit.place.system().cloned(),
         filter,
         params: json!({ "_meta": meta }).to_string(),
@@ -214,6 +226,7 @@ pub(crate) async fn listen(visit: Visit, incoming: Incoming<'_>) -> Response {
 
 struct Subscription {
     chain: DelegationChain,
+    token: (TokenId, Option<GrantId>),
     system: Option<SystemName>,
     filter: Filter,
     /// The parameters of every notification: which subscription it belongs to.
@@ -226,6 +239,7 @@ impl Subscription {
     async fn follow(self, gateway: Arc<Gateway>, sender: mpsc::Sender<Bytes>, mut listener: Option<Listener>) {
         let broker = gateway.entrance.shared_broker();
         let mut epochs = broker.epochs();
+        epochs.mark_changed();
         let mut view = View::of(&broker, &self.chain, self.system.as_ref());
         let until = tokio::time::Instant::now() + STREAM_TIME_MAX;
         loop {
@@ -238,6 +252,7 @@ impl Subscription {
             match step {
                 Step::Ended => break,
                 Step::Changed if watch::all_active(&broker, &self.chain).is_err() => break,
+                Step::Changed if !watch::token_stands(&broker, self.token) => break,
                 Step::Changed => {
                     let now = View::of(&broker, &self.chain, self.system.as_ref());
                     if now != view {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use bailiwick_engine::{broker::Broker, permitted::Permitted, refusal::Refusal};
 use bailiwick_model::{
     bundle::BundleRevision,
+    id::{GrantId, TokenId},
     name::{SystemName, ToolName},
     observation::ObservationScope,
     principal::{DelegationChain, Principal},
@@ -56,6 +57,11 @@ impl View {
             quarantined: quarantined.collect(),
         }
     }
+}
+
+/// Whether the token that opened something stands: it was not revoked, and what it was issued from has not ended.
+pub(crate) fn token_stands(broker: &Broker, (token, grant): (TokenId, Option<GrantId>)) -> bool {
+    broker.live().token_stands(token, grant, broker.now())
 }
 
 /// Whether everybody in the chain may act now.

@@ -16,9 +16,10 @@ fn refused(body: &str) -> ErrorCode {
 fn an_honest_form_is_read() {
     let body = format!("{HONEST}&scope=files%3Aread+files%3Awrite&client_id=bot&unknown=1&empty=");
     let read = |body: &str| {
-        let TokenRequest { client, grant: GrantRequest::ClientCredentials(asked) } =
-            TokenRequest::parse(body.as_bytes()).unwrap();
-        (client, asked)
+        match TokenRequest::parse(body.as_bytes()).unwrap() {
+            TokenRequest { client, grant: GrantRequest::ClientCredentials(asked) } => (client, asked),
+            other => panic!("{other:?}"),
+        }
     };
     let (client, asked) = read(&body);
     assert_eq!(client.assertion, "a.b.c");
@@ -30,6 +31,30 @@ fn an_honest_form_is_read() {
     let (client, asked) = read(&format!("{HONEST}&bailiwick_task={task}&scope="));
     assert_eq!((asked.task, asked.scopes.len()), (Some(task), 0));
     assert!(!format!("{client:?}").contains("a.b.c"), "an assertion never prints");
+}
+
+#[test]
+fn a_refresh_names_its_token_and_perhaps_less_than_was_granted() {
+    let plain = HONEST.replace("client_credentials", "refresh_token").replace("&resource=", "&unknown=");
+    let read = |body: &str| match TokenRequest::parse(body.as_bytes()).map(|asked| asked.grant) {
+        Ok(GrantRequest::RefreshToken(asked)) => asked,
+        other => panic!("{other:?}"),
+    };
+    let asked = read(&format!("{plain}&refresh_token=bwr_x"));
+    assert_eq!((asked.token.expose().as_str(), asked.resource.as_deref(), asked.scopes.len()), ("bwr_x", None, 0));
+    assert!(!format!("{asked:?}").contains("bwr_x"), "a refresh token never prints");
+    let resource = "https%3A%2F%2Fb.example%2Fmcp%2Ffiles";
+    let narrow = read(&format!("{plain}&refresh_token=bwr_x&scope=a+b&resource={resource}"));
+    assert_eq!((narrow.resource.as_deref(), narrow.scopes.len()), (Some("https://b.example/mcp/files"), 2));
+    for (more, code) in [
+        ("", ErrorCode::InvalidRequest),
+        ("&refresh_token=", ErrorCode::InvalidRequest),
+        ("&refresh_token=a&refresh_token=b", ErrorCode::InvalidRequest),
+        ("&refresh_token=a&resource=files", ErrorCode::InvalidTarget),
+        ("&refresh_token=a&scope=a++b", ErrorCode::InvalidScope),
+    ] {
+        assert_eq!(refused(&format!("{plain}{more}")), code, "{more}");
+    }
 }
 
 #[test]

@@ -77,6 +77,7 @@ pub(crate) fn issue_token(turn: &mut Turn<'_>, token: &IssuedToken, spent: &[Spe
         token.issued_at.as_microsecond(),
         token.expires_at.as_microsecond(),
         token.grant.map(|grant| *grant.as_bytes()),
+        token.audience,
     ];
     turn.insert(statements::INSERT_TOKEN, row, || token.id.to_string())?;
     turn.place(entry)

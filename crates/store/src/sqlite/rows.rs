@@ -56,6 +56,11 @@ impl<'r> Fields<'r> {
         self.get::<String>(column)?.parse().map_err(|_| self.inconsistent(column))
     }
 
+    pub(crate) fn maybe_parse<T: FromStr>(&self, column: &'static str) -> Step<Option<T>> {
+        let text = self.get::<Option<String>>(column)?;
+        text.map(|text| text.parse().map_err(|_| self.inconsistent(column))).transpose()
+    }
+
     pub(crate) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Step<T> {
         serde_json::from_str(&self.get::<String>(column)?).map_err(|_| self.inconsistent(column))
     }

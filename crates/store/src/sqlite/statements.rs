@@ -69,12 +69,29 @@ statements! {
     FACTS = "SELECT initiating, fact, until_at FROM facts WHERE until_at > $1 ORDER BY initiating, fact";
 
     // ---- tokens ----
-    INSERT_TOKEN = "INSERT INTO tokens (id, client, task, confirmation, credential, issued_at, expires_at, grant_id) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    INSERT_TOKEN = "INSERT INTO tokens (id, client, task, confirmation, credential, issued_at, expires_at, grant_id, \
+        audience) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     TOKEN_CREDENTIAL = "SELECT credential FROM tokens WHERE id = $1";
     CREDENTIAL_LAST_USED = "SELECT last_used_at FROM credentials WHERE agent = $1 AND thumbprint = $2";
     USE_CREDENTIAL = "UPDATE credentials SET last_used_at = $1 WHERE agent = $2 AND thumbprint = $3";
 
+    TOKENS = "SELECT t.id AS id, t.client AS client, t.audience AS audience, t.grant_id AS grant_id, t.task AS task, \
+        t.confirmation AS confirmation, t.credential AS credential, t.issued_at AS issued_at, \
+        t.expires_at AS expires_at, g.kind AS kind, r.id IS NOT NULL AS revoked \
+        FROM tokens t LEFT JOIN grants g ON g.id = t.grant_id LEFT JOIN revoked_tokens r ON r.id = t.id \
+        WHERE t.id > $1 AND t.expires_at > $2 AND ($3 IS NULL OR t.client = $3) AND ($4 IS NULL OR t.grant_id = $4) \
+        ORDER BY t.id LIMIT $5";
+    TOKEN = "SELECT t.id AS id, t.client AS client, t.audience AS audience, t.grant_id AS grant_id, t.task AS task, \
+        t.confirmation AS confirmation, t.credential AS credential, t.issued_at AS issued_at, \
+        t.expires_at AS expires_at, g.kind AS kind, r.id IS NOT NULL AS revoked \
+        FROM tokens t LEFT JOIN grants g ON g.id = t.grant_id LEFT JOIN revoked_tokens r ON r.id = t.id \
+        WHERE t.id = $1";
+    INSERT_REFRESH_TOKEN = "INSERT INTO refresh_tokens (digest, grant_id, number, confirmation, issued_at, used_at, \
+        expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    USE_REFRESH_TOKEN = "UPDATE refresh_tokens SET used_at = $1 WHERE digest = $2 AND used_at IS NULL";
+    REFRESH_TOKEN = "SELECT digest, grant_id, number, confirmation, issued_at, used_at, expires_at \
+        FROM refresh_tokens WHERE digest = $1";
+    FORGET_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE expires_at <= $1";
     REVOKE_TOKEN = "INSERT INTO revoked_tokens (id, until_at) VALUES ($1, $2)";
     FORGET_REVOKED = "DELETE FROM revoked_tokens WHERE until_at <= $1";
     REVOKED_TOKENS = "SELECT id, until_at FROM revoked_tokens WHERE until_at > $1 ORDER BY id";

@@ -147,6 +147,7 @@ pub fn token(number: u8, agent: &str, seconds: i64) -> IssuedToken {
     IssuedToken {
         id: TokenId::from_bytes([number; 16]),
         client: agent.parse().unwrap(),
+        audience: "https://b.example/mcp/crm".into(),
         grant: None,
         task: None,
         confirmation: Some(Thumbprint::of_canonical_json("dpop")),

@@ -32,7 +32,8 @@ fn user(id: &str) -> User {
     }
 }
 
-fn grant(number: u8, parent: Option<u8>) -> Grant {
+/// A grant of a user to the agent `bot` for fifteen minutes.
+pub fn grant(number: u8, parent: Option<u8>) -> Grant {
     let chain = vec![Principal::User("u-1".parse().unwrap()), Principal::Agent("bot".parse().unwrap())];
     Grant {
         id: GrantId::from_bytes([number; 16]),

@@ -1,0 +1,48 @@
+//! A client renews what a user allowed it (RFC 6749 §6), with a refresh token that is good once (RFC 9700 §4.14).
+
+use bailiwick_engine::{
+    alerts::AlertKind,
+    refresh::{self, NotRenewed, RefreshAsk},
+    tokens::Audience,
+};
+use bailiwick_oauth::{dpop::VerifiedProof, error::ErrorCode, token_request::Refresh};
+use bailiwick_web::verify::spent;
+
+use super::Granted;
+use crate::{
+    clients::{Client, Visit},
+    failure::{self, Failure, Why},
+};
+
+pub(super) async fn renew(visit: &Visit<'_>, client: Client, asked: Refresh) -> Result<Granted, Failure> {
+    let entrance = visit.entrance();
+    let Client { agent, credential, once } = client;
+    let Refresh { token, resource, scopes } = asked;
+    let audience = match resource {
+        None => None,
+        Some(resource) => Some(Audience::of_resource(entrance.issuer(), &resource).ok_or_else(|| {
+            Failure::new(Why::Target, ErrorCode::InvalidTarget, "no such resource for this client")
+        })?),
+    };
+    let proof = visit.proof()?;
+    let ask = RefreshAsk {
+        agent: agent.name.clone(),
+        credential,
+        refresh_token: token,
+        audience,
+        scopes: (!scopes.is_empty()).then_some(scopes),
+        confirmation: proof.as_ref().map(VerifiedProof::thumbprint),
+        spent: std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect(),
+    };
+    match refresh::renew(entrance.broker(), ask).await {
+        Ok((issued, next)) => Ok(Granted { issued, refresh_token: Some(next) }),
+        Err(NotRenewed::Refused(refusal)) => Err(failure::of_engine(refusal)),
+        Err(reused @ NotRenewed::Reused) => {
+            visit.alert(AlertKind::RefreshReuse).await;
+            Err(Failure::new(Why::Grant, ErrorCode::InvalidGrant, &reused.to_string()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
