@@ -23,12 +23,14 @@ mod agents;
 mod audit;
 mod care;
 mod decisions;
+mod grants;
 mod observations;
 mod policy;
 mod safe_mode;
 mod secrets;
 mod systems;
 mod tasks;
+mod tokens;
 
 /// Bytes of one administrative body: a whole bundle in base64 and its JSON.
 pub const ADMIN_BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX / 3 * 4 + 4 * 1_024 * 1_024;
@@ -109,6 +111,8 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(crate::openapi::blank())
         .merge(agents::routes())
         .merge(tasks::routes())
+        .merge(grants::routes())
+        .merge(tokens::routes())
         .merge(systems::routes())
         .merge(policy::routes())
         .merge(safe_mode::routes())

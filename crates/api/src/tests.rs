@@ -19,6 +19,7 @@ mod certification;
 mod coaz;
 mod door;
 mod hook;
+mod inventory;
 mod observation;
 mod search;
 mod standing;

@@ -69,4 +69,4 @@ fn respond(entrance: &Entrance, granted: &Granted) -> Response {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

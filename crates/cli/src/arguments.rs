@@ -1,5 +1,6 @@
 //! The command line: what can be asked, in words that teach.
 
+mod access;
 mod clients;
 mod observe;
 mod operators;
@@ -8,7 +9,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::{clients::*, observe::*, operators::*};
+pub(crate) use self::{access::*, clients::*, observe::*, operators::*};
 use crate::output::Format;
 
 /// Heads the options that every command has.
@@ -100,6 +101,12 @@ pub(crate) enum Command {
     /// Give an agent one piece of work, with just the tools and values that it needs.
     #[command(subcommand)]
     Tasks(Tasks),
+    /// See what was allowed to clients, and end it.
+    #[command(subcommand)]
+    Grants(Grants),
+    /// See every access token that is out there, and revoke one.
+    #[command(subcommand)]
+    Tokens(Tokens),
     /// Validate, test, publish and roll back policy.
     #[command(subcommand)]
     Policy(Policy),

@@ -9,6 +9,7 @@ mod connect;
 mod demo;
 mod doctor;
 mod explain;
+mod grants;
 mod init;
 mod observe;
 mod permissions;
@@ -19,6 +20,7 @@ mod serve;
 mod systems;
 mod tasks;
 mod token;
+mod tokens;
 
 use bailiwick_server::config::Config;
 
@@ -49,6 +51,8 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
         Command::Agents(ask) => agents::run(arguments, ask, output).await,
         Command::Systems(ask) => systems::run(arguments, ask, output).await,
         Command::Tasks(ask) => tasks::run(arguments, ask, output).await,
+        Command::Grants(ask) => grants::run(arguments, ask, output).await,
+        Command::Tokens(ask) => tokens::run(arguments, ask, output).await,
         Command::Policy(ask) => policy::run(arguments, ask, output).await,
         Command::SafeMode(ask) => safe_mode::run(arguments, ask, output).await,
         Command::Observe(ask) => observe::run(arguments, ask, output).await,

@@ -31,7 +31,7 @@ pub async fn tokens(
     let oldest = now - SignedDuration::from_secs(i64::try_from(HOOK_TOKEN_TTL_S).unwrap_or(i64::MAX));
     let oldest = TokenId::new(u64::try_from(oldest.as_millisecond()).unwrap_or(0), [0; 10]);
     let after = after.map_or(oldest, |after| after.max(oldest));
-    let limit = limit.min(TOKENS_LISTED_MAX);
+    let limit = limit.clamp(1, TOKENS_LISTED_MAX);
     Ok(broker.store().tokens(TokenFilter { unexpired_at: now, after, client, grant, limit }).await?)
 }
 

@@ -1,10 +1,11 @@
-//! Bodies of token requests, keys and their wrapping: what is accepted says one thing only.
+//! Bodies of token requests and of requests about a token, keys and their wrapping: what is accepted says one thing only.
 #![no_main]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target that is surprised must fail")]
 
 use bailiwick_oauth::{
     json::parse_object,
     key_policy::KeyPolicy,
+    named_token::NamedToken,
     pem,
     token_request::{GrantRequest, TokenRequest},
 };
@@ -13,12 +14,20 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     if let Ok(request) = TokenRequest::parse(data) {
         assert!(!request.client.assertion.is_empty());
-        let GrantRequest::ClientCredentials(asked) = request.grant;
-        assert!(!asked.resource.is_empty());
+        match request.grant {
+            GrantRequest::ClientCredentials(asked) => assert!(!asked.resource.is_empty()),
+            GrantRequest::RefreshToken(asked) => assert!(!asked.token.expose().is_empty()),
+        }
         let body = String::from_utf8(data.to_vec()).expect("a form is ASCII");
-        for once in ["grant_type", "client_assertion", "client_assertion_type", "resource"] {
-            let times = body.split('&').filter(|pair| pair.split('=').next() == Some(once)).count();
-            assert!(times <= 1, "{once} counted twice in {body}");
+        for once in ["grant_type", "client_assertion", "client_assertion_type", "resource", "refresh_token"] {
+            assert!(times(&body, once) <= 1, "{once} counted twice in {body}");
+        }
+    }
+    if let Ok(named) = NamedToken::parse(data) {
+        assert!(!named.client.assertion.is_empty() && !named.token.expose().is_empty());
+        let body = String::from_utf8(data.to_vec()).expect("a form is ASCII");
+        for once in ["token", "client_assertion", "client_assertion_type"] {
+            assert!(times(&body, once) <= 1, "{once} counted twice in {body}");
         }
     }
     if let Ok(object) = parse_object(data) {
@@ -33,3 +42,7 @@ fuzz_target!(|data: &[u8]| {
         drop(pem::decode("PRIVATE KEY", text));
     }
 });
+
+fn times(body: &str, name: &str) -> usize {
+    body.split('&').filter(|pair| pair.split('=').next() == Some(name)).count()
+}

@@ -163,7 +163,11 @@ impl Entrance {
     /// Who a message claims to come from, for alerts and for nothing else: nothing of it was verified.
     pub fn claimed_agent(&self, headers: &HeaderMap) -> Option<AgentName> {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let token = UnverifiedToken::parse(bailiwick_oauth::presented::Presented::parse(value).ok()?.token, TokenType::AccessToken).ok()?;
+        let token = UnverifiedToken::parse(
+            bailiwick_oauth::presented::Presented::parse(value).ok()?.token,
+            TokenType::AccessToken,
+        )
+        .ok()?;
         let claims = token.unverified_claims();
         let named = |claim| claims.optional_parsed::<AgentName>(claim, "an agent").ok().flatten();
         named("client_id").or_else(|| named("sub"))

@@ -18,12 +18,13 @@ pub(super) async fn renew(visit: &Visit<'_>, client: Client, asked: Refresh) -> 
     let entrance = visit.entrance();
     let Client { agent, credential, once } = client;
     let Refresh { token, resource, scopes } = asked;
-    let audience = match resource {
-        None => None,
-        Some(resource) => Some(Audience::of_resource(entrance.issuer(), &resource).ok_or_else(|| {
-            Failure::new(Why::Target, ErrorCode::InvalidTarget, "no such resource for this client")
-        })?),
-    };
+    let audience =
+        match resource {
+            None => None,
+            Some(resource) => Some(Audience::of_resource(entrance.issuer(), &resource).ok_or_else(|| {
+                Failure::new(Why::Target, ErrorCode::InvalidTarget, "no such resource for this client")
+            })?),
+        };
     let proof = visit.proof()?;
     let ask = RefreshAsk {
         agent: agent.name.clone(),

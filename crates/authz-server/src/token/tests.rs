@@ -1,12 +1,19 @@
-//! The token endpoint through its real router: honest requests, and every refusal.
+//! The token endpoint through its real router: honest requests, and every refusal. Its scene serves the other endpoints'
+//! tests too.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use axum::{Router, body::Body};
-use bailiwick_engine::agents;
+use bailiwick_engine::{agents, grants, users};
 use bailiwick_keys::agent_key::{AgentKey, ProofSubject};
-use bailiwick_model::jwk::SigningAlgorithm;
-use bailiwick_ports::chance::Clock as _;
+use bailiwick_model::{
+    grant::{Grant, GrantKind, GrantStatus},
+    id::GrantId,
+    jwk::SigningAlgorithm,
+    name::UserId,
+    principal::{DelegationChain, Principal},
+};
+use bailiwick_ports::{chance::Clock as _, new_id};
 use bailiwick_testkit_engine::{
     bundle,
     world::{ISSUER, World, operator, part},
@@ -22,33 +29,33 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::clients::PER_CLIENT;
 
-const TOKEN_URL: &str = "https://broker.test/oauth/token";
-const RESOURCE: &str = "https://broker.test/mcp/files";
-const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+pub(crate) const TOKEN_URL: &str = "https://broker.test/oauth/token";
+pub(crate) const RESOURCE: &str = "https://broker.test/mcp/files";
+pub(crate) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-struct Scene {
-    world: World,
-    router: Router,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) router: Router,
 }
 
-fn endpoint(world: &World) -> Router {
+pub(crate) fn endpoint(world: &World) -> Router {
     let entrance = Entrance::new(Arc::clone(&world.broker), world.nonces(), DeclaredProxies::default());
     crate::router(Arc::new(entrance.unwrap()))
 }
 
-struct Answer {
-    status: u16,
-    headers: HeaderMap,
-    json: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) json: Value,
 }
 
 impl Scene {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = World::new().await;
         Self { router: endpoint(&world), world }
     }
 
-    fn form(&self, agent: &str) -> Vec<(&'static str, String)> {
+    pub(crate) fn form(&self, agent: &str) -> Vec<(&'static str, String)> {
         vec![
             ("grant_type", "client_credentials".to_owned()),
             ("client_assertion_type", TYPE.to_owned()),
@@ -57,11 +64,20 @@ impl Scene {
         ]
     }
 
-    fn proof(&self, agent: &str) -> String {
+    pub(crate) fn proof(&self, agent: &str) -> String {
         self.world.proof(agent, "POST", TOKEN_URL, None)
     }
 
-    async fn send(&self, message: http::request::Builder, form: &[(&str, String)]) -> Answer {
+    pub(crate) async fn send(&self, message: http::request::Builder, form: &[(&str, String)]) -> Answer {
+        self.send_for_text(message, form).await.0
+    }
+
+    /// The same, with the body as it came.
+    pub(crate) async fn send_for_text(
+        &self,
+        message: http::request::Builder,
+        form: &[(&str, String)],
+    ) -> (Answer, String) {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(form);
         let peer: SocketAddr = "203.0.113.7:4711".parse().unwrap();
@@ -69,11 +85,12 @@ impl Scene {
         let response = self.router.clone().oneshot(message).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        Answer { status, headers, json: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
+        let answer = Answer { status, headers, json: serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
+        (answer, String::from_utf8(bytes.to_vec()).unwrap())
     }
 
     /// With a proof, unless it is `None`.
-    async fn ask(&self, form: &[(&str, String)], proof: Option<String>) -> Answer {
+    pub(crate) async fn ask(&self, form: &[(&str, String)], proof: Option<String>) -> Answer {
         let message = Request::post("/oauth/token").header("content-type", "application/x-www-form-urlencoded");
         let message = match proof {
             Some(proof) => message.header("dpop", proof),
@@ -82,22 +99,66 @@ impl Scene {
         self.send(message, form).await
     }
 
-    async fn honest(&self, agent: &str) -> Answer {
+    /// A request to another endpoint, about a token.
+    pub(crate) async fn name(&self, path: &str, agent: &str, token: &str, accept: Option<&str>) -> Answer {
+        let form = [
+            ("client_assertion_type", TYPE.to_owned()),
+            ("client_assertion", self.world.assertion(agent)),
+            ("token", token.to_owned()),
+        ];
+        let message = Request::post(path).header("content-type", "application/x-www-form-urlencoded");
+        let message = match accept {
+            Some(accept) => message.header("accept", accept),
+            None => message,
+        };
+        self.send(message, &form).await
+    }
+
+    pub(crate) async fn honest(&self, agent: &str) -> Answer {
         self.ask(&self.form(agent), Some(self.proof(agent))).await
     }
 }
 
-fn with(mut form: Vec<(&'static str, String)>, name: &'static str, value: &str) -> Vec<(&'static str, String)> {
+pub(crate) fn with(
+    mut form: Vec<(&'static str, String)>,
+    name: &'static str,
+    value: &str,
+) -> Vec<(&'static str, String)> {
     form.retain(|(known, _)| *known != name);
     form.push((name, value.to_owned()));
     form
 }
 
 #[track_caller]
-fn refused(answer: &Answer, status: u16, error: &str) {
+pub(crate) fn refused(answer: &Answer, status: u16, error: &str) {
     assert_eq!((answer.status, answer.json["error"].as_str()), (status, Some(error)), "{:?}", answer.json);
     assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
     assert!(answer.json.get("access_token").is_none());
+}
+
+/// What a user allows an agent at [`RESOURCE`] for ten minutes, as a consent would give it.
+pub(crate) async fn granted(scene: &Scene, agent: &str, kind: GrantKind) -> Arc<Grant> {
+    let broker = &scene.world.broker;
+    let user: UserId = "u-ada".parse().unwrap();
+    if !broker.live().users.contains_key(&user) {
+        users::add(broker, &operator(), user.clone(), "Ada", None, BTreeSet::new()).await.unwrap();
+    }
+    let agent = Principal::Agent(agent.parse().unwrap());
+    let now = broker.now();
+    let grant = Grant {
+        id: new_id!(GrantId, now, broker.entropy()),
+        kind,
+        chain: DelegationChain::new(vec![Principal::User(user), agent]).unwrap(),
+        parent: None,
+        resources: BTreeSet::from([RESOURCE.to_owned()]),
+        scopes: BTreeSet::from(["files:read".parse().unwrap()]),
+        task: None,
+        authentication: None,
+        status: GrantStatus::Active,
+        created_at: now,
+        expires_at: now + jiff::SignedDuration::from_mins(10),
+    };
+    grants::give(broker, &operator(), grant, Vec::new()).await.unwrap()
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use bailiwick_engine::{agents, safe_mode};
+use bailiwick_engine::{agents, grants, safe_mode};
 use bailiwick_model::safe_mode::SafeModeScope;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::bench::{Bench, Caller, Events, operator, soon};
@@ -72,6 +73,41 @@ async fn who_is_suspended_is_cut_off() {
     assert_eq!(last["result"]["_meta"]["bailiwick/denial"]["may_have_acted"], true);
     soon("the upstream hears of it", || bench.seen.abandoned.load(Ordering::SeqCst) == 1).await;
     assert_eq!(stream.next().await, None, "its open stream ends too");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_cuts_off_what_it_opened_and_nothing_else() {
+    let bench = Bench::new().await;
+    let mut worker = bench.worker().await;
+    worker.open_session(json!({})).await;
+    let listen = || json!({ "notifications": { "toolsListChanged": true } });
+    let mut stream = Events::open(worker.get()).await;
+    let mut listening = Events::open(worker.stateless("subscriptions/listen", listen())).await;
+    listening.next().await.unwrap();
+    let mut events = opened(&worker, 5).await;
+    let other = bench.another_token(&worker, None, None).await;
+    let revoked = std::mem::replace(&mut worker.token, other);
+    let mut kept = Events::open(worker.stateless("subscriptions/listen", listen())).await;
+    kept.next().await.unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(revoked.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    let until = bench.broker.now() + jiff::SignedDuration::from_mins(15);
+    let id = claims["jti"].as_str().unwrap().parse().unwrap();
+    grants::revoke_token(&bench.broker, &operator(), id, until).await.unwrap();
+    let mut last = Value::Null;
+    while let Some(event) = events.next().await {
+        last = event;
+    }
+    assert_eq!(last["result"]["isError"], true, "{last}");
+    assert_eq!(last["result"]["_meta"]["bailiwick/denial"]["may_have_acted"], true);
+    soon("the upstream hears of it", || bench.seen.abandoned.load(Ordering::SeqCst) == 1).await;
+    assert_eq!(stream.next().await, None);
+    assert!(listening.next().await.unwrap().get("result").is_some(), "its end is told");
+    assert_eq!(listening.next().await, None);
+    // Another token of the same agent goes on, and in the same session.
+    assert_eq!(worker.in_session(9, "tools/list", json!({})).await.status, 200);
+    safe_mode::enter(&bench.broker, &operator(), SafeModeScope::Everything, "drill").await.unwrap();
+    assert_eq!(kept.next().await.unwrap()["method"], "notifications/tools/list_changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

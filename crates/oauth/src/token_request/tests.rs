@@ -15,11 +15,9 @@ fn refused(body: &str) -> ErrorCode {
 #[test]
 fn an_honest_form_is_read() {
     let body = format!("{HONEST}&scope=files%3Aread+files%3Awrite&client_id=bot&unknown=1&empty=");
-    let read = |body: &str| {
-        match TokenRequest::parse(body.as_bytes()).unwrap() {
-            TokenRequest { client, grant: GrantRequest::ClientCredentials(asked) } => (client, asked),
-            other => panic!("{other:?}"),
-        }
+    let read = |body: &str| match TokenRequest::parse(body.as_bytes()).unwrap() {
+        TokenRequest { client, grant: GrantRequest::ClientCredentials(asked) } => (client, asked),
+        other => panic!("{other:?}"),
     };
     let (client, asked) = read(&body);
     assert_eq!(client.assertion, "a.b.c");

@@ -13,7 +13,9 @@ use bailiwick_ports::{
 use rusqlite::{Connection, params};
 
 use super::{
-    calls, failure::Step, grants,
+    calls,
+    failure::Step,
+    grants,
     rows::Fields,
     statements,
     turn::{Turn, signed},

@@ -23,7 +23,8 @@ pub(crate) fn inspector(tools: &Tools, server: &[&str], environment: &[(&str, &s
     read_json(Command::new("node").arg(program).args(server).args(flags).envs(environment.iter().copied()))
 }
 
-fn read_json(command: &mut Command) -> Value {
+/// Runs a client of others that prints one document.
+pub(crate) fn read_json(command: &mut Command) -> Value {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{command:?} ended with {}:\n{told}\n{said}", output.status);

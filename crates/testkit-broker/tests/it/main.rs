@@ -42,4 +42,5 @@ mod real_sqlite;
 mod suggestions;
 mod tasks;
 mod tls;
+mod tokens;
 mod why;

@@ -88,21 +88,14 @@ pub async fn issued_tokens_are_listed_with_what_became_of_them(bench: &dyn Bench
         store.issue_token(one, vec![], entry(EventKind::TokenIssued, &format!("evt_{number}"))).await.unwrap();
     }
     store.revoke_token(own(3, 60).id, at(960), entry(EventKind::GrantChanged, "evt_r")).await.unwrap();
-    let all = TokenFilter {
-        unexpired_at: at(0),
-        after: TokenId::from_bytes([0; 16]),
-        client: None,
-        grant: None,
-        limit: 100,
-    };
+    let all =
+        TokenFilter { unexpired_at: at(0), after: TokenId::from_bytes([0; 16]), client: None, grant: None, limit: 100 };
     let listed = async |filter: TokenFilter| store.tokens(filter).await.unwrap();
     let tokens = listed(all.clone()).await;
-    assert_eq!(tokens.iter().map(|one| one.token.clone()).collect::<Vec<_>>(), [
-        own(1, 0),
-        issued(2),
-        own(3, 60),
-        token(4, "other", 60)
-    ]);
+    assert_eq!(
+        tokens.iter().map(|one| one.token.clone()).collect::<Vec<_>>(),
+        [own(1, 0), issued(2), own(3, 60), token(4, "other", 60)]
+    );
     assert_eq!(tokens.iter().map(|one| one.revoked).collect::<Vec<_>>(), [false, false, true, false]);
     assert_eq!(tokens[1].kind, Some(GrantKind::AuthorizationCode));
     assert_eq!(store.token(issued(2).id).await.unwrap().as_ref(), Some(&tokens[1]));
