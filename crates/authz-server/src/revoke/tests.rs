@@ -115,7 +115,7 @@ async fn who_has_not_proved_who_it_is_ends_nothing() {
 async fn what_fails_here_counts_at_every_door_for_clients() {
     let scene = Scene::new().await;
     for _ in 0..PER_CLIENT.burst {
-        assert_eq!(scene.revoke("reader", "").await.status, 400);
+        refused(&scene.name("/oauth/introspect", "reader", "x", None).await, 400, "unauthorized_client");
     }
     let throttled = scene.honest("reader").await;
     assert_eq!((throttled.status, &throttled.json["access_token"]), (429, &Value::Null));
