@@ -12,7 +12,6 @@ use bailiwick_audit_log::{
 };
 use bailiwick_model::{id::EventId, principal::Principal};
 use bailiwick_ports::{
-    chance::random,
     entry::{Entry, Opened, OpenedField, Sealed},
     new_id,
     vault::VaultError,
@@ -90,8 +89,10 @@ impl Draft {
     pub async fn finish(self, broker: &Broker, subject: &Principal) -> Result<Entry, VaultError> {
         let mut commitments = BTreeMap::new();
         let mut fields = BTreeMap::new();
-        for (name, (value, keep)) in self.private {
-            let salt: [u8; 32] = random(broker.entropy());
+        // All salts at once: the source takes longer to be asked than to answer.
+        let mut salts = vec![[0; 32]; self.private.len()];
+        broker.entropy().fill(salts.as_flattened_mut());
+        for ((name, (value, keep)), salt) in self.private.into_iter().zip(salts) {
             commitments.insert(name.clone(), commit(&salt, &name, value.as_bytes()));
             fields.insert(name, OpenedField { salt: hex::encode(salt), value: keep.then_some(value) });
         }
