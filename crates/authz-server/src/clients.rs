@@ -38,11 +38,16 @@ const PER_ADDRESS: Allowance = Allowance { burst: 30, refill_s: 2, keys_max: 65_
 /// Failures that one client may have from one address.
 pub(crate) const PER_CLIENT: Allowance = Allowance { burst: 10, refill_s: 6, keys_max: 65_536 };
 
+/// Revocations of one client. Each has every decision under way made again, so nobody may make them without end; a client
+/// that cleans up after a crowd of tasks has room.
+pub(crate) const REVOCATIONS: Allowance = Allowance { burst: 120, refill_s: 1, keys_max: 65_536 };
+
 /// The door with its memory of failures, shared by all endpoints: what fails at one counts at the others.
 pub(crate) struct ClientDoor {
     entrance: Arc<Entrance>,
     per_address: Throttle,
     per_client: Throttle,
+    revocations: Throttle,
 }
 
 /// One request of a client under way.
@@ -68,7 +73,8 @@ pub(crate) struct Client {
 
 impl ClientDoor {
     pub(crate) fn new(entrance: Arc<Entrance>) -> Self {
-        Self { entrance, per_address: Throttle::new(PER_ADDRESS), per_client: Throttle::new(PER_CLIENT) }
+        let [per_address, per_client, revocations] = [PER_ADDRESS, PER_CLIENT, REVOCATIONS].map(Throttle::new);
+        Self { entrance, per_address, per_client, revocations }
     }
 
     /// Takes a request in and reads its body, unless its address has failed too often.
@@ -162,6 +168,15 @@ impl Visit<'_> {
             | AssertionError::Clock(_)
             | AssertionError::Identifier => Failure::of(Why::Assertion, error.into()),
         })
+    }
+
+    /// Counts a revocation by a client that was let in, which has to wait when it made too many.
+    pub(crate) fn count_revocation(&self, client: &AgentName) -> Result<(), Failure> {
+        let now = self.entrance().broker().now();
+        let admitted = self.door.revocations.admit(client.as_str(), now);
+        admitted.map_err(|Throttled { retry_after_s }| Failure::throttled(retry_after_s))?;
+        self.door.revocations.failed(client.as_str(), now);
+        Ok(())
     }
 
     /// Verifies the proof of possession, if one was sent.

@@ -74,7 +74,7 @@ impl Failure {
     }
 
     pub(crate) fn throttled(retry_after_s: u32) -> Self {
-        let description = "too many failed requests\nhint: wait as `Retry-After` says";
+        let description = "too many requests\nhint: wait as `Retry-After` says";
         let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);
         Self { retry_after_s: Some(retry_after_s), ..Self::of(Why::Throttled, error) }
     }

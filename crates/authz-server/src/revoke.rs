@@ -34,6 +34,7 @@ async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure>
     visit.check_head()?;
     let NamedToken { client, token } = NamedToken::parse(body).map_err(|error| Failure::of(Why::Form, error))?;
     let client = visit.authenticate(&client).await?;
+    visit.count_revocation(&client.agent.name)?;
     let entrance = visit.entrance();
     let presented = entrance.inspect(token);
     inspection::revoke(entrance.broker(), &client.agent, presented, client.once).await.map_err(failure::of_engine)?;

@@ -11,7 +11,7 @@ use bailiwick_testkit_engine::{bundle, world::part};
 use serde_json::{Value, json};
 
 use crate::{
-    clients::PER_CLIENT,
+    clients::{PER_CLIENT, REVOCATIONS},
     token::tests::{Answer, Scene, granted, refused},
 };
 
@@ -119,4 +119,22 @@ async fn what_fails_here_counts_at_every_door_for_clients() {
     }
     let throttled = scene.honest("reader").await;
     assert_eq!((throttled.status, &throttled.json["access_token"]), (429, &Value::Null));
+}
+
+/// Each revocation has every decision under way made again: nobody may keep all others from being decided.
+#[tokio::test]
+async fn a_client_revokes_no_faster_than_others_can_live_with() {
+    let scene = Scene::new().await;
+    for _ in 0..REVOCATIONS.burst {
+        assert_eq!(scene.revoke("reader", "nothing").await.status, 200);
+    }
+    let token = scene.world.token("reader", audience(), true).await;
+    let late = scene.revoke("reader", &token).await;
+    assert_eq!((late.status, late.headers["retry-after"].to_str().unwrap()), (429, "1"));
+    assert!(!scene.is_revoked(&token));
+    assert_eq!(scene.revoke("scripted", "nothing").await.status, 200, "another client is not concerned");
+    assert_eq!(scene.honest("reader").await.status, 200, "nor is anything else of the same one");
+    scene.world.clock.advance(i64::from(REVOCATIONS.refill_s));
+    assert_eq!(scene.revoke("reader", &token).await.status, 200);
+    assert!(scene.is_revoked(&token));
 }
