@@ -23,10 +23,12 @@ use bailiwick_web::{
 };
 use http::{StatusCode, request::Parts};
 
+mod cerbos;
 mod configuration;
 mod evaluation;
 mod evaluations;
 pub mod message;
+mod opa;
 mod question;
 mod search;
 
@@ -53,7 +55,7 @@ impl Authzen {
         Self { entrance, resource }
     }
 
-    /// Its routes: `/access/v1/…` and the metadata document.
+    /// Its routes: `/access/v1/…` and the metadata document; the same questions in the words of Cerbos and of OPA.
     pub fn router(self) -> Router {
         let entrance = Arc::clone(&self.entrance);
         let routes = Router::new()
@@ -62,6 +64,9 @@ impl Authzen {
             .route("/access/v1/search/subject", post(search::subjects))
             .route("/access/v1/search/resource", post(search::resources))
             .route("/access/v1/search/action", post(search::actions))
+            .route(cerbos::PATH, post(cerbos::check_resources))
+            .route(opa::DOCUMENT_PATH, post(opa::document))
+            .route(opa::ALLOW_PATH, post(opa::allow))
             .route("/.well-known/authzen-configuration", get(configuration::configuration))
             .with_state(Arc::new(self))
             .layer(from_fn_with_state(entrance, with_nonce));

@@ -107,7 +107,7 @@ fn semantic(whole: &Members) -> Result<Semantic, Misread> {
 }
 
 /// The members of a body that must be one JSON object.
-fn members(bytes: &[u8], values_max: usize) -> Result<Members, Problem> {
+pub(super) fn members(bytes: &[u8], values_max: usize) -> Result<Members, Problem> {
     match json::read_value(bytes, values_max)? {
         Value::Object(members) => Ok(members),
         _ => Err(Problem::new(StatusCode::BAD_REQUEST, "body_malformed", "the body is not a JSON object")),
@@ -115,7 +115,7 @@ fn members(bytes: &[u8], values_max: usize) -> Result<Members, Problem> {
 }
 
 /// What cannot be read is a 400.
-fn refused(misread: &Misread) -> Problem {
+pub(super) fn refused(misread: &Misread) -> Problem {
     let code = match misread {
         Misread::Missing(_) => "member_missing",
         Misread::Wrong { .. } => "member_invalid",

@@ -19,13 +19,18 @@ use http::{StatusCode, request::Parts};
 use serde::Serialize;
 use serde_json::Value;
 
-/// The bytes of a JSON body.
+/// The bytes of a JSON body that says that it is one.
 pub(super) async fn body(parts: &Parts, body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     if !is_json(&parts.headers) {
         let detail = "the body must be sent as `application/json`";
         // Not 415: the certification scenario of AuthZEN 1.0 wants a 400 for every message that cannot be read.
         return Err(Problem::new(StatusCode::BAD_REQUEST, "not_json", detail));
     }
+    unlabelled_body(body, bytes_max).await
+}
+
+/// The bytes of a body, whatever it says that it is.
+pub(super) async fn unlabelled_body(body: Body, bytes_max: usize) -> Result<Bytes, Problem> {
     axum::body::to_bytes(body, bytes_max).await.map_err(|_| body_too_large(bytes_max))
 }
 
@@ -39,6 +44,16 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) const fn is_allowed(&self) -> bool {
         self.decision
+    }
+
+    /// For whoever cannot be told of obligations: one that is not known must deny.
+    pub(super) const fn is_allowed_without_more(&self) -> bool {
+        self.decision && self.context.obligations.is_empty()
+    }
+
+    /// What to ask `bailiwick explain` about.
+    pub(super) fn id(&self) -> &str {
+        &self.context.evaluation_id
     }
 }
 

@@ -32,6 +32,7 @@ mod lists;
 mod lives;
 mod masks;
 mod observation;
+mod policy_clients;
 mod probes;
 mod real_claude_code;
 mod real_everything;
