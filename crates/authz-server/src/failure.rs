@@ -20,6 +20,8 @@ pub(crate) enum Why {
     Client,
     /// What the token was to be issued from.
     Grant,
+    /// The token that was to be exchanged.
+    SubjectToken,
     /// The proof of possession.
     Proof,
     /// The resource.
@@ -40,6 +42,7 @@ impl Why {
             Self::Assertion => "client assertion",
             Self::Client => "client",
             Self::Grant => "grant",
+            Self::SubjectToken => "subject token",
             Self::Proof => "proof of possession",
             Self::Target => "resource",
             Self::Scope => "scope",
@@ -124,6 +127,7 @@ pub(crate) fn of_engine(refusal: TokenRefusal) -> Failure {
         TokenRefusal::Target(_) => (Why::Target, ErrorCode::InvalidTarget),
         TokenRefusal::Scope(_) => (Why::Scope, ErrorCode::InvalidScope),
         TokenRefusal::Proof(_) => (Why::Proof, ErrorCode::InvalidDpopProof),
+        TokenRefusal::Subject(_) => (Why::SubjectToken, ErrorCode::InvalidRequest),
         TokenRefusal::Request(_) => (Why::Form, ErrorCode::InvalidRequest),
         TokenRefusal::Unavailable(cause) => {
             tracing::error!(error = cause, "a client cannot be served");

@@ -47,6 +47,8 @@ fn exists(entrance: &Entrance, audience: &Audience) -> bool {
             live.policy.as_deref().is_some_and(|policy| policy.catalogue().servers().any(|one| one.name == *system))
         }
         Audience::Aggregate | Audience::Access => true,
+        // Its tokens open nothing: there is nothing to describe, and nobody learns which agents there are.
+        Audience::Agent(_) => false,
         Audience::Hook(client) => {
             let live = entrance.broker().live();
             live.policy.as_deref().is_some_and(|policy| policy.catalogue().client(*client).is_some())
@@ -59,7 +61,7 @@ fn describe(entrance: &Entrance, audience: &Audience) -> Response {
     let scopes = match audience {
         Audience::System(system) => of_system(system),
         // All systems would be all their names, told to anybody.
-        Audience::Aggregate | Audience::Hook(_) => BTreeSet::new(),
+        Audience::Aggregate | Audience::Hook(_) | Audience::Agent(_) => BTreeSet::new(),
         Audience::Access => ACCESS_EVALUATE.parse().into_iter().collect(),
     };
     let live = entrance.broker().live();

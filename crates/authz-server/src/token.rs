@@ -22,6 +22,7 @@ use crate::{
 
 mod client_credentials;
 mod refresh_token;
+mod token_exchange;
 
 /// Where alerts say that somebody knocked.
 const AT: &str = "token endpoint";
@@ -44,8 +45,13 @@ async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure>
     let granted = match asked.grant {
         GrantRequest::ClientCredentials(asked) => client_credentials::issue(visit, client, asked).await?.into(),
         GrantRequest::RefreshToken(asked) => refresh_token::renew(visit, client, asked).await?,
+        GrantRequest::TokenExchange(asked) => {
+            let issued = token_exchange::issue(visit, client, asked).await?;
+            return Ok(respond(visit.entrance(), &response(&issued).exchanged()));
+        }
     };
-    Ok(respond(visit.entrance(), &granted))
+    let answer = response(&granted.issued).renewed_by(granted.refresh_token.map(|token| token.expose().clone()));
+    Ok(respond(visit.entrance(), &answer))
 }
 
 /// What a client gets.
@@ -61,11 +67,12 @@ impl From<Issued> for Granted {
     }
 }
 
-fn respond(entrance: &Entrance, granted: &Granted) -> Response {
-    let Granted { issued, refresh_token } = granted;
-    let answer = TokenResponse::new(issued.token.expose().clone(), issued.scheme, issued.expires_in_s, &issued.scopes)
-        .renewed_by(refresh_token.as_ref().map(|token| token.expose().clone()));
-    failure::answer(entrance, StatusCode::OK, &serde_json::to_string(&answer).unwrap_or_default())
+fn response(issued: &Issued) -> TokenResponse {
+    TokenResponse::new(issued.token.expose().clone(), issued.scheme, issued.expires_in_s, &issued.scopes)
+}
+
+fn respond(entrance: &Entrance, answer: &TokenResponse) -> Response {
+    failure::answer(entrance, StatusCode::OK, &serde_json::to_string(answer).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -15,12 +15,16 @@ use bailiwick_model::{
 use bailiwick_ports::store::Spent;
 use jiff::Timestamp;
 
-use crate::{agents::text, broker::Broker, evidence::Draft, live::Live, refusal::Refusal};
+use crate::{agents::text, broker::Broker, delegation, evidence::Draft, live::Live, refusal::Refusal};
 
 /// Gives a grant, using up what authorized it.
 pub async fn give(broker: &Broker, by: &Principal, grant: Grant, spent: Vec<Spent>) -> Result<Arc<Grant>, Refusal> {
     let _changing = broker.changing().await;
-    let entry = draft(broker, by, "given")
+    // A chain that no policy lets be is denied at each call; here it is only told by what it is.
+    let delegated = delegation::by_policy(&broker.live(), &grant.chain).ok().flatten();
+    let entry = Draft::with_id(EventKind::GrantChanged, grant.id.to_string())
+        .field("by", by.to_string())
+        .field("change", "given")
         .field("grant", grant.id.to_string())
         .field("kind", grant.kind.as_str())
         .field("chain", grant.chain.principals().iter().map(ToString::to_string).collect::<Vec<_>>())
@@ -30,6 +34,10 @@ pub async fn give(broker: &Broker, by: &Principal, grant: Grant, spent: Vec<Spen
         .field_if("agent", grant.client().map(ToString::to_string))
         .field_if("parent", grant.parent.map(|parent| parent.to_string()))
         .field_if("task", grant.task.map(|task| task.to_string()))
+        .field_if("subject_token", grant.subject.map(|subject| subject.id.to_string()))
+        .field_if("subject_task", grant.subject.and_then(|subject| subject.task).map(|task| task.to_string()))
+        .field_if("delegated_by", delegated.as_ref().map(|delegation| delegation.policy.clone()))
+        .field_if("bundle", delegated.map(|delegation| delegation.bundle.to_string()))
         .public(broker);
     let epoch = broker.ports.store.give_grant(grant.clone(), spent, entry).await?;
     let (grant, now) = (Arc::new(grant), broker.now());
@@ -97,6 +105,8 @@ pub async fn revoke_token(broker: &Broker, by: &Principal, id: TokenId, until: T
         all.insert(id, until);
         live.revoked = Arc::new(all);
     });
+    let came_by = |grant: &Grant| grant.subject.is_some_and(|subject| subject.id == id);
+    end_those(broker, by, "the token that it was exchanged for was revoked", came_by).await?;
     Ok(())
 }
 

@@ -96,7 +96,7 @@ fn answers_for(broker: &Broker, asks: &Agent, claims: &AccessTokenClaims) -> boo
     match Audience::of_resource(&broker.settings().issuer, &claims.audience) {
         _ if asks.systems.is_empty() => true,
         Some(Audience::System(system)) => asks.systems.contains(&system),
-        Some(Audience::Aggregate | Audience::Access | Audience::Hook(_)) | None => false,
+        Some(Audience::Aggregate | Audience::Access | Audience::Hook(_) | Audience::Agent(_)) | None => false,
     }
 }
 
@@ -105,7 +105,9 @@ fn answers_for(broker: &Broker, asks: &Agent, claims: &AccessTokenClaims) -> boo
 async fn holds(broker: &Broker, claims: &AccessTokenClaims) -> Result<bool, TokenRefusal> {
     let (live, now) = (broker.live(), broker.now());
     let settings = broker.settings();
+    // What hands work over is let in nowhere.
     let ours = claims.issuer == settings.issuer
+        && claims.may_act.is_none()
         && settings.environment.is_none_or(|here| here == claims.environment)
         && now < claims.expires_at;
     let open = |task| live.tasks.get(&task).is_some_and(|task| task.is_open(now));

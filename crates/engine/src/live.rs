@@ -116,11 +116,18 @@ impl Live {
         for _ in 0..=CHAIN_DEPTH_MAX {
             let Some(id) = next else { return true };
             match self.grants.get(&id) {
-                Some(grant) if grant.is_active(now) => next = grant.parent,
+                Some(grant) if grant.is_active(now) && self.came_to_stay(grant, now) => next = grant.parent,
                 _ => return false,
             }
         }
         false
+    }
+
+    /// Whether the token that a grant was exchanged for was not revoked, and every task that it works in is open.
+    fn came_to_stay(&self, grant: &Grant, now: Timestamp) -> bool {
+        let revoked = grant.subject.is_some_and(|subject| self.revoked.contains_key(&subject.id));
+        let is_open = |task: TaskId| self.tasks.get(&task).is_some_and(|task| task.is_open(now));
+        !revoked && grant.tasks().all(is_open)
     }
 
     /// The scopes of all safe modes that are on.

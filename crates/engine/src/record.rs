@@ -136,6 +136,7 @@ fn draft(kind: EventKind, caller: &Caller, call: &RawCall<'_>, decided: &Decided
         .field("system", call.system.as_str())
         .field("action", action(call))
         .field("token", caller.token.to_string())
+        .field_if("grant", caller.grant.map(|grant| grant.to_string()))
         .field_if("task", caller.task.map(|id| id.to_string()))
         .field("epoch", i64::try_from(decided.relied_on.epoch).unwrap_or(i64::MAX))
         .field("agents", agent_versions(decided))

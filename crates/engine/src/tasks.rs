@@ -119,7 +119,7 @@ pub async fn end(broker: &Broker, by: &Principal, id: TaskId, reason: &str) -> R
         all.remove(&id);
         live.tasks = Arc::new(all);
     });
-    grants::end_those(broker, by, "its task ended", |grant| grant.task == Some(id)).await?;
+    grants::end_those(broker, by, "its task ended", |grant| grant.is_of_task(id)).await?;
     Ok(Arc::new(task))
 }
 

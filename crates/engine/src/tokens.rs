@@ -8,11 +8,12 @@ use bailiwick_model::{
     grant::Grant,
     id::{GrantId, TaskId, TokenId},
     jwk::Thumbprint,
-    limits::HOOK_TOKEN_TTL_S,
+    limits::{HANDOVER_TTL_S, HOOK_TOKEN_TTL_S},
     name::{AgentName, Scope, SystemName},
     operation::ActionClass,
     principal::{DelegationChain, Principal},
     secret::Secret,
+    task::Task,
 };
 use bailiwick_oauth::{access_token::AccessTokenClaims, presented::Scheme};
 use bailiwick_pdp::{
@@ -25,7 +26,13 @@ use bailiwick_ports::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{broker::Broker, evidence::Draft, tasks::knows_action};
+use crate::{
+    broker::Broker,
+    delegation::{self, Delegation},
+    evidence::Draft,
+    live::Live,
+    tasks::knows_action,
+};
 
 /// The scope that lets a caller ask for decisions over AuthZEN.
 pub const ACCESS_EVALUATE: &str = "access:evaluate";
@@ -41,6 +48,8 @@ pub enum Audience {
     Access,
     /// `<issuer>/hook/<client>`: decisions for the hook of the agent's own client.
     Hook(ClientKind),
+    /// `<issuer>/agents/<name>`: nothing but an exchange by that agent, which the token hands work over to.
+    Agent(AgentName),
 }
 
 impl Audience {
@@ -51,7 +60,10 @@ impl Audience {
             "/mcp" => Some(Self::Aggregate),
             "/access/v1" => Some(Self::Access),
             "/hook/claude-code" => Some(Self::Hook(ClientKind::ClaudeCode)),
-            _ => path.strip_prefix("/mcp/")?.parse().ok().map(Self::System),
+            _ => match path.strip_prefix("/agents/") {
+                Some(agent) => agent.parse().ok().map(Self::Agent),
+                None => path.strip_prefix("/mcp/")?.parse().ok().map(Self::System),
+            },
         }
     }
 
@@ -62,12 +74,21 @@ impl Audience {
             Self::Aggregate => format!("{issuer}/mcp"),
             Self::Access => format!("{issuer}/access/v1"),
             Self::Hook(client) => format!("{issuer}/hook/{}", client.as_str()),
+            Self::Agent(agent) => format!("{issuer}/agents/{agent}"),
         }
     }
 
     /// Whether its tokens can only ask and never act: such a one need not be bound to a key.
     pub const fn only_asks(&self) -> bool {
         matches!(self, Self::Hook(_))
+    }
+
+    /// The agent that its tokens hand work over to. They are bound to no key: only that agent can use them, by its own.
+    pub const fn handed_to(&self) -> Option<&AgentName> {
+        match self {
+            Self::Agent(agent) => Some(agent),
+            Self::System(_) | Self::Aggregate | Self::Access | Self::Hook(_) => None,
+        }
     }
 }
 
@@ -123,6 +144,9 @@ pub enum TokenRefusal {
     /// `invalid_dpop_proof` (RFC 9449 §5).
     #[error("{0}")]
     Proof(String),
+    /// `invalid_request` for the token that is to be exchanged (RFC 8693 §2.2.2).
+    #[error("the subject token is refused: {0}")]
+    Subject(String),
     /// `invalid_request`.
     #[error("{0}")]
     Request(String),
@@ -133,10 +157,29 @@ pub enum TokenRefusal {
 
 /// Issues a token, recorded before it leaves.
 pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusal> {
-    let prepared = prepare(broker, ask, None)?;
+    issue_until(broker, ask, Timestamp::MAX).await
+}
+
+/// The same, and it ends at `latest` or earlier.
+pub(crate) async fn issue_until(broker: &Broker, ask: TokenAsk, latest: Timestamp) -> Result<Issued, TokenRefusal> {
+    let prepared = prepare_until(broker, ask, None, latest)?;
     let (row, spent, entry) = (prepared.row.clone(), prepared.spent.clone(), prepared.entry.clone());
     broker.ports.store.issue_token(row, spent, entry).await.map_err(not_written)?;
     Ok(prepared.issued(broker))
+}
+
+/// The client, if it may have tokens here and now.
+pub(crate) fn standing_client(broker: &Broker, name: &AgentName) -> Result<Arc<Agent>, TokenRefusal> {
+    let agent = broker.agent(name).ok_or_else(|| TokenRefusal::Client("client is not registered".to_owned()))?;
+    let inactive = |inactive| TokenRefusal::Client(format!("client cannot get a token: {inactive}"));
+    agent.standing(broker.now()).map_err(inactive)?;
+    if broker.settings().environment.is_some_and(|here| here != agent.environment) {
+        return Err(TokenRefusal::Client(format!(
+            "client belongs to environment `{}`, and this broker serves another",
+            agent.environment
+        )));
+    }
+    Ok(agent)
 }
 
 /// A signed token that must not leave before its row and its evidence are durable.
@@ -169,27 +212,46 @@ pub(crate) fn not_written(error: StoreError) -> TokenRefusal {
 
 /// Decides what a client gets and signs it. `refreshed` counts the refresh tokens that were used up for it.
 pub(crate) fn prepare(broker: &Broker, ask: TokenAsk, refreshed: Option<u64>) -> Result<Prepared, TokenRefusal> {
+    prepare_until(broker, ask, refreshed, Timestamp::MAX)
+}
+
+fn prepare_until(
+    broker: &Broker,
+    ask: TokenAsk,
+    refreshed: Option<u64>,
+    latest: Timestamp,
+) -> Result<Prepared, TokenRefusal> {
     let now = broker.now();
-    let agent = broker.agent(&ask.agent).ok_or_else(|| TokenRefusal::Client("client is not registered".to_owned()))?;
-    may_have_tokens(broker, &agent, &ask, now)?;
+    let agent = standing_client(broker, &ask.agent)?;
+    if ask.confirmation.is_none() && !agent.bearer_tokens_allowed && !ask.audience.only_asks() {
+        return Err(TokenRefusal::Proof("a DPoP proof is required for this client".to_owned()));
+    }
     let grant = ask.grant.map(|id| standing_grant(broker, &agent, &ask, id, now)).transpose()?;
-    let scopes = grant_scopes(broker, &agent, &ask, grant.as_deref())?;
+    let chain = grant
+        .as_ref()
+        .map_or_else(|| DelegationChain::of(Principal::Agent(agent.name.clone())), |grant| grant.chain.clone());
+    let delegated_by = match ask.audience.handed_to() {
+        Some(to) => Some(delegation::check_hand_over(broker, &chain, to, ask.scopes.as_ref())?),
+        None => None,
+    };
+    let granted = grant.as_ref().map(|grant| &grant.scopes);
+    let scopes = available_scopes(broker, &chain, &ask.audience, ask.scopes.as_ref(), granted)?;
     let task = grant.as_ref().map_or(ask.task, |grant| grant.task);
-    let expires_at = lifetime(broker, &agent, &ask, task, now)?;
+    let expires_at = lifetime(broker, &agent, &ask, (&chain, task), now)?.min(latest);
     let expires_at = grant.as_ref().map_or(expires_at, |grant| expires_at.min(grant.expires_at));
+    let confirmation = ask.confirmation.filter(|_| ask.audience.handed_to().is_none());
     let id = new_id!(TokenId, now, broker.entropy());
     let claims = AccessTokenClaims {
         issuer: broker.settings().issuer.clone(),
-        chain: grant
-            .as_ref()
-            .map_or_else(|| DelegationChain::of(Principal::Agent(agent.name.clone())), |grant| grant.chain.clone()),
+        chain,
         client: agent.name.clone(),
         audience: ask.audience.resource(&broker.settings().issuer),
         id,
         issued_at: now,
         expires_at,
         scopes: scopes.clone(),
-        confirmation: ask.confirmation,
+        confirmation,
+        may_act: ask.audience.handed_to().cloned(),
         grant: ask.grant,
         task,
         environment: agent.environment,
@@ -201,34 +263,19 @@ pub(crate) fn prepare(broker: &Broker, ask: TokenAsk, refreshed: Option<u64>) ->
         signer.sign_as(&key.kid, input.as_bytes()).map_err(|error| TokenRefusal::Unavailable(error.to_string()))?;
     let token = Secret::new(input.assemble(&signature));
     let kind = grant.as_ref().map_or("client_credentials", |grant| grant.kind.as_str());
-    let entry = evidence(broker, &ask, &claims, kind, refreshed);
+    let entry = evidence(broker, &ask, &claims, (kind, refreshed), delegated_by);
     let row = IssuedToken {
         id,
         client: agent.name.clone(),
         audience: claims.audience,
         grant: ask.grant,
         task,
-        confirmation: ask.confirmation,
+        confirmation,
         credential: ask.credential,
         issued_at: now,
         expires_at,
     };
     Ok(Prepared { token, scopes, row, spent: ask.spent, entry })
-}
-
-/// Whether a client may have any token of this form now.
-fn may_have_tokens(broker: &Broker, agent: &Agent, ask: &TokenAsk, now: Timestamp) -> Result<(), TokenRefusal> {
-    agent.standing(now).map_err(|inactive| TokenRefusal::Client(format!("client cannot get a token: {inactive}")))?;
-    if broker.settings().environment.is_some_and(|here| here != agent.environment) {
-        return Err(TokenRefusal::Client(format!(
-            "client belongs to environment `{}`, and this broker serves another",
-            agent.environment
-        )));
-    }
-    if ask.confirmation.is_none() && !agent.bearer_tokens_allowed && !ask.audience.only_asks() {
-        return Err(TokenRefusal::Proof("a DPoP proof is required for this client".to_owned()));
-    }
-    Ok(())
 }
 
 /// Whether the key that a token was asked for with is one of the agent's still. What is bound to no key and lives for
@@ -240,15 +287,15 @@ pub async fn key_is_kept(broker: &Broker, agent: &Agent, token: TokenId) -> Resu
     Ok(agent.credentials.iter().any(kept))
 }
 
-/// What the evidence says of an issued token: everything but the token.
+/// What the evidence says of an issued token: everything but the token. It is found by the token's own id.
 fn evidence(
     broker: &Broker,
     ask: &TokenAsk,
     claims: &AccessTokenClaims,
-    kind: &str,
-    refreshed: Option<u64>,
+    (kind, refreshed): (&str, Option<u64>),
+    delegated_by: Option<Delegation>,
 ) -> bailiwick_ports::entry::Entry {
-    Draft::event(broker, EventKind::TokenIssued)
+    Draft::with_id(EventKind::TokenIssued, claims.id.to_string())
         .field("agent", claims.client.as_str())
         .field("token", claims.id.to_string())
         .field("audience", claims.audience.as_str())
@@ -258,8 +305,11 @@ fn evidence(
         .field_if("refreshed", refreshed.map(|times| i64::try_from(times).unwrap_or(i64::MAX)))
         .field("chain", claims.chain.principals().iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("credential", ask.credential.to_string())
-        .field_if("confirmation", ask.confirmation.map(|key| key.to_string()))
+        .field_if("confirmation", claims.confirmation.map(|key| key.to_string()))
         .field_if("task", claims.task.map(|task| task.to_string()))
+        .field_if("may_act", claims.may_act.as_ref().map(ToString::to_string))
+        .field_if("delegated_by", delegated_by.as_ref().map(|delegation| delegation.policy.clone()))
+        .field_if("bundle", delegated_by.map(|delegation| delegation.bundle.to_string()))
         .field("expires_at", claims.expires_at.to_string())
         .public(broker)
 }
@@ -295,7 +345,8 @@ fn standing_grant(
         live.party(principal, now)
             .map_err(|inactive| TokenRefusal::Grant(format!("`{principal}` may not act: {inactive}")))?;
     }
-    if !grant.resources.contains(&ask.audience.resource(&broker.settings().issuer)) {
+    let handed_over = ask.audience.handed_to().is_some();
+    if !handed_over && !grant.resources.contains(&ask.audience.resource(&broker.settings().issuer)) {
         return Err(TokenRefusal::Target("the grant is not for this resource".to_owned()));
     }
     if ask.task.is_some() && ask.task != grant.task {
@@ -308,46 +359,62 @@ fn lifetime(
     broker: &Broker,
     agent: &Agent,
     ask: &TokenAsk,
-    task: Option<TaskId>,
+    (chain, task): (&DelegationChain, Option<TaskId>),
     now: Timestamp,
 ) -> Result<Timestamp, TokenRefusal> {
-    let ttl_s = if ask.audience.only_asks() { HOOK_TOKEN_TTL_S } else { agent.token_ttl_s };
+    let ttl_s = match ask.audience {
+        Audience::Hook(_) => HOOK_TOKEN_TTL_S,
+        Audience::Agent(_) => agent.token_ttl_s.min(HANDOVER_TTL_S),
+        Audience::System(_) | Audience::Aggregate | Audience::Access => agent.token_ttl_s,
+    };
     let ttl = SignedDuration::from_secs(i64::try_from(ttl_s).unwrap_or(0));
     let mut expires_at = (now + ttl).min(agent.expires_at);
     if let Some(id) = task {
-        let live = broker.live();
-        let task = live.tasks.get(&id).filter(|task| task.is_open(now) && task.agent == agent.name);
-        let Some(task) = task else {
-            return Err(TokenRefusal::Request("the task has ended, or is not this client's".to_owned()));
-        };
-        expires_at = expires_at.min(task.expires_at);
+        expires_at = expires_at.min(open_task(&broker.live(), id, chain, now)?.expires_at);
     }
     Ok(expires_at)
 }
 
-/// Narrows the scopes asked for to what the client may have at this audience and what was granted, or refuses.
-fn grant_scopes(
+/// A task that is open, and of one of these: a task in which work was handed over narrows whoever it was handed to.
+pub(crate) fn open_task(
+    live: &Live,
+    id: TaskId,
+    chain: &DelegationChain,
+    now: Timestamp,
+) -> Result<Arc<Task>, TokenRefusal> {
+    let of_chain = |task: &Task| chain.principals().iter().any(|one| *one == Principal::Agent(task.agent.clone()));
+    let task = live.tasks.get(&id).filter(|task| task.is_open(now) && of_chain(task));
+    task.cloned().ok_or_else(|| TokenRefusal::Request("the task has ended, or is not this client's".to_owned()))
+}
+
+/// Narrows the scopes asked for to what every agent of the chain may have at this audience and what was granted, or
+/// refuses.
+pub(crate) fn available_scopes(
     broker: &Broker,
-    agent: &Agent,
-    ask: &TokenAsk,
-    grant: Option<&Grant>,
+    chain: &DelegationChain,
+    audience: &Audience,
+    asked: Option<&BTreeSet<Scope>>,
+    granted: Option<&BTreeSet<Scope>>,
 ) -> Result<BTreeSet<Scope>, TokenRefusal> {
     let live = broker.live();
     let Some(policy) = live.policy.as_deref() else {
         return Err(TokenRefusal::Target("no policy bundle is active".to_owned()));
     };
-    let reach = Reach::of(policy, agent, &ask.audience)?;
-    let Some(asked) = &ask.scopes else {
-        return Ok(match grant {
-            None => reach.available,
-            Some(grant) => grant.scopes.iter().filter(|scope| reach.admits(policy, scope)).cloned().collect(),
-        });
+    let agents = chain.principals().iter().filter_map(|principal| match principal {
+        Principal::Agent(name) => live.agents.get(name),
+        Principal::User(_) | Principal::Workload(_) | Principal::Operator(_) => None,
+    });
+    let reaches = agents.map(|agent| Reach::of(policy, agent, audience)).collect::<Result<Vec<_>, _>>()?;
+    let admits = |scope: &Scope| reaches.iter().all(|reach| reach.admits(policy, scope));
+    let Some(asked) = asked else {
+        let own = reaches.last().map(|reach| &reach.available);
+        return Ok(granted.or(own).into_iter().flatten().filter(|scope| admits(scope)).cloned().collect());
     };
     for scope in asked {
-        if !reach.admits(policy, scope) {
+        if !admits(scope) {
             return Err(TokenRefusal::Scope(format!("scope `{scope}` is not available to this client here")));
         }
-        if grant.is_some_and(|grant| !grant.scopes.contains(scope)) {
+        if granted.is_some_and(|granted| !granted.contains(scope)) {
             return Err(TokenRefusal::Scope(format!("scope `{scope}` was not granted")));
         }
     }
@@ -375,7 +442,8 @@ impl Reach {
             {
                 vec![system.clone()]
             }
-            Audience::Aggregate => names(&mut catalogue.servers()),
+            // What is handed over can reach what its agent can; the exchange says which of it.
+            Audience::Aggregate | Audience::Agent(_) => names(&mut catalogue.servers()),
             // What the hook asks about may be its client's own tool, or one that goes on to the gateway.
             Audience::Hook(client) if catalogue.client(*client).is_some_and(|system| of_agent(&system.name)) => {
                 names(&mut catalogue.systems())

@@ -17,9 +17,14 @@ fuzz_target!(|data: &[u8]| {
         match request.grant {
             GrantRequest::ClientCredentials(asked) => assert!(!asked.resource.is_empty()),
             GrantRequest::RefreshToken(asked) => assert!(!asked.token.expose().is_empty()),
+            GrantRequest::TokenExchange(asked) => {
+                assert!(!asked.subject_token.expose().is_empty() && !asked.resource.is_empty());
+            }
         }
         let body = String::from_utf8(data.to_vec()).expect("a form is ASCII");
-        for once in ["grant_type", "client_assertion", "client_assertion_type", "resource", "refresh_token"] {
+        for once in
+            ["grant_type", "client_assertion", "client_assertion_type", "resource", "refresh_token", "subject_token"]
+        {
             assert!(times(&body, once) <= 1, "{once} counted twice in {body}");
         }
     }

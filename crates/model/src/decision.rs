@@ -48,6 +48,8 @@ impl Obligation {
 pub enum ReasonCode {
     /// A principal of the chain may not act now.
     PrincipalInactive,
+    /// An agent of the chain may not delegate to the next one.
+    DelegationNotAllowed,
     /// The tool is not in the catalogue.
     UnknownTool,
     /// The method is not one that the gateway maps.
@@ -99,6 +101,7 @@ impl ReasonCode {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::PrincipalInactive => "principal_inactive",
+            Self::DelegationNotAllowed => "delegation_not_allowed",
             Self::UnknownTool => "unknown_tool",
             Self::UnknownMethod => "unknown_method",
             Self::DefinitionChanged => "definition_changed",

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{GrantId, TaskId},
+    id::{GrantId, TaskId, TokenId},
     name::{AgentName, Scope},
     principal::{DelegationChain, Principal},
 };
@@ -65,6 +65,16 @@ pub enum GrantStatus {
     },
 }
 
+/// The token that a grant was exchanged for: it ends with it, and with the task that one was bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectToken {
+    /// Its id.
+    pub id: TokenId,
+    /// The task of whoever handed it over.
+    pub task: Option<TaskId>,
+}
+
 /// A grant. Nothing of it changes but its status: what is wanted anew is a new grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -77,6 +87,8 @@ pub struct Grant {
     pub chain: DelegationChain,
     /// The grant of the token that it was exchanged for; ends with it.
     pub parent: Option<GrantId>,
+    /// The token that it was exchanged for, if it came by an exchange.
+    pub subject: Option<SubjectToken>,
     /// The resources that its tokens may be for.
     pub resources: BTreeSet<String>,
     /// What its tokens may be used for at most.
@@ -97,6 +109,16 @@ impl Grant {
     /// Whether its tokens hold at `now`, as far as it alone can tell.
     pub fn is_active(&self, now: Timestamp) -> bool {
         self.status == GrantStatus::Active && now < self.expires_at
+    }
+
+    /// Whether it works in a task: its own, or the one that its work was handed over in.
+    pub fn is_of_task(&self, task: TaskId) -> bool {
+        self.tasks().any(|one| one == task)
+    }
+
+    /// The tasks that it works in.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskId> {
+        self.task.into_iter().chain(self.subject.and_then(|subject| subject.task))
     }
 
     /// The client that it was given to: the current actor. `None` if that is no agent, which no grant of ours has.

@@ -37,6 +37,10 @@ pub const ACCESS_TOKEN_TTL_S: u64 = 15 * 60;
 pub const ACCESS_TOKEN_TTL_S_MAX: u64 = 60 * 60;
 /// Seconds a token of a client's hook lives: a working session, as no client can renew it. It opens nothing.
 pub const HOOK_TOKEN_TTL_S: u64 = 12 * 60 * 60;
+/// Seconds a token lives by which one agent hands work over to another, and all that comes of it.
+pub const HANDOVER_TTL_S: u64 = 5 * 60;
+/// Delegations to one agent that may last at a time; each ends within minutes.
+pub const DELEGATIONS_PER_AGENT_MAX: usize = 1_024;
 /// Files in one policy bundle.
 pub const BUNDLE_FILES_MAX: usize = 4_096;
 /// Bytes of one policy bundle, all files added up.

@@ -110,6 +110,7 @@ impl ReasonCode {
         match self {
             Self::NoPermit | Self::Forbidden | Self::ApprovalRequired => UnderObservation::GoesPast,
             Self::PrincipalInactive
+            | Self::DelegationNotAllowed
             | Self::UnknownTool
             | Self::UnknownMethod
             | Self::DefinitionChanged

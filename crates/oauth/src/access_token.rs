@@ -26,7 +26,7 @@ use crate::{
 
 /// Every claim that we write. A token with another one is refused: a claim
 /// that narrows must not be lost on a replica that does not know it yet.
-const CLAIM_NAMES: [&str; 13] = [
+const CLAIM_NAMES: [&str; 14] = [
     "iss",
     "sub",
     "client_id",
@@ -37,6 +37,7 @@ const CLAIM_NAMES: [&str; 13] = [
     "scope",
     "cnf",
     "act",
+    "may_act",
     "bailiwick_grant",
     "bailiwick_task",
     "bailiwick_env",
@@ -81,6 +82,9 @@ pub enum AccessTokenError {
     /// The proof is of another key.
     #[error("access token: the proof is of another key")]
     OtherKey,
+    /// It hands work over, and was presented as if it acted.
+    #[error("access token: it only hands work over\nhint: the agent that it names exchanges it at the token endpoint")]
+    HandsOver,
     /// Bound to no key, but presented with a proof.
     #[error("access token: it is bound to no key\nhint: present it as `Bearer`")]
     NotBound,
@@ -107,6 +111,8 @@ pub struct AccessTokenClaims {
     pub expires_at: Timestamp,
     /// The key that it is bound to; `None` is a bearer token.
     pub confirmation: Option<Thumbprint>,
+    /// The one agent that may exchange it (RFC 8693 §4.4); such a token opens nothing by itself.
+    pub may_act: Option<AgentName>,
     /// The grant that it was issued from; `None` is its client acting for itself.
     pub grant: Option<GrantId>,
     /// The task that it is bound to.
@@ -156,6 +162,9 @@ impl AccessTokenClaims {
         if let Some(thumbprint) = self.confirmation {
             set("cnf", json!({ "jkt": thumbprint.to_string() }));
         }
+        if let Some(agent) = &self.may_act {
+            set("may_act", json!({ "sub": agent.as_str() }));
+        }
         if let Some(grant) = self.grant {
             set("bailiwick_grant", grant.to_string().into());
         }
@@ -195,6 +204,7 @@ impl AccessTokenClaims {
             issued_at: claims.time("iat")?,
             expires_at: claims.time("exp")?,
             confirmation: read_confirmation(claims)?,
+            may_act: read_may_act(claims)?,
             grant: claims.optional_parsed("bailiwick_grant", "a grant's id")?,
             task: claims.optional_parsed("bailiwick_task", "a task id")?,
             environment: claims.parsed("bailiwick_env", "an environment")?,
@@ -223,8 +233,12 @@ impl AccessTokenClaims {
     }
 
     /// Checks that the token is presented as it was bound: a bound one with a
-    /// proof by its key, an unbound one without any (RFC 9449 §7.1 and §7.2).
+    /// proof by its key, an unbound one without any (RFC 9449 §7.1 and §7.2),
+    /// and one that hands work over not at all.
     pub fn check_possession(&self, scheme: Scheme, proof_key: Option<Thumbprint>) -> Result<(), AccessTokenError> {
+        if self.may_act.is_some() {
+            return Err(AccessTokenError::HandsOver);
+        }
         match (self.confirmation, scheme, proof_key) {
             (Some(bound), Scheme::Dpop, Some(proved)) if bound == proved => Ok(()),
             (Some(_), Scheme::Dpop, Some(_)) => Err(AccessTokenError::OtherKey),
@@ -295,6 +309,18 @@ fn read_confirmation(claims: &Claims) -> Result<Option<Thumbprint>, ClaimError> 
         Some(members) if members.len() == 1 => {
             let thumbprint = members.get("jkt").and_then(Value::as_str).and_then(|text| text.parse().ok());
             thumbprint.map(Some).ok_or(UNFIT)
+        }
+        _ => Err(UNFIT),
+    }
+}
+
+fn read_may_act(claims: &Claims) -> Result<Option<AgentName>, ClaimError> {
+    const UNFIT: ClaimError = ClaimError::Unfit { name: "may_act", expected: "an agent" };
+    let Some(may_act) = claims.value("may_act") else { return Ok(None) };
+    match may_act.as_object() {
+        Some(members) if members.len() == 1 => {
+            let agent = members.get("sub").and_then(Value::as_str).and_then(|text| text.parse().ok());
+            agent.map(Some).ok_or(UNFIT)
         }
         _ => Err(UNFIT),
     }

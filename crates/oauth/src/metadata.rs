@@ -176,7 +176,9 @@ mod tests {
                 "jwks_uri": "https://b.example/oauth/jwks",
                 "scopes_supported": ["files:read"],
                 "response_types_supported": [],
-                "grant_types_supported": ["client_credentials", "refresh_token"],
+                "grant_types_supported": [
+                    "client_credentials", "refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange",
+                ],
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
                 "revocation_endpoint": "https://b.example/oauth/revoke",

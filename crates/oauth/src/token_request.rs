@@ -11,11 +11,15 @@ use crate::{
 };
 
 /// The grants that there are, by the value of `grant_type`.
-pub const GRANT_TYPES: [&str; 2] = [CLIENT_CREDENTIALS, REFRESH_TOKEN];
+pub const GRANT_TYPES: [&str; 3] = [CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE];
 /// A client acts for itself (RFC 6749 §4.4).
 pub const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// A client renews what a user allowed it (RFC 6749 §6).
 pub const REFRESH_TOKEN: &str = "refresh_token";
+/// A client exchanges a token (RFC 8693 §2.1).
+pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+/// The one type of token that is exchanged, and that comes of it (RFC 8693 §3).
+pub const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub enum GrantRequest {
     ClientCredentials(ClientCredentials),
     /// `refresh_token`.
     RefreshToken(Refresh),
+    /// Token exchange.
+    TokenExchange(TokenExchange),
 }
 
 /// A client that acts for itself.
@@ -57,6 +63,51 @@ pub struct Refresh {
     pub scopes: BTreeSet<Scope>,
 }
 
+/// A client that exchanges a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenExchange {
+    /// The token that is exchanged; nothing is known of it.
+    pub subject_token: Secret<String>,
+    /// The resource that the new token is to be for, byte for byte.
+    pub resource: String,
+    /// The scopes that are asked for; empty means all that was handed over and can be used there.
+    pub scopes: BTreeSet<Scope>,
+    /// A task of the client that narrows it further.
+    pub task: Option<TaskId>,
+}
+
+impl TokenExchange {
+    fn take(form: &mut Form) -> Result<Self, OAuthError> {
+        let type_of = |form: &mut Form, name: &str| match form.take(name) {
+            Some(kind) if kind != ACCESS_TOKEN_TYPE => {
+                let description = format!("`{name}` must be `{ACCESS_TOKEN_TYPE}`");
+                Err(OAuthError::new(ErrorCode::InvalidRequest, &description))
+            }
+            kind => Ok(kind),
+        };
+        let subject_token = Secret::new(form.require("subject_token")?);
+        if type_of(form, "subject_token_type")?.is_none() {
+            return Err(OAuthError::new(ErrorCode::InvalidRequest, "`subject_token_type` is missing"));
+        }
+        type_of(form, "requested_token_type")?;
+        if form.take("actor_token").is_some() || form.take("actor_token_type").is_some() {
+            let description =
+                "`actor_token` is not taken\nhint: leave it out; the client that authenticates is the actor";
+            return Err(OAuthError::new(ErrorCode::InvalidRequest, description));
+        }
+        if form.take("audience").is_some() {
+            let description = "`audience` is not taken\nhint: name the URL that the token is for in `resource`";
+            return Err(OAuthError::new(ErrorCode::InvalidTarget, description));
+        }
+        Ok(Self {
+            subject_token,
+            task: form.parsed("bailiwick_task", "a task id")?,
+            scopes: form.scopes()?,
+            resource: form.resource()?,
+        })
+    }
+}
+
 impl TokenRequest {
     /// Parses a body of the type `application/x-www-form-urlencoded`.
     pub fn parse(body: &[u8]) -> Result<Self, OAuthError> {
@@ -73,6 +124,7 @@ impl TokenRequest {
                 scopes: form.scopes()?,
                 resource: form.optional_resource()?,
             }),
+            TOKEN_EXCHANGE => GrantRequest::TokenExchange(TokenExchange::take(&mut form)?),
             _ => GrantRequest::ClientCredentials(ClientCredentials {
                 task: form.parsed("bailiwick_task", "a task id")?,
                 scopes: form.scopes()?,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bailiwick_model::name::Scope;
 use serde::{Deserialize, Serialize};
 
-use crate::presented::Scheme;
+use crate::{presented::Scheme, token_request::ACCESS_TOKEN_TYPE};
 
 /// The body of a successful answer. Send it with `Cache-Control: no-store`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct TokenResponse {
     pub token_type: String,
     /// Seconds that it lives.
     pub expires_in: u64,
+    /// What came of an exchange (RFC 8693 §2.2.1); no other grant says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_token_type: Option<String>,
     /// What was granted, always said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
@@ -33,6 +36,7 @@ impl TokenResponse {
             access_token,
             token_type: scheme.as_str().to_owned(),
             expires_in: expires_in_s,
+            issued_token_type: None,
             scope: scopes.join(" "),
             refresh_token: None,
         }
@@ -43,6 +47,12 @@ impl TokenResponse {
     pub fn renewed_by(mut self, refresh_token: Option<String>) -> Self {
         self.refresh_token = refresh_token;
         self
+    }
+
+    /// The same as the answer to an exchange.
+    #[must_use]
+    pub fn exchanged(self) -> Self {
+        Self { issued_token_type: Some(ACCESS_TOKEN_TYPE.to_owned()), ..self }
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod authority;
 mod context;
+mod delegation;
 mod denial;
 mod explain;
 mod fit;
@@ -26,6 +27,7 @@ pub(crate) use self::{
     context::{KNOWN, Shared, shared as shared_context},
     denial::refused,
     observe::covering as observed_by,
+    pins::holds as pin_holds,
     policy::{Acting, principals},
 };
 use self::{denial::Denial, policy::Verdict};

@@ -26,6 +26,7 @@ pub mod lint;
 mod literals;
 pub mod mapping;
 mod named;
+pub mod narrowing;
 pub mod normalise;
 mod over_grant;
 mod parts;

@@ -1,6 +1,8 @@
 //! Roles: jobs, as files. A role's `allow` becomes permits, its `out_of_scope`
-//! a forbid, its `limits` budgets; inheriting hands all three down. Decides nothing.
+//! a forbid, its `limits` budgets, its `delegates_to` says to whom work may be
+//! handed on; inheriting hands all four down. Decides nothing.
 
+mod delegation;
 mod file;
 mod overlap;
 
@@ -47,6 +49,8 @@ pub(crate) struct Role {
     pub(crate) parents: BTreeSet<RoleName>,
     /// Roles that it inherits at any distance, itself excluded.
     pub(crate) ancestors: BTreeSet<RoleName>,
+    /// Roles to whose agents its own may delegate, by its own file.
+    pub(crate) delegates_to: BTreeSet<RoleName>,
     /// Limits of its own.
     pub(crate) limits: Vec<Limit>,
     /// Actions that its own `allow` covers, with line and column of the entry.
@@ -121,7 +125,7 @@ impl Roles {
 /// Reads all `roles/*.toml`, and makes their policies.
 pub(crate) fn read(files: &BundleFiles, actions: &Actions) -> (Roles, Vec<SourcePolicy>, Vec<Finding>) {
     let mut reading = Reading { actions, roles: Roles::default(), policies: Vec::new(), findings: Vec::new() };
-    let mut inherits = BTreeMap::new();
+    let (mut inherits, mut delegates_to) = (BTreeMap::new(), BTreeMap::new());
     for (path, bytes) in files.under("roles") {
         let name = path.strip_prefix("roles/").and_then(|name| name.strip_suffix(".toml"));
         let Some(name) = name else {
@@ -132,6 +136,7 @@ pub(crate) fn read(files: &BundleFiles, actions: &Actions) -> (Roles, Vec<Source
             (Ok(name), Ok(file)) => {
                 let source = Source { path: path.into(), text: String::from_utf8_lossy(bytes).into_owned() };
                 inherits.insert(name.clone(), (source.path.clone(), places(&source, &file.inherits)));
+                delegates_to.insert(name.clone(), (source.path.clone(), places(&source, &file.delegates_to)));
                 reading.role(&name, &file, &source);
             }
             (Err(error), _) => reading.findings.push(Finding::error("role-name", path, error.to_string())),
@@ -146,6 +151,7 @@ pub(crate) fn read(files: &BundleFiles, actions: &Actions) -> (Roles, Vec<Source
         ));
     }
     inherit(&mut reading.roles, &inherits, &mut reading.findings);
+    delegation::resolve(&mut reading.roles, &delegates_to, &mut reading.findings);
     overlap::find(&reading.roles, &mut reading.findings);
     refuse_limit_clashes(&reading.roles, &mut reading.findings);
     (reading.roles, reading.policies, reading.findings)
@@ -196,6 +202,7 @@ impl Reading<'_> {
             purpose: purpose.to_owned(),
             parents: BTreeSet::new(),
             ancestors: BTreeSet::new(),
+            delegates_to: BTreeSet::new(),
             limits,
             allow,
             entries,
@@ -315,10 +322,11 @@ impl Reading<'_> {
     }
 }
 
-type Inherits = BTreeMap<RoleName, (Arc<str>, Vec<(String, (usize, usize))>)>;
+/// Names of other roles as written, with their places, by the role whose file they stand in.
+type Mentions = BTreeMap<RoleName, (Arc<str>, Vec<(String, (usize, usize))>)>;
 
 /// Resolves who inherits from whom, and refuses names that are nowhere, and circles.
-fn inherit(roles: &mut Roles, inherits: &Inherits, findings: &mut Vec<Finding>) {
+fn inherit(roles: &mut Roles, inherits: &Mentions, findings: &mut Vec<Finding>) {
     let names: BTreeSet<String> = roles.roles.keys().map(ToString::to_string).collect();
     let mut parents: BTreeMap<RoleName, BTreeSet<RoleName>> = BTreeMap::new();
     for (role, (file, wanted)) in inherits {
@@ -330,10 +338,7 @@ fn inherit(roles: &mut Roles, inherits: &Inherits, findings: &mut Vec<Finding>) 
                 None => {
                     let message = format!("role `{role}` inherits `{name}`, which is no role of this bundle");
                     let finding = Finding::error("role-unknown", &**file, message).at_place(*place);
-                    findings.push(match did_you_mean(name, names.iter().map(String::as_str)) {
-                        Some(near) => finding.with_help(format!("did you mean `{near}`?")),
-                        None => finding,
-                    });
+                    findings.push(with_near(finding, name, &names));
                 }
             }
         }
@@ -346,6 +351,14 @@ fn inherit(roles: &mut Roles, inherits: &Inherits, findings: &mut Vec<Finding>) 
             let message = format!("role `{name}` inherits itself, directly or through others");
             findings.push(Finding::error("role-cycle", &*role.file, message).at_place(place));
         }
+    }
+}
+
+/// Adds the role that was probably meant.
+fn with_near(finding: Finding, name: &str, names: &BTreeSet<String>) -> Finding {
+    match did_you_mean(name, names.iter().map(String::as_str)) {
+        Some(near) => finding.with_help(format!("did you mean `{near}`?")),
+        None => finding,
     }
 }
 

@@ -152,6 +152,16 @@ impl Snapshot {
         scopes
     }
 
+    /// What lets the agents of one role delegate to those of another, as evidence cites it; `None` is nothing.
+    pub fn delegation(&self, from: &RoleName, to: &RoleName) -> Option<String> {
+        self.roles.delegates(from, to).map(|by| format!("role:{by}:delegates-to:{to}"))
+    }
+
+    /// The roles to whose agents those of a role may delegate, in name order.
+    pub fn delegates_to(&self, from: &RoleName) -> impl Iterator<Item = &RoleName> {
+        self.roles.iter().map(|(name, _)| name).filter(move |to| self.roles.delegates(from, to).is_some())
+    }
+
     /// Every role of the bundle with its purpose, in name order.
     pub fn roles_with_purpose(&self) -> impl Iterator<Item = (&RoleName, &str)> {
         self.roles.iter().map(|(name, role)| (name, role.purpose.as_str()))

@@ -75,6 +75,33 @@ pub fn with_own_tools(rule: &str) -> BundleFiles {
     BundleFiles::new(files).unwrap()
 }
 
+/// The same with agents that work together: `support` reads and writes and delegates to `writer`, who writes only; `other`
+/// may do all of it and is delegated to by nobody; users of the group `sales` may do what `support` may.
+pub fn with_delegation() -> BundleFiles {
+    let mut files = base();
+    files.extend(
+        [
+            (
+                "roles/support.toml",
+                "purpose = \"Answer\"\nallow = [\"files:read\", \"files:write\"]\ndelegates_to = [\"writer\"]\n",
+            ),
+            (
+                "roles/writer.toml",
+                "purpose = \"Draft\"\nallow = [\"files:write\"]\ndelegates_to = [\"support\", \"proof\"]\n",
+            ),
+            ("roles/proof.toml", "purpose = \"Correct\"\nallow = [\"files:write\"]\n"),
+            ("roles/other.toml", "purpose = \"Do something else\"\nallow = [\"files:read\", \"files:write\"]\n"),
+            (
+                "policies/users/sales.cedar",
+                "@id(\"sales\")\npermit (principal in Bailiwick::Group::\"sales\", action in \
+             [Bailiwick::Action::\"files:read\", Bailiwick::Action::\"files:write\"], resource);\n",
+            ),
+        ]
+        .map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())),
+    );
+    BundleFiles::new(files).unwrap()
+}
+
 fn base() -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::from(of_system(system().as_str(), FILES_TOML, &discovered()));
     files.insert("roles/reader.toml".to_owned(), ROLE.as_bytes().to_vec());

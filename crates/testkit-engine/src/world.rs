@@ -107,9 +107,15 @@ impl World {
         world.publish(bundle::files()).await;
         world.verify_definitions().await;
         for (name, bearer) in [("reader", false), ("scripted", true), ("gate", false)] {
-            world.register(name, bearer).await;
+            world.register(name, "reader", bearer).await;
         }
         world
+    }
+
+    /// Registers and promotes another agent, for a role of the active bundle.
+    pub async fn enlist(&mut self, name: &'static str, role: &str) {
+        self.register(name, role, false).await;
+        agents::promote(&self.broker, &operator(), &name.parse().unwrap(), "test").await.unwrap();
     }
 
     /// Makes another bundle the active one.
@@ -124,7 +130,7 @@ impl World {
         definitions::observe(&self.broker, &bundle::system(), &bundle::discovered()).await.unwrap();
     }
 
-    async fn register(&mut self, name: &'static str, bearer: bool) {
+    async fn register(&mut self, name: &'static str, role: &str, bearer: bool) {
         let key = AgentKey::generate(SigningAlgorithm::ES256).unwrap();
         let scopes = if name == "gate" { vec![tokens::ACCESS_EVALUATE.parse().unwrap()] } else { Vec::new() };
         let ask = Registration {
@@ -132,7 +138,7 @@ impl World {
             owner: "team@broker.test".to_owned(),
             purpose: "tests".to_owned(),
             environment: Environment::Production,
-            role: "reader".parse().unwrap(),
+            role: role.parse().unwrap(),
             keys: vec![key.public().clone()],
             systems: Vec::new(),
             scopes,

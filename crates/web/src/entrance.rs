@@ -130,8 +130,19 @@ impl Entrance {
         HeaderValue::from_str(&nonce).unwrap_or_else(|_| HeaderValue::from_static(""))
     }
 
-    /// Reads an access token that one of our published keys has signed; whether it holds is still to be checked.
-    pub(crate) fn read_token(&self, token: &str, keys: &Arc<KeySet>) -> Result<AccessTokenClaims, AccessTokenError> {
+    /// Reads an access token that one of our published keys has signed; whether it holds is still to be checked. `None`
+    /// is our own keys that cannot be used.
+    pub fn read_token(&self, token: &str) -> Option<Result<AccessTokenClaims, AccessTokenError>> {
+        let keys = self.published_keys().ok()?;
+        Some(self.read_token_with(token, &keys))
+    }
+
+    /// The same with keys that are at hand.
+    pub(crate) fn read_token_with(
+        &self,
+        token: &str,
+        keys: &Arc<KeySet>,
+    ) -> Result<AccessTokenClaims, AccessTokenError> {
         self.known_tokens.read(token, keys, self.broker.now())
     }
 
@@ -139,7 +150,7 @@ impl Entrance {
     /// it holds, nor of who may know.
     pub fn inspect(&self, token: Secret<String>) -> Presented {
         let keys = self.published_keys().ok();
-        let claims = keys.and_then(|keys| self.read_token(token.expose(), &keys).ok());
+        let claims = keys.and_then(|keys| self.read_token_with(token.expose(), &keys).ok());
         match claims.filter(|claims| claims.issuer == self.issuer()) {
             Some(claims) => Presented::Access(Box::new(claims)),
             None => Presented::Other(token),

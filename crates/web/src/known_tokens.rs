@@ -92,6 +92,7 @@ mod tests {
             issued_at: at(0),
             expires_at: at(15),
             confirmation: None,
+            may_act: None,
             grant: None,
             task: None,
             environment: Environment::Production,

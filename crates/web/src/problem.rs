@@ -166,6 +166,7 @@ pub const fn blame_of(code: ReasonCode) -> Blame {
         | ReasonCode::Forbidden
         | ReasonCode::ApprovalRequired => Blame::Agent,
         ReasonCode::PrincipalInactive
+        | ReasonCode::DelegationNotAllowed
         | ReasonCode::DefinitionChanged
         | ReasonCode::EvaluationError
         | ReasonCode::ObligationUnfulfillable
@@ -185,6 +186,7 @@ const fn status_of(code: ReasonCode) -> StatusCode {
         ReasonCode::EvidenceUnavailable | ReasonCode::DefinitionUnverified => StatusCode::SERVICE_UNAVAILABLE,
         ReasonCode::UnknownTool | ReasonCode::UnknownMethod => StatusCode::NOT_FOUND,
         ReasonCode::PrincipalInactive
+        | ReasonCode::DelegationNotAllowed
         | ReasonCode::DefinitionChanged
         | ReasonCode::NoPermit
         | ReasonCode::Forbidden

@@ -187,7 +187,7 @@ fn check(
         audience: &resource.audience,
         environment: entrance.broker().settings().environment,
     };
-    let claims = entrance.read_token(presented.token, &keys)?;
+    let claims = entrance.read_token_with(presented.token, &keys)?;
     claims.check(&expected, now)?;
     let headers = parts.headers.get_all(DPOP).iter().map(|value| value.to_str().unwrap_or_default());
     let proof = match (dpop::sole_header(headers)?, presented.scheme) {

@@ -8,6 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Shared;
 
+mod chain;
 mod checkpoint;
 mod checkpoints;
 mod entries;
@@ -21,6 +22,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(entries::entries))
         .routes(routes!(show::show))
         .routes(routes!(open::open))
+        .routes(routes!(chain::chain))
         .routes(routes!(export::export))
         .routes(routes!(checkpoint::checkpoint, integrate::integrate))
         .routes(routes!(checkpoints::checkpoints))

@@ -29,6 +29,8 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::clients::PER_CLIENT;
 
+mod exchange;
+
 pub(crate) const TOKEN_URL: &str = "https://broker.test/oauth/token";
 pub(crate) const RESOURCE: &str = "https://broker.test/mcp/files";
 pub(crate) const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -390,6 +390,11 @@ pub(crate) enum Audit {
         #[arg(long)]
         open: bool,
     },
+    /// On whose authority one call was made: who, for whom, by which token, grant and policy, back to who started it.
+    Chain {
+        /// `eval_…`, as the call's answer and `audit tail` show it.
+        id: String,
+    },
     /// Verify an export, or this installation's own log, with public keys alone.
     Verify {
         /// An export made with `audit export`; without one, the installation's own database.

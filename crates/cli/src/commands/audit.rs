@@ -1,5 +1,6 @@
 //! `bailiwick audit`: read, export and verify the evidence.
 
+mod chain;
 mod entry;
 mod verify;
 
@@ -38,6 +39,11 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Audit, output: &Output) -> 
             tail(&door, *lines, &filter, *follow, output).await
         }
         Audit::Show { id, open } => show(&door(arguments).await?, id, *open, output).await,
+        Audit::Chain { id } => {
+            let found = door(arguments).await?.read(&format!("/api/v1/audit/chains/{}", percent(id))).await?;
+            output.document(&found, chain::page);
+            Ok(Exit::Done)
+        }
         Audit::Verify { file, key, checkpoints } => {
             let trust = Trust::read(arguments, key.as_deref(), checkpoints)?;
             let verified = match file {

@@ -25,6 +25,7 @@ fn claims(chain: &[&str]) -> AccessTokenClaims {
         issued_at: at(NOW_S),
         expires_at: at(NOW_S + 900),
         confirmation: Some(ed25519().public.thumbprint),
+        may_act: None,
         grant: Some(GrantId::new(1_800_000_000_000, [4; 10])),
         task: Some(TaskId::new(1_800_000_000_000, [4; 10])),
         environment: Environment::Production,
@@ -64,7 +65,14 @@ fn what_is_issued_is_read_back() {
     for chain in [&["bot"][..], &["user:usr-1", "bot"], &["user:usr-1", "planner", "searcher", "bot"]] {
         let issued = claims(chain);
         assert_eq!(check(&key, &issue(&key, &issued)), Ok(issued.clone()));
-        let bare = AccessTokenClaims { scopes: BTreeSet::new(), confirmation: None, grant: None, task: None, ..issued };
+        let bare = AccessTokenClaims {
+            scopes: BTreeSet::new(),
+            confirmation: None,
+            may_act: None,
+            grant: None,
+            task: None,
+            ..issued
+        };
         assert_eq!(check(&key, &issue(&key, &bare)), Ok(bare));
     }
 }
@@ -177,5 +185,41 @@ fn a_bound_token_needs_its_key() {
         (&free, Scheme::Dpop, None, Err(AccessTokenError::NotBound)),
     ] {
         assert_eq!(token.check_possession(scheme, proof), expected, "{scheme:?} {proof:?}");
+    }
+}
+
+#[test]
+fn a_token_that_hands_over_says_to_whom_and_is_presented_nowhere() {
+    let key = p256();
+    let handed = AccessTokenClaims { confirmation: None, may_act: Some("writer".parse().unwrap()), ..claims(&["bot"]) };
+    let read = check(&key, &issue(&key, &handed)).unwrap();
+    assert_eq!(read, handed);
+    for (scheme, proof) in [(Scheme::Bearer, None), (Scheme::Dpop, Some(ed25519().public.thumbprint))] {
+        assert_eq!(read.check_possession(scheme, proof), Err(AccessTokenError::HandsOver));
+    }
+    for unfit in [
+        json!("writer"),
+        json!({}),
+        json!({"sub": 1}),
+        json!({"sub": "user:u"}),
+        json!({"sub": "a", "act": {}}),
+        json!([]),
+    ] {
+        let refused = altered(json!({ "may_act": unfit }));
+        assert!(matches!(refused, Err(AccessTokenError::Claim(_))), "{unfit} gives {refused:?}");
+    }
+}
+
+#[test]
+fn a_chain_of_actors_that_was_reordered_or_cut_is_refused() {
+    for forged in [
+        json!({"act": {"sub": "other"}}),
+        json!({"act": {"sub": "a", "act": {"sub": "bot"}}}),
+        json!({"act": {"sub": "bot", "act": {"sub": "bot"}}}),
+        json!({"sub": "a", "act": {"sub": "bot", "act": {"sub": "a"}}}),
+        json!({"act": {"sub": "bot", "client_id": "bot"}}),
+        json!({"act": []}),
+    ] {
+        assert!(altered(forged.clone()).is_err(), "{forged}");
     }
 }

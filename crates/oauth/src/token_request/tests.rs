@@ -104,3 +104,45 @@ fn every_limit_holds() {
     assert_eq!(refused(&format!("{HONEST}&scope={}", scopes(SCOPES_MAX + 1))), ErrorCode::InvalidScope);
     assert_eq!(refused(&format!("{HONEST}{}", "x".repeat(RESOURCE_BYTES_MAX))), ErrorCode::InvalidTarget);
 }
+
+fn exchange(extra: &str) -> String {
+    let kind = "subject_token_type=urn:ietf:params:oauth:token-type:access_token";
+    let grant = HONEST.replace("client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange");
+    format!("{grant}&subject_token=x.y.z&{kind}{extra}")
+}
+
+#[test]
+fn an_exchange_is_read_and_never_prints_its_token() {
+    let TokenRequest { grant: GrantRequest::TokenExchange(asked), .. } =
+        TokenRequest::parse(exchange("&scope=files%3Aread").as_bytes()).unwrap()
+    else {
+        panic!("not an exchange")
+    };
+    assert_eq!((asked.subject_token.expose().as_str(), asked.scopes.len(), asked.task), ("x.y.z", 1, None));
+    assert!(!format!("{asked:?}").contains("x.y.z"));
+    let requested = "&requested_token_type=urn:ietf:params:oauth:token-type:access_token";
+    assert!(TokenRequest::parse(exchange(requested).as_bytes()).is_ok());
+}
+
+#[test]
+fn what_an_exchange_does_not_take_is_refused() {
+    let without = |name: &str| {
+        exchange("").split('&').filter(|pair| !pair.starts_with(&format!("{name}="))).collect::<Vec<_>>().join("&")
+    };
+    for (body, code) in [
+        (without("subject_token"), ErrorCode::InvalidRequest),
+        (without("subject_token_type"), ErrorCode::InvalidRequest),
+        (without("resource"), ErrorCode::InvalidTarget),
+        (exchange("").replace("token-type:access_token", "token-type:jwt"), ErrorCode::InvalidRequest),
+        (exchange("").replace("token-type:access_token", "token-type:refresh_token"), ErrorCode::InvalidRequest),
+        (exchange("&requested_token_type=urn:ietf:params:oauth:token-type:refresh_token"), ErrorCode::InvalidRequest),
+        (exchange("&actor_token=a.b.c"), ErrorCode::InvalidRequest),
+        (exchange("&actor_token_type=urn:ietf:params:oauth:token-type:access_token"), ErrorCode::InvalidRequest),
+        (exchange("&audience=crm"), ErrorCode::InvalidTarget),
+        (exchange("&subject_token=again"), ErrorCode::InvalidRequest),
+        (exchange("&bailiwick_task=x"), ErrorCode::InvalidRequest),
+        (exchange("&resource=https%3A%2F%2Fb.example%2Fmcp%2Fmail"), ErrorCode::InvalidTarget),
+    ] {
+        assert_eq!(refused(&body), code, "{body}");
+    }
+}

@@ -43,7 +43,7 @@ fn refusal(argument: &str, pin: &Pin, what: &str) -> Reason {
 
 /// Whether a value is what a pin says. Of an array, every element must be, and
 /// there must be one: nobody stated a call that names nothing.
-fn holds(pin: &Pin, value: &Value) -> bool {
+pub(crate) fn holds(pin: &Pin, value: &Value) -> bool {
     match (pin, value) {
         (Pin::OneOf(values), _) if values.contains(value) => true,
         (_, Value::Array(elements)) => {

@@ -25,6 +25,7 @@ use cedar_policy_core::{
 
 use super::{
     context::{self, Shared},
+    delegation,
     denial::{self, Denial, refused},
     explain::{self, PERMITS_EXAMINED_MAX, TOLD_MAX},
     fit,
@@ -91,9 +92,10 @@ pub(crate) struct Acting<'a> {
     named: Option<Principal>,
 }
 
-/// The principals of a chain as entities.
+/// The principals of a chain as entities, if each was allowed to hand work on to the next.
 pub(crate) fn principals<'a>(snapshot: &Snapshot, parties: &'a [Party]) -> Result<Vec<Acting<'a>>, Reason> {
     let several = parties.len() > 1;
+    delegation::check(snapshot, parties)?;
     let acting = parties.iter().map(|party| {
         let named = several.then(|| party.principal.clone());
         let entity = snapshot.store().principal(party).and_then(|entity| {

@@ -21,6 +21,9 @@ pub(super) struct RoleFile {
     /// Roles whose permits and bounds they have too.
     #[serde(default)]
     pub(super) inherits: Vec<Spanned<String>>,
+    /// Roles to whose agents they may delegate; none unless it says so.
+    #[serde(default)]
+    pub(super) delegates_to: Vec<Spanned<String>>,
     /// How much they may do.
     #[serde(default)]
     pub(super) limits: Vec<LimitFile>,

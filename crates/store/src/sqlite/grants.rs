@@ -44,6 +44,8 @@ pub(crate) fn give(turn: &mut Turn<'_>, grant: &Grant, used: &[Spent], entry: En
         ended_reason,
         grant.created_at.as_microsecond(),
         grant.expires_at.as_microsecond(),
+        grant.subject.map(|subject| *subject.id.as_bytes()),
+        grant.subject.and_then(|subject| subject.task).map(|task| *task.as_bytes()),
     ];
     turn.insert(statements::INSERT_GRANT, row, || grant.id.to_string())?;
     turn.change(entry)

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use bailiwick_model::{
     agent::{Agent, AgentStatus, Credential},
     digest::Digest,
-    grant::{Grant, GrantStatus},
-    id::{BrowserSessionId, GrantId, TaskId},
+    grant::{Grant, GrantStatus, SubjectToken},
+    id::{BrowserSessionId, GrantId, TaskId, TokenId},
     jwk::PublicKey,
     observation::Observation,
     principal::Principal,
@@ -189,11 +189,19 @@ pub(crate) fn grant(fields: &Fields<'_>) -> Step<Grant> {
         Some(text) => Some(serde_json::from_str(&text).map_err(|_| fields.inconsistent("authentication"))?),
         None => None,
     };
+    let subject_token = fields.get::<Option<[u8; 16]>>("subject_token")?.map(TokenId::from_bytes);
+    let subject_task = fields.get::<Option<[u8; 16]>>("subject_task")?.map(TaskId::from_bytes);
+    let subject = match (subject_token, subject_task) {
+        (Some(id), task) => Some(SubjectToken { id, task }),
+        (None, None) => None,
+        (None, Some(_)) => return Err(fields.inconsistent("subject_token")),
+    };
     Ok(Grant {
         id: GrantId::from_bytes(fields.get("id")?),
         kind: serde_json::from_value(kind).map_err(|_| fields.inconsistent("kind"))?,
         chain: fields.json("chain")?,
         parent: fields.get::<Option<[u8; 16]>>("parent")?.map(GrantId::from_bytes),
+        subject,
         resources: fields.json("resources")?,
         scopes: fields.json("scopes")?,
         task: fields.get::<Option<[u8; 16]>>("task")?.map(TaskId::from_bytes),

@@ -98,13 +98,15 @@ statements! {
 
     // ---- grants ----
     INSERT_GRANT = "INSERT INTO grants (id, kind, chain, parent, resources, scopes, task, authentication, status, \
-        ended_at, ended_reason, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+        ended_at, ended_reason, created_at, expires_at, subject_token, subject_task) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     END_GRANT = "UPDATE grants SET status = 'ended', ended_at = $1, ended_reason = $2 \
         WHERE id = $3 AND status = 'active'";
     GRANT = "SELECT id, kind, chain, parent, resources, scopes, task, authentication, status, ended_at, ended_reason, \
-        created_at, expires_at FROM grants WHERE id = $1";
+        created_at, expires_at, subject_token, subject_task FROM grants WHERE id = $1";
     ACTIVE_GRANTS = "SELECT id, kind, chain, parent, resources, scopes, task, authentication, status, ended_at, \
-        ended_reason, created_at, expires_at FROM grants WHERE status = 'active' AND expires_at > $1 ORDER BY id";
+        ended_reason, created_at, expires_at, subject_token, subject_task FROM grants \
+        WHERE status = 'active' AND expires_at > $1 ORDER BY id";
 
     // ---- users ----
     INSERT_USER = "INSERT INTO users (id, version, name, email, groups, status, status_at, status_reason, created_at) \

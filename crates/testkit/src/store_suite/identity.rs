@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     digest::Digest,
-    grant::{Authentication, Grant, GrantKind, GrantStatus},
+    grant::{Authentication, Grant, GrantKind, GrantStatus, SubjectToken},
     id::{BrowserSessionId, GrantId, TaskId, TokenId},
     limits::SESSIONS_PER_USER_MAX,
     principal::{DelegationChain, Principal},
@@ -40,6 +40,8 @@ pub fn grant(number: u8, parent: Option<u8>) -> Grant {
         kind: GrantKind::AuthorizationCode,
         chain: DelegationChain::new(chain).unwrap(),
         parent: parent.map(|number| GrantId::from_bytes([number; 16])),
+        subject: parent
+            .map(|_| SubjectToken { id: TokenId::from_bytes([5; 16]), task: Some(TaskId::from_bytes([6; 16])) }),
         resources: BTreeSet::from(["https://b.example/mcp/files".into()]),
         scopes: BTreeSet::from(["files:read".parse().unwrap()]),
         task: Some(TaskId::from_bytes([7; 16])),

@@ -321,6 +321,7 @@ async fn grant(world: &World, number: u8, parent: Option<GrantId>) -> GrantId {
         kind: GrantKind::AuthorizationCode,
         chain: DelegationChain::new(chain).unwrap(),
         parent,
+        subject: None,
         resources: [Audience::System(bundle::system()).resource(ISSUER)].into(),
         scopes: ["files:read".parse().unwrap()].into(),
         task: None,

@@ -31,6 +31,7 @@ class = "read"
 input = { account = "string", amount = "integer", note = "string?" }
 [roles.clerk]
 purpose = "Pay"
+delegates_to = ["clerk", "boss"]
 [roles.boss]
 purpose = "Pay more"
 inherits = ["clerk"]

@@ -1,0 +1,55 @@
+//! An agent takes over what another one handed to it, or hands on what it has itself (RFC 8693). The client that
+//! authenticates is the actor; nobody can name another.
+
+use bailiwick_engine::{
+    delegation::{self, ExchangeAsk},
+    tokens::{Audience, Issued},
+};
+use bailiwick_oauth::{
+    dpop::{DpopError, VerifiedProof},
+    error::ErrorCode,
+    token_request::TokenExchange,
+};
+use bailiwick_web::verify::spent;
+
+use crate::{
+    clients::{Client, Visit},
+    failure::{self, Failure, Why},
+};
+
+pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: TokenExchange) -> Result<Issued, Failure> {
+    let entrance = visit.entrance();
+    let Client { agent, credential, once } = client;
+    let proof = visit.proof()?;
+    if proof.is_none() && !agent.bearer_tokens_allowed {
+        return Err(Failure::of(Why::Proof, DpopError::Missing.into()));
+    }
+    let Some(audience) = Audience::of_resource(entrance.issuer(), &asked.resource) else {
+        return Err(Failure::new(Why::Target, ErrorCode::InvalidTarget, "no such resource for this client"));
+    };
+    let subject = match entrance.read_token(asked.subject_token.expose()) {
+        Some(Ok(claims)) => claims,
+        // RFC 8693 §2.2.2: an unfit subject token is an invalid request.
+        Some(Err(error)) => {
+            let description = format!("the subject token is refused: {error}");
+            return Err(Failure::new(Why::SubjectToken, ErrorCode::InvalidRequest, &description));
+        }
+        None => {
+            let description = "the broker's own keys cannot be used now";
+            return Err(Failure::new(Why::Unavailable, ErrorCode::TemporarilyUnavailable, description));
+        }
+    };
+    let confirmation = proof.as_ref().map(VerifiedProof::thumbprint);
+    let used = std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect();
+    let ask = ExchangeAsk {
+        agent: agent.name.clone(),
+        credential,
+        subject,
+        audience,
+        scopes: (!asked.scopes.is_empty()).then_some(asked.scopes),
+        task: asked.task,
+        confirmation,
+        spent: used,
+    };
+    delegation::exchange(entrance.broker(), ask).await.map_err(failure::of_engine)
+}
