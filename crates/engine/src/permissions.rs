@@ -5,8 +5,9 @@ use bailiwick_model::{
     decision::Reason,
     digest::Digest,
     id::EvaluationId,
-    name::{ActionName, SystemName},
+    name::{ActionName, RoleName, SystemName},
     operation::ActionClass,
+    principal::Principal,
 };
 use bailiwick_pdp::visibility::{Outcome, Prospect};
 
@@ -50,6 +51,19 @@ pub async fn own(broker: &Broker, caller: &Caller, system: &SystemName) -> Resul
     let live = broker.live();
     let actions = actions(&admitted, &live, system);
     Ok(Permissions { id: admitted.id, bundle: admitted.policy().revision(), actions })
+}
+
+/// The roles to whose agents the caller may delegate, by the active bundle.
+pub fn delegates_to(broker: &Broker, caller: &Caller) -> Vec<RoleName> {
+    let live = broker.live();
+    let agent = match caller.chain.current() {
+        Principal::Agent(name) => live.agents.get(name),
+        Principal::User(_) | Principal::Workload(_) | Principal::Operator(_) => None,
+    };
+    match (live.policy.as_deref(), agent) {
+        (Some(policy), Some(agent)) => policy.delegates_to(&agent.role).cloned().collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn actions(admitted: &Admitted, live: &Live, system: &SystemName) -> Vec<Permission> {

@@ -9,7 +9,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use bailiwick_engine::permissions::{self, Permission, Permissions};
-use bailiwick_model::{decision::Reason, name::SystemName};
+use bailiwick_model::{
+    decision::Reason,
+    name::{RoleName, SystemName},
+};
 use bailiwick_pdp::visibility::{Deciding, Outcome};
 use bailiwick_web::{problem::Problem, verify};
 use http::StatusCode;
@@ -24,6 +27,9 @@ struct Document {
     chain: Vec<String>,
     /// The task that the token is bound to.
     task: Option<String>,
+    /// Roles to whose agents the caller may delegate.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    delegates_to: Vec<RoleName>,
     systems: Vec<SystemDocument>,
 }
 
@@ -101,6 +107,7 @@ async fn answer(
     let mut document = Document {
         chain: caller.chain.principals().iter().map(ToString::to_string).collect(),
         task: caller.task.map(|id| id.to_string()),
+        delegates_to: permissions::delegates_to(gateway.broker(), &caller),
         systems: Vec::new(),
     };
     let systems = systems(gateway);

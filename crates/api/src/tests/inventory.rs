@@ -38,6 +38,7 @@ async fn granted(scene: &Scene) -> [GrantId; 2] {
         kind: GrantKind::AuthorizationCode,
         chain: DelegationChain::new(vec![user.clone(), reader.clone()]).unwrap(),
         parent: None,
+        subject: None,
         resources: BTreeSet::from(["https://broker.test/mcp/files".to_owned()]),
         scopes: BTreeSet::from(["files:read".parse().unwrap()]),
         task: None,

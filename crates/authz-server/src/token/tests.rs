@@ -152,6 +152,7 @@ pub(crate) async fn granted(scene: &Scene, agent: &str, kind: GrantKind) -> Arc<
         kind,
         chain: DelegationChain::new(vec![Principal::User(user), agent]).unwrap(),
         parent: None,
+        subject: None,
         resources: BTreeSet::from([RESOURCE.to_owned()]),
         scopes: BTreeSet::from(["files:read".parse().unwrap()]),
         task: None,

@@ -64,6 +64,9 @@ fn page(document: &Value) -> String {
             page.push_str(&format!("\n  and {more} more"));
         }
     }
+    if document.get("delegates_to").is_some() {
+        page.push_str(&format!("\n\ndelegates to agents of: {}", text(document, "/delegates_to")));
+    }
     page
 }
 
