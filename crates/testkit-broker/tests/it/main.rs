@@ -19,6 +19,7 @@ mod crashes;
 mod crowds;
 mod custody;
 mod definitions;
+mod delegation;
 mod doors;
 mod environments;
 mod evidence;
