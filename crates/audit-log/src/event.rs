@@ -154,7 +154,8 @@ pub type Commitment = [u8; 32];
 pub struct AuditEvent {
     /// What kind.
     pub kind: EventKind,
-    /// Its id: `eval_…` for intents, denials and lists, `evt_…` otherwise.
+    /// Its id: `eval_…` for intents, denials and lists, the token's own for one that was issued, the grant's own for one
+    /// that was given, `evt_…` otherwise.
     pub id: String,
     /// When, by the writer's clock: data, not order.
     pub at: Timestamp,
