@@ -30,6 +30,9 @@ pub(super) struct GrantView {
     /// The grant that it comes from, and ends with.
     #[serde(skip_serializing_if = "Option::is_none")]
     parent: Option<String>,
+    /// The token that it was exchanged for, and ends with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject_token: Option<String>,
     /// What its tokens may be for.
     resources: Vec<String>,
     /// What they may be used for at most.
@@ -60,8 +63,20 @@ pub(super) struct GrantView {
 
 impl GrantView {
     fn of(grant: &Grant, now: Timestamp) -> Self {
-        let Grant { id, kind, chain, parent, resources, scopes, task, authentication, status, created_at, expires_at } =
-            grant;
+        let Grant {
+            id,
+            kind,
+            chain,
+            parent,
+            subject,
+            resources,
+            scopes,
+            task,
+            authentication,
+            status,
+            created_at,
+            expires_at,
+        } = grant;
         let (state, state_reason, ended_at) = match status {
             GrantStatus::Active if now < *expires_at => ("active", None, None),
             GrantStatus::Active => ("expired", None, None),
@@ -72,6 +87,7 @@ impl GrantView {
             kind: kind.as_str().to_owned(),
             chain: chain.principals().iter().map(ToString::to_string).collect(),
             parent: parent.map(|parent| parent.to_string()),
+            subject_token: subject.map(|subject| subject.id.to_string()),
             resources: resources.iter().cloned().collect(),
             scopes: scopes.iter().map(ToString::to_string).collect(),
             task: task.map(|task| task.to_string()),
