@@ -3,11 +3,6 @@
 
 use bailiwick_model::limits::CHAIN_DEPTH_MAX;
 use jiff::SignedDuration;
-use proptest::{
-    prelude::*,
-    strategy::ValueTree as _,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
-};
 use serde_json::{Value, json};
 
 use super::*;
@@ -81,62 +76,83 @@ fn fits(pin: &Pin, value: &Value) -> bool {
     }
 }
 
-fn pin() -> impl Strategy<Value = (String, Pin)> {
-    prop_oneof![
-        prop::sample::subsequence(vec![json!("a"), json!("b"), json!(["a", "b"])], 1..3)
-            .prop_map(|values| ("to".to_owned(), Pin::OneOf(values))),
-        prop::sample::select(vec!["/", "/data", "/data/a", "/data/a/b", "/etc"])
-            .prop_map(|folder| ("path".to_owned(), Pin::Under(folder.to_owned()))),
-        prop::sample::select(vec![json!("/data/a"), json!("/etc")])
-            .prop_map(|path| ("path".to_owned(), Pin::OneOf(vec![path]))),
-        prop::sample::select(vec![-10_i64, 1, 10, 1_000]).prop_map(|most| ("amount".to_owned(), Pin::AtMost(most))),
-        Just(("amount".to_owned(), Pin::OneOf(vec![json!(1), json!(10)]))),
-    ]
-}
+/// Splitmix64: chance that is the same in every run, and cheap enough for all these chains.
+struct Chance(u64);
 
-fn tools() -> impl Strategy<Value = Option<Vec<ToolGrant>>> {
-    let tool =
-        (prop::sample::select(vec!["crm.search", "crm.update", "mail.send"]), prop::collection::vec(pin(), 0..3))
-            .prop_map(|(action, pins)| ToolGrant { action: action.parse().unwrap(), pins: pins.into_iter().collect() });
-    prop_oneof![2 => Just(None), 3 => prop::collection::vec(tool, 1..3).prop_map(Some)]
-}
+impl Chance {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((z ^ (z >> 31)) % end as u64).unwrap()
+    }
 
-fn scopes() -> impl Strategy<Value = BTreeSet<Scope>> {
-    prop::sample::subsequence(vec!["crm:read", "crm:write", "mail:write"], 0..=3)
-        .prop_map(|scopes| scopes.into_iter().map(|scope| scope.parse().unwrap()).collect())
-}
+    fn of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())].clone()
+    }
 
-fn wanted() -> impl Strategy<Value = Wanted> {
-    (
-        0..10_u8,
-        prop::sample::select(vec![AGGREGATE, SYSTEMS[0], SYSTEMS[1]]),
-        prop_oneof![2 => Just(None), 1 => scopes().prop_map(Some)],
-        tools(),
-        0..400_i64,
-    )
-        .prop_map(|(agent, resource, scopes, tools, after_s)| Wanted {
-            agent: format!("agent-{agent}").parse().unwrap(),
-            resource: resource.to_owned(),
-            scopes,
-            tools,
-            expires_at: start() + SignedDuration::from_secs(after_s),
-        })
-}
+    fn some_of<T: Clone>(&mut self, choices: &[T]) -> Vec<T> {
+        choices.iter().filter(|_| self.below(2) == 0).cloned().collect()
+    }
 
-/// A root that acts for itself, and what each further hop asks for.
-fn chain() -> impl Strategy<Value = (Bounds, Vec<Wanted>)> {
-    (scopes(), tools(), 1..400_i64, prop::collection::vec(wanted(), 1..=CHAIN_DEPTH_MAX + 1)).prop_map(
-        |(scopes, tools, after_s, hops)| {
-            let root = Bounds {
-                chain: DelegationChain::of(Principal::Agent("root".parse().unwrap())),
-                resources: BTreeSet::from([AGGREGATE.to_owned()]),
-                scopes,
-                tools,
-                expires_at: start() + SignedDuration::from_secs(after_s),
+    fn after(&mut self) -> Timestamp {
+        start() + SignedDuration::from_secs(i64::try_from(self.below(400)).unwrap())
+    }
+
+    fn pin(&mut self) -> (String, Pin) {
+        let under = |folder: &str| Pin::Under(folder.to_owned());
+        let (argument, pin) = match self.below(5) {
+            0 => ("to", Pin::OneOf(self.some_of(&[json!("a"), json!("b"), json!(["a", "b"])]))),
+            1 => ("path", under(self.of(&["/", "/data", "/data/a", "/data/a/b", "/etc"]))),
+            2 => ("path", Pin::OneOf(vec![self.of(&[json!("/data/a"), json!("/etc")])])),
+            3 => ("amount", Pin::AtMost(self.of(&[-10, 1, 10, 1_000]))),
+            _ => ("amount", Pin::OneOf(vec![json!(1), json!(10)])),
+        };
+        (argument.to_owned(), pin)
+    }
+
+    fn tools(&mut self) -> Option<Vec<ToolGrant>> {
+        let count = self.below(4);
+        (count > 0).then(|| {
+            let tool = |chance: &mut Self| ToolGrant {
+                action: chance.of(&["crm.search", "crm.update", "mail.send"]).parse().unwrap(),
+                pins: (0..chance.below(3)).map(|_| chance.pin()).collect(),
             };
-            (root, hops)
-        },
-    )
+            (0..count).map(|_| tool(self)).collect()
+        })
+    }
+
+    fn scopes(&mut self) -> BTreeSet<Scope> {
+        let scopes = self.some_of(&["crm:read", "crm:write", "mail:write"]);
+        scopes.into_iter().map(|scope| scope.parse().unwrap()).collect()
+    }
+
+    fn wanted(&mut self) -> Wanted {
+        Wanted {
+            agent: format!("agent-{}", self.below(10)).parse().unwrap(),
+            resource: self.of(&[AGGREGATE, SYSTEMS[0], SYSTEMS[1]]).to_owned(),
+            scopes: (self.below(3) == 0).then(|| self.scopes()),
+            tools: if self.below(2) == 0 { None } else { self.tools() },
+            expires_at: self.after(),
+        }
+    }
+
+    /// An agent that acts for itself.
+    fn root(&mut self) -> Bounds {
+        Bounds {
+            chain: DelegationChain::of(Principal::Agent("root".parse().unwrap())),
+            resources: BTreeSet::from([AGGREGATE.to_owned()]),
+            scopes: self.scopes(),
+            tools: self.tools(),
+            expires_at: self.after(),
+        }
+    }
+
+    /// What each further hop asks for: more hops than a chain may have.
+    fn hops(&mut self) -> Vec<Wanted> {
+        (0..=self.below(2 * CHAIN_DEPTH_MAX)).map(|_| self.wanted()).collect()
+    }
 }
 
 /// `hand_down` with the checks of some dimensions only: all of them, or a mutant.
@@ -153,43 +169,39 @@ fn hand_down_by(dimensions: &[Dimension], parent: &Bounds, wanted: Wanted) -> Op
     dimensions.iter().all(|dimension| dimension.check(&child, parent).is_ok()).then_some(child)
 }
 
-fn runner() -> TestRunner {
-    TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[93; 32]))
-}
-
-/// What the oracle says of a hop: it lets nothing through that the one before it does not.
-fn lies_within(child: &Bounds, parent: &Bounds, probes: &[Probe]) -> bool {
-    probes.iter().all(|probe| !passes(child, probe) || passes(parent, probe))
-        && child.chain.principals().starts_with(parent.chain.principals())
+/// The calls that pass bounds, as bits.
+fn passing(bounds: &Bounds, probes: &[Probe]) -> u64 {
+    assert!(probes.len() <= 64);
+    probes.iter().enumerate().fold(0, |bits, (bit, probe)| bits | u64::from(passes(bounds, probe)) << bit)
 }
 
 #[test]
 fn every_hop_of_every_chain_lies_within_all_before_it() {
-    let (mut runner, probes) = (runner(), probes());
+    let (mut chance, probes) = (Chance(93), probes());
     let (mut hops, mut deepest, mut open) = (0_usize, 0, 0_usize);
     for _ in 0..CHAINS {
-        let (root, wanted) = chain().new_tree(&mut runner).unwrap().current();
-        let mut above = vec![root];
-        for wanted in wanted {
-            let parent = above.last().unwrap();
+        let root = chance.root();
+        let mut above = vec![(passing(&root, &probes), root)];
+        for wanted in chance.hops() {
+            let (_, parent) = above.last().unwrap();
             let latest = wanted.expires_at;
             let Ok(child) = hand_down(parent, wanted) else { continue };
             assert!(child.expires_at <= latest, "never longer than it asked for itself");
-            assert!(child.chain.principals().len() <= CHAIN_DEPTH_MAX);
-            for ancestor in &above {
-                assert!(lies_within(&child, ancestor, &probes), "{child:#?} is wider than {ancestor:#?}");
-                let comparable = [Dimension::Resources, Dimension::Scopes, Dimension::Tools, Dimension::Expiry];
-                for dimension in comparable {
+            let calls = passing(&child, &probes);
+            for (passing, ancestor) in &above {
+                assert_eq!(calls & !passing, 0, "{child:#?} is wider than {ancestor:#?}");
+                assert!(child.chain.principals().starts_with(ancestor.chain.principals()));
+                for dimension in [Dimension::Resources, Dimension::Scopes, Dimension::Tools, Dimension::Expiry] {
                     assert_eq!(dimension.check(&child, ancestor), Ok(()), "comparing is transitive");
                 }
             }
             hops += 1;
-            open += usize::from(probes.iter().any(|probe| passes(&child, probe)));
-            above.push(child);
+            open += usize::from(calls != 0);
+            above.push((calls, child));
         }
         deepest = deepest.max(above.len());
     }
-    assert_eq!(deepest, CHAIN_DEPTH_MAX, "the chains reach the depth that there may be");
+    assert_eq!(deepest, CHAIN_DEPTH_MAX, "the chains reach the depth that there may be, and none goes beyond");
     assert!(hops > CHAINS / 2 && open > CHAINS / 20, "{hops} hops, {open} of which let a call through");
 }
 
@@ -197,25 +209,26 @@ fn every_hop_of_every_chain_lies_within_all_before_it() {
 fn a_mutant_that_forgets_one_comparison_is_caught() {
     for forgotten in Dimension::ALL {
         let kept: Vec<Dimension> = Dimension::ALL.into_iter().filter(|dimension| *dimension != forgotten).collect();
-        let (mut runner, probes) = (runner(), probes());
+        let (mut chance, probes) = (Chance(94), probes());
+        let wider = |child: &Bounds, parent: &Bounds| {
+            passing(child, &probes) & !passing(parent, &probes) != 0
+                || !child.chain.principals().starts_with(parent.chain.principals())
+        };
         let caught = (0..CHAINS / 10).any(|_| {
-            let (root, wanted) = chain().new_tree(&mut runner).unwrap().current();
-            if forgotten == Dimension::Chain {
-                // Asking for a hop cannot leave anybody out; what this one catches is a chain that does.
-                let alone = DelegationChain::of(Principal::Agent("thief".parse().unwrap()));
-                let stranger = Bounds { chain: alone, ..root.clone() };
-                let accepted = kept.iter().all(|dimension| dimension.check(&stranger, &root).is_ok());
-                return accepted && !lies_within(&stranger, &root, &probes);
-            }
-            let mut parent = root;
-            wanted.into_iter().any(|wanted| match hand_down_by(&kept, &parent, wanted) {
-                Some(child) if !lies_within(&child, &parent, &probes) => true,
-                Some(child) => {
-                    parent = child;
-                    false
-                }
-                None => false,
-            })
+            let mut parent = chance.root();
+            // Asking for a hop cannot leave anybody out; a chain that does is what the first comparison is for.
+            let alone = DelegationChain::of(Principal::Agent("thief".parse().unwrap()));
+            let stranger = Bounds { chain: alone, ..parent.clone() };
+            let accepted = kept.iter().all(|dimension| dimension.check(&stranger, &parent).is_ok());
+            accepted && wider(&stranger, &parent)
+                || chance.hops().into_iter().any(|wanted| match hand_down_by(&kept, &parent, wanted) {
+                    Some(child) if wider(&child, &parent) => true,
+                    Some(child) => {
+                        parent = child;
+                        false
+                    }
+                    None => false,
+                })
         });
         assert!(caught, "nobody noticed that {forgotten:?} is not compared");
     }
