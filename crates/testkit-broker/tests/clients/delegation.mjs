@@ -4,12 +4,11 @@
 
 import { createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const plan = JSON.parse(process.argv[2]);
-const found = createRequire(`${plan.modules}/`).resolve('oauth4webapi');
-const oauth = await import(pathToFileURL(found));
+const oauth = await import(pathToFileURL(join(plan.modules, 'oauth4webapi/build/index.js')));
 const plain = { [oauth.allowInsecureRequests]: true };
 const EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
