@@ -43,7 +43,7 @@ pub(crate) fn everything(root: &Path) -> Result<(), Failure> {
         plain(cargo(root, &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"]))
     });
     steps.run("dependencies", || dependencies(root));
-    let tools = steps.run("tools of the end-to-end tests", || tools::install_servers(root).map(|()| Tally::default()));
+    let tools = steps.run("tools of the end-to-end tests", || end_to_end_tools(root));
     steps.run("strace", || tools::install_strace(root).map(|()| Tally::default()));
     steps.run("tests", || tests(root, &format!("not package({END_TO_END})"), |command| command.env(IN_CI, "1")));
     steps.run("tests in documentation", || doc_tests(root));
@@ -69,7 +69,7 @@ pub(crate) fn everything(root: &Path) -> Result<(), Failure> {
 /// The end-to-end tests alone.
 pub(crate) fn end_to_end(root: &Path) -> Result<(), Failure> {
     let mut steps = Steps::default();
-    let ready = steps.run("tools of the end-to-end tests", || tools::install_servers(root).map(|()| Tally::default()))
+    let ready = steps.run("tools of the end-to-end tests", || end_to_end_tools(root))
         && steps.run("release binary", || release(root));
     if ready {
         steps.run("end to end", || end_to_end_tests(root));
@@ -121,7 +121,7 @@ pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
             command.env(STATES, SOAK_STATES).env(IN_CI, "1").arg("--no-capture")
         })
     });
-    let ready = steps.run("tools of the end-to-end tests", || tools::install_servers(root).map(|()| Tally::default()))
+    let ready = steps.run("tools of the end-to-end tests", || end_to_end_tools(root))
         && steps.run("release binary", || release(root));
     if ready {
         steps.run("kill -9 at every moment", || {
@@ -138,6 +138,11 @@ pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
     }
     steps.run("fuzz targets", || fuzz::run(root, Length::Seconds(FUZZ_SECONDS)));
     close(root, steps)
+}
+
+fn end_to_end_tools(root: &Path) -> Result<Tally, Failure> {
+    tools::install_servers(root)?;
+    tools::install_browser(root).map(|()| Tally::default())
 }
 
 fn close(root: &Path, steps: Steps) -> Result<(), Failure> {

@@ -45,7 +45,9 @@ fn main() -> ExitCode {
             if env::args().any(|word| word == "--smoke") { ci::bench(&root) } else { bench::run(&root) }
         }),
         Some("soak") => root().and_then(|root| ci::soak(&root)),
-        Some("tools") => root().and_then(|root| tools::install_servers(&root)),
+        Some("tools") => {
+            root().and_then(|root| tools::install_servers(&root).and_then(|()| tools::install_browser(&root)))
+        }
         Some("help" | "--help" | "-h") => {
             say::out(USAGE.trim_end());
             Ok(())

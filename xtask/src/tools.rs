@@ -1,7 +1,7 @@
 //! Installs the tools named in `pins.toml` under `target/`, each once per version.
 //!
-//! Never touches anything outside `target/`, except for Debian's `strace` and
-//! `python3-venv` where they are missing and this runs as root.
+//! Never touches anything outside `target/`, except for Debian's `strace`, `chromium`
+//! and `python3-venv` where they are missing and this runs as root.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,8 @@ struct Pins {
     conformance: Packages,
     bench: Packages,
     python: BTreeMap<String, Packages>,
-    debian: Packages,
+    browser: Packages,
+    debian: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -108,14 +109,30 @@ pub(crate) fn install_servers(root: &Path) -> Result<(), Failure> {
 
 /// Sees that `strace` is there, which records and kills what the tests of crashes run.
 pub(crate) fn install_strace(root: &Path) -> Result<(), Failure> {
-    if works(&mut command(root, "strace", &["--version"])) {
+    debian(root, "strace")
+}
+
+/// Sees that a real browser is there, and what drives it.
+pub(crate) fn install_browser(root: &Path) -> Result<(), Failure> {
+    let (wanted, place) = (pins(root)?.browser, servers(root).join("browser"));
+    if !installed(&place, &wanted) {
+        node_packages(root, &place, &wanted)?;
+        mark(&place, &wanted)?;
+    }
+    debian(root, "chromium")
+}
+
+/// Installs a program of Debian's unless it is there. Each is named as its package.
+fn debian(root: &Path, program: &str) -> Result<(), Failure> {
+    if works(&mut command(root, program, &["--version"])) {
         return Ok(());
     }
-    say::err("installing Debian's strace");
-    let packages = pins(root)?.debian.packages;
+    let package = pins(root)?.debian.remove(program);
+    let package = package.ok_or_else(|| Failure::new(format!("`{program}` is not in xtask/pins.toml")))?;
+    say::err(format_args!("installing Debian's {package}"));
     // A fresh container has no lists of packages.
     show(&mut command(root, "apt-get", &["update", "--quiet"]))?;
-    show(command(root, "apt-get", &["install", "--yes", "--no-install-recommends"]).args(packages))
+    show(command(root, "apt-get", &["install", "--yes", "--no-install-recommends"]).arg(package))
 }
 
 /// Installs the conformance suite with its own Node.js, and says where.

@@ -31,6 +31,7 @@ mod secrets;
 mod systems;
 mod tasks;
 mod tokens;
+mod users;
 
 /// Bytes of one administrative body: a whole bundle in base64 and its JSON.
 pub const ADMIN_BODY_BYTES_MAX: usize = BUNDLE_BYTES_MAX / 3 * 4 + 4 * 1_024 * 1_024;
@@ -110,6 +111,7 @@ pub fn router(administration: Administration) -> Router {
 pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(crate::openapi::blank())
         .merge(agents::routes())
+        .merge(users::routes())
         .merge(tasks::routes())
         .merge(grants::routes())
         .merge(tokens::routes())

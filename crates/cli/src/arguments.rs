@@ -4,12 +4,13 @@ mod access;
 mod clients;
 mod observe;
 mod operators;
+mod users;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::{access::*, clients::*, observe::*, operators::*};
+pub(crate) use self::{access::*, clients::*, observe::*, operators::*, users::*};
 use crate::output::Format;
 
 /// Heads the options that every command has.
@@ -95,6 +96,9 @@ pub(crate) enum Command {
     /// Register agents and steer their lives.
     #[command(subcommand)]
     Agents(Agents),
+    /// Make users known, invite them, steer their lives.
+    #[command(subcommand)]
+    Users(Users),
     /// Add upstream systems and approve what they offer.
     #[command(subcommand)]
     Systems(Systems),

@@ -21,6 +21,7 @@ mod systems;
 mod tasks;
 mod token;
 mod tokens;
+mod users;
 
 use bailiwick_server::config::Config;
 
@@ -49,6 +50,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
         Command::Check(ask) => check::check(arguments, ask, output).await,
         Command::Explain(ask) => explain::explain(arguments, ask, output).await,
         Command::Agents(ask) => agents::run(arguments, ask, output).await,
+        Command::Users(ask) => users::run(arguments, ask, output).await,
         Command::Systems(ask) => systems::run(arguments, ask, output).await,
         Command::Tasks(ask) => tasks::run(arguments, ask, output).await,
         Command::Grants(ask) => grants::run(arguments, ask, output).await,

@@ -10,7 +10,7 @@ use bailiwick_model::{
     limits::{GROUPS_PER_USER_MAX, TEXT_BYTES_MAX},
     name::UserId,
     principal::Principal,
-    user::{User, UserStatus},
+    user::{ADMINISTRATORS, RESERVED_GROUPS, User, UserStatus},
 };
 use jiff::Timestamp;
 
@@ -40,7 +40,8 @@ pub async fn add(
     Ok(install(broker, epoch, user))
 }
 
-/// Gives a user other groups; whoever acts for them has or loses what the groups allow at once.
+/// Gives a user other groups; whoever acts for them has or loses what the groups allow at once. What a directory cannot
+/// give, it cannot take either: being an administrator stays.
 pub async fn set_groups(
     broker: &Broker,
     by: &Principal,
@@ -49,7 +50,25 @@ pub async fn set_groups(
 ) -> Result<Arc<User>, Refusal> {
     let groups = checked(groups)?;
     change(broker, by, id, "groups", |user, _| {
-        user.groups = groups;
+        user.groups.retain(|group| group.starts_with(RESERVED_GROUPS));
+        user.groups.extend(groups);
+        Ok(())
+    })
+    .await
+}
+
+/// Makes a user an administrator of the broker, or ends that. One who is already stays so without a change.
+pub async fn set_administrator(broker: &Broker, by: &Principal, id: &UserId, is: bool) -> Result<Arc<User>, Refusal> {
+    let found = broker.live().users.get(id).cloned().ok_or_else(|| Refusal::Missing(format!("user `{id}`")))?;
+    if found.groups.contains(ADMINISTRATORS) == is {
+        return Ok(found);
+    }
+    change(broker, by, id, if is { "administrator" } else { "no administrator" }, |user, _| {
+        if is {
+            user.groups.insert(ADMINISTRATORS.to_owned());
+        } else {
+            user.groups.remove(ADMINISTRATORS);
+        }
         Ok(())
     })
     .await
@@ -116,7 +135,7 @@ async fn change(
 }
 
 /// What evidence says of a change: the pseudonym and groups; the rest is sealed under the user's own key.
-async fn draft(
+pub(crate) async fn draft(
     broker: &Broker,
     by: &Principal,
     user: &User,
@@ -156,6 +175,12 @@ fn checked(groups: BTreeSet<String>) -> Result<BTreeSet<String>, Refusal> {
         return Err(Refusal::invalid(
             format!("a user has at most {GROUPS_PER_USER_MAX} groups, each a name without control characters"),
             "leave out groups that no policy names",
+        ));
+    }
+    if let Some(reserved) = groups.iter().find(|group| group.starts_with(RESERVED_GROUPS)) {
+        return Err(Refusal::invalid(
+            format!("the group `{reserved}` is reserved"),
+            "`bailiwick users administrator` makes somebody an administrator",
         ));
     }
     Ok(groups)

@@ -30,6 +30,7 @@ pub mod limits;
 pub mod name;
 pub mod observation;
 pub mod operation;
+pub mod passkey;
 pub mod principal;
 pub mod safe_mode;
 pub mod secret;

@@ -23,6 +23,8 @@ pub const ARGUMENT_VALUES_MAX: usize = 100_000;
 pub const BODY_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// Groups of one user.
 pub const GROUPS_PER_USER_MAX: usize = 256;
+/// Passkeys of one user.
+pub const PASSKEYS_PER_USER_MAX: usize = 16;
 /// Sessions of one user at once; with one more, the oldest ends.
 pub const SESSIONS_PER_USER_MAX: usize = 16;
 /// Public keys in one agent's key set.

@@ -7,6 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{agent::Inactive, name::UserId};
 
+/// The group of those who administer the broker.
+pub const ADMINISTRATORS: &str = "bailiwick:administrators";
+/// Groups that begin so are given by who runs the broker, never by a directory.
+pub const RESERVED_GROUPS: &str = "bailiwick:";
+
 /// What a user's state allows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]

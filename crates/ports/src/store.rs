@@ -17,6 +17,7 @@ use bailiwick_model::{
     jwk::Thumbprint,
     name::{AgentName, Fact, SecretName, SystemName, ToolName, UserId},
     observation::{Observation, ObservationScope, WouldBe},
+    passkey::{Invitation, Passkey},
     principal::Principal,
     safe_mode::SafeModeScope,
     session::Session,
@@ -362,6 +363,23 @@ pub trait Store: Send + Sync {
     async fn session(&self, token: Digest) -> Result<Option<Session>, StoreError>;
     /// The sessions of a user, newest first; some may be over.
     async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, StoreError>;
+
+    // ---- passkeys ----------------------------------------------------------
+    /// Keeps a one-time link of an active user, in the place of the one before.
+    async fn invite(&self, invitation: Invitation, entry: Entry) -> Result<Receipt, StoreError>;
+    /// The link whose token has this digest; it may be over.
+    async fn invitation(&self, token: Digest) -> Result<Option<Invitation>, StoreError>;
+    /// Adds a passkey of an active user. A link that allowed it is used up; one that was before, or is over, makes
+    /// [`StoreError::Replayed`], and one passkey too many [`StoreError::Conflict`].
+    async fn add_passkey(&self, passkey: Passkey, link: Option<Digest>, entry: Entry) -> Result<Receipt, StoreError>;
+    /// Notes a use of a passkey, from the record that was seen.
+    async fn use_passkey(&self, seen: Passkey, record: String, at: Timestamp) -> Result<(), StoreError>;
+    /// Removes a passkey of a user; the last one makes [`StoreError::Conflict`].
+    async fn remove_passkey(&self, user: UserId, credential: Vec<u8>, entry: Entry) -> Result<Receipt, StoreError>;
+    /// The passkey with this credential id.
+    async fn passkey(&self, credential: &[u8]) -> Result<Option<Passkey>, StoreError>;
+    /// The passkeys of a user, oldest first.
+    async fn passkeys(&self, user: &UserId) -> Result<Vec<Passkey>, StoreError>;
 
     // ---- agents ------------------------------------------------------------
     /// Adds an agent; a name that was ever used is [`StoreError::Exists`].

@@ -1,19 +1,20 @@
 //! Runs a broker: from configuration to listeners to an orderly end.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use axum::Router;
 use bailiwick_api::{Administration, Facts};
-use bailiwick_engine::start;
+use bailiwick_engine::{broker::Broker, invitations, refusal::Refusal, start};
 use bailiwick_gateway::{
     mcp,
     upstream::{HttpClientError, Pool, observer},
 };
+use bailiwick_model::{principal::Principal, secret::Secret};
 use bailiwick_ports::{signer::CheckpointSigner, upstreams::Upstreams};
 use bailiwick_store::OpenError;
 use bailiwick_web::{
     address::DeclaredProxies,
-    entrance::{Entrance, PublicUrlError},
+    entrance::{self, Entrance, PublicUrlError},
 };
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -27,6 +28,9 @@ use crate::{
     upstreams,
     wiring::{self, Patience, Wired, WiringError},
 };
+
+/// The id of the administrator that a link of `serve` is for.
+const FIRST_ADMINISTRATOR: &str = "administrator";
 
 /// Why a broker does not run.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +83,33 @@ pub struct Ready {
     pub store: PathBuf,
     /// The active bundle, shortened.
     pub revision: Option<String>,
+    /// How the first administrator gets in, as long as there is none.
+    pub first_administrator: FirstAdministrator,
+}
+
+/// How the first administrator gets in.
+#[derive(Debug, Clone)]
+pub enum FirstAdministrator {
+    /// There is one already.
+    There,
+    /// By this link, once, within the hour. Only a terminal is told: what is not one may be a log.
+    By(Secret<String>),
+    /// By a link that the command line makes.
+    Ask,
+}
+
+async fn first_administrator(broker: &Broker) -> Result<FirstAdministrator, Refusal> {
+    if invitations::administered(broker).await? {
+        return Ok(FirstAdministrator::There);
+    }
+    let Ok(id) = FIRST_ADMINISTRATOR.parse() else { return Ok(FirstAdministrator::Ask) };
+    if !std::io::stderr().is_terminal() {
+        return Ok(FirstAdministrator::Ask);
+    }
+    let by = Principal::Operator(crate::init::operator_name());
+    let invited = invitations::first_administrator(broker, &by, &id).await?;
+    let url = |token: &Secret<String>| Secret::new(entrance::setup_url(&broker.settings().issuer, token));
+    Ok(invited.map_or(FirstAdministrator::There, |invited| FirstAdministrator::By(url(&invited.token))))
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -103,6 +134,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     let config = Config { address, ..config.clone() };
     let wired = Arc::new(wiring::wire_keys_and_store(&config, Patience::ForCommands).await?);
     start::begin(&wired.broker).await.map_err(WiringError::from)?;
+    let first_administrator = first_administrator(&wired.broker).await.map_err(WiringError::from)?;
     // The socket comes after the store's lock: whoever holds the store owns the socket's place.
     let socket = socket::open(&config.socket).await?;
     let proxies = DeclaredProxies { networks: config.trusted_proxies.clone(), ..DeclaredProxies::default() };
@@ -125,6 +157,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
         socket: config.socket.clone(),
         store: config.store.clone(),
         revision: wired.broker.live().policy.as_ref().map(|policy| policy.revision().short()),
+        first_administrator,
     });
     let integrated = stop.child_token();
     let integrating = tokio::spawn(background::integrate(Arc::clone(&wired), CancellationToken::clone(&integrated)));

@@ -15,6 +15,7 @@ use bailiwick_model::{
     jwk::Thumbprint,
     name::{SecretName, SystemName, UserId},
     observation::ObservationScope,
+    passkey::{Invitation, Passkey},
     safe_mode::SafeModeScope,
     session::Session,
     task::Task,
@@ -50,6 +51,7 @@ mod failure;
 mod grants;
 mod integrate;
 pub(crate) mod open;
+mod passkeys;
 #[cfg(test)]
 mod power_cut;
 mod presence;
@@ -236,6 +238,36 @@ impl Store for SqliteStore {
     async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, StoreError> {
         let user = user.clone();
         self.readers.read(move |connection| sessions::of_user(connection, &user)).await
+    }
+
+    async fn invite(&self, invitation: Invitation, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| passkeys::invite(turn, &invitation, entry)).await
+    }
+
+    async fn invitation(&self, token: Digest) -> Result<Option<Invitation>, StoreError> {
+        self.readers.read(move |connection| passkeys::invitation(connection, token)).await
+    }
+
+    async fn add_passkey(&self, passkey: Passkey, link: Option<Digest>, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| passkeys::add(turn, &passkey, link, entry)).await
+    }
+
+    async fn use_passkey(&self, seen: Passkey, record: String, at: Timestamp) -> Result<(), StoreError> {
+        self.writer.write(move |turn| passkeys::note_use(turn, &seen, &record, at)).await
+    }
+
+    async fn remove_passkey(&self, user: UserId, credential: Vec<u8>, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| passkeys::remove(turn, &user, &credential, entry)).await
+    }
+
+    async fn passkey(&self, credential: &[u8]) -> Result<Option<Passkey>, StoreError> {
+        let credential = credential.to_owned();
+        self.readers.read(move |connection| passkeys::one(connection, &credential)).await
+    }
+
+    async fn passkeys(&self, user: &UserId) -> Result<Vec<Passkey>, StoreError> {
+        let user = user.clone();
+        self.readers.read(move |connection| passkeys::of_user(connection, &user)).await
     }
 
     async fn register_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError> {

@@ -8,6 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Where Debian has the browser.
+const CHROMIUM: &str = "/usr/bin/chromium";
+
 /// What a story needs besides this crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
@@ -19,6 +22,8 @@ pub enum Need {
     ClaudeCode,
     /// Python and its packages: `cargo xtask tools`.
     Python,
+    /// Chromium, and Node.js with what drives it: `cargo xtask tools`.
+    Browser,
 }
 
 /// Everything that was asked for is there.
@@ -66,6 +71,10 @@ impl Tools {
             Need::Node => (self.installed.join("node/installed"), "cargo xtask tools"),
             Need::ClaudeCode => (self.claude_code(), "cargo xtask tools"),
             Need::Python => (self.installed.join("python-current/installed"), "cargo xtask tools"),
+            Need::Browser if Path::new(CHROMIUM).exists() => {
+                (self.installed.join("browser/installed"), "cargo xtask tools")
+            }
+            Need::Browser => (PathBuf::from(CHROMIUM), "cargo xtask tools"),
         };
         (!path.exists()).then(|| format!("{} is missing (`{hint}`)", path.display()))
     }
@@ -89,6 +98,11 @@ impl Tools {
     pub fn node_server(&self, name: &str) -> String {
         let path = self.node_modules().join(format!("@modelcontextprotocol/server-{name}/dist/index.js"));
         path.to_string_lossy().into_owned()
+    }
+
+    /// The folder `node_modules` of what drives the browser.
+    pub fn browser_modules(&self) -> PathBuf {
+        self.installed.join("browser/node_modules")
     }
 
     /// The program of Claude Code.

@@ -64,7 +64,10 @@ macro_rules! store_suite {
             a_revoked_token_is_remembered_until_its_end,
             sessions_are_kept_whole,
             sessions_end_with_their_user,
-            a_user_has_so_many_sessions
+            a_user_has_so_many_sessions,
+            passkeys_are_kept_whole,
+            a_link_is_used_once_and_in_time,
+            who_leaves_has_no_passkey
         );
         $crate::store_suite!($bench; tokens:
             a_refresh_token_is_used_once_and_the_next_takes_its_place,

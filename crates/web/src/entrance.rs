@@ -185,6 +185,15 @@ impl Entrance {
     }
 }
 
+/// Where a one-time link of a user leads to; its token follows.
+pub const SETUP_PATH: &str = "/setup";
+
+/// The link that carries a token of an invitation.
+pub fn setup_url(issuer: &str, token: &Secret<String>) -> String {
+    let origin = issuer.parse().map_or_else(|_| issuer.to_owned(), |url| page_origin(&url));
+    format!("{origin}{SETUP_PATH}/{}", token.expose())
+}
+
 fn page_origin(issuer: &Url) -> String {
     let loopback = match issuer.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),

@@ -1,6 +1,10 @@
 //! `bailiwick serve`: the broker.
 
-use bailiwick_server::{config::Config, observe, serve};
+use bailiwick_server::{
+    config::Config,
+    observe,
+    serve::{self, FirstAdministrator},
+};
 
 use crate::{
     arguments::{Arguments, Serve},
@@ -27,6 +31,16 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Serve, output: &Output) -> 
             facts.revision.as_deref().unwrap_or("none published: everything is denied"),
             facts.store.display(),
         ));
+        match &facts.first_administrator {
+            FirstAdministrator::There => {}
+            FirstAdministrator::By(link) => output.note(&format!(
+                "\nnobody administers it yet: open this link within the hour, once, and make a passkey\n  {}",
+                link.expose()
+            )),
+            FirstAdministrator::Ask => output.hint(
+                "nobody administers it in a browser yet: `bailiwick users invite NAME --administrator` prints a link",
+            ),
+        }
     };
     serve::serve(&config, ready).await.map_err(|error| stopped(&error.to_string()))?;
     Ok(Exit::Done)

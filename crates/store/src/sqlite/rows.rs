@@ -9,6 +9,7 @@ use bailiwick_model::{
     id::{BrowserSessionId, GrantId, TaskId, TokenId},
     jwk::PublicKey,
     observation::Observation,
+    passkey::{Invitation, Passkey},
     principal::Principal,
     session::Session,
     task::{Task, TaskStatus},
@@ -243,6 +244,26 @@ pub(crate) fn session(fields: &Fields<'_>) -> Step<Session> {
         created_at: fields.time("created_at")?,
         idle_ends_at: fields.time("idle_ends_at")?,
         ends_at: fields.time("ends_at")?,
+    })
+}
+
+pub(crate) fn passkey(fields: &Fields<'_>) -> Step<Passkey> {
+    Ok(Passkey {
+        credential: fields.get("credential")?,
+        user: fields.parse("user_id")?,
+        name: fields.get("name")?,
+        record: fields.get("record")?,
+        created_at: fields.time("created_at")?,
+        last_used_at: fields.maybe_time("last_used_at")?,
+    })
+}
+
+pub(crate) fn invitation(fields: &Fields<'_>) -> Step<Invitation> {
+    Ok(Invitation {
+        token: fields.digest("token")?,
+        user: fields.parse("user_id")?,
+        created_at: fields.time("created_at")?,
+        expires_at: fields.time("expires_at")?,
     })
 }
 

@@ -12,6 +12,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     failure::Step,
+    passkeys,
     rows::{self, Fields, json_text},
     statements,
     turn::{Turn, signed},
@@ -21,10 +22,7 @@ use super::{
 /// have at once ends.
 pub(crate) fn open(turn: &mut Turn<'_>, session: &Session, entry: Entry) -> Step<Receipt> {
     let user = session.user.as_str();
-    let active: i64 = turn.statement(statements::USER_ACTIVE)?.query_row([user], |row| row.get(0))?;
-    if active == 0 {
-        return Err(StoreError::Conflict(user.to_owned()).into());
-    }
+    passkeys::standing(turn, &session.user)?;
     turn.execute(statements::FORGET_SESSIONS, [session.created_at.as_microsecond()])?;
     let row = params![
         session.id.as_bytes(),

@@ -133,6 +133,23 @@ statements! {
     SESSIONS = "SELECT id, token, user_id, authentication, created_at, idle_ends_at, ends_at FROM sessions \
         WHERE user_id = $1 ORDER BY created_at DESC, id DESC";
 
+    // ---- passkeys ----
+    PUT_INVITATION = "INSERT INTO invitations (user_id, token, created_at, expires_at) VALUES ($1, $2, $3, $4) \
+        ON CONFLICT (user_id) DO UPDATE SET token = excluded.token, created_at = excluded.created_at, \
+        expires_at = excluded.expires_at";
+    INVITATION = "SELECT user_id, token, created_at, expires_at FROM invitations WHERE token = $1";
+    USE_INVITATION = "DELETE FROM invitations WHERE token = $1 AND user_id = $2 AND expires_at > $3";
+    DELETE_INVITATION = "DELETE FROM invitations WHERE user_id = $1";
+    INSERT_PASSKEY = "INSERT INTO passkeys (credential, user_id, name, record, created_at, last_used_at) \
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    COUNT_PASSKEYS = "SELECT COUNT(*) FROM passkeys WHERE user_id = $1";
+    USE_PASSKEY = "UPDATE passkeys SET record = $1, last_used_at = $2 WHERE credential = $3 AND record = $4";
+    DELETE_PASSKEY = "DELETE FROM passkeys WHERE credential = $1 AND user_id = $2";
+    DELETE_PASSKEYS = "DELETE FROM passkeys WHERE user_id = $1";
+    PASSKEY = "SELECT credential, user_id, name, record, created_at, last_used_at FROM passkeys WHERE credential = $1";
+    PASSKEYS = "SELECT credential, user_id, name, record, created_at, last_used_at FROM passkeys \
+        WHERE user_id = $1 ORDER BY created_at, credential";
+
     // ---- agents ----
     INSERT_AGENT = "INSERT INTO agents (name, version, owner, purpose, environment, role, systems, scopes, promoted, \
         bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at) \

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Valu
 
 use super::{
     failure::Step,
+    passkeys,
     rows::{self, Fields, json_text},
     sessions, statements,
     turn::{Turn, signed},
@@ -18,7 +19,7 @@ pub(crate) fn add(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64> {
 }
 
 /// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again,
-/// and the sessions of who is no longer active end.
+/// and the sessions of who is no longer active end with their links, and the passkeys of who left.
 pub(crate) fn change(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64> {
     let id = user.id.as_str();
     let found: Option<i64> = turn.statement(statements::USER_VERSION)?.query_row([id], |row| row.get(0)).optional()?;
@@ -30,6 +31,7 @@ pub(crate) fn change(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64
     turn.execute(statements::UPDATE_USER, params_from_iter(columns))?;
     if user.standing().is_err() {
         sessions::close_all(turn, id)?;
+        passkeys::end(turn, id, matches!(user.status, UserStatus::Left { .. }))?;
     }
     turn.decisive_change(entry)
 }

@@ -33,6 +33,7 @@ mod lists;
 mod lives;
 mod masks;
 mod observation;
+mod people;
 mod policy_clients;
 mod probes;
 mod real_claude_code;

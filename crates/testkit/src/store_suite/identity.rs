@@ -7,7 +7,9 @@ use bailiwick_model::{
     digest::Digest,
     grant::{Authentication, Grant, GrantKind, GrantStatus, SubjectToken},
     id::{BrowserSessionId, GrantId, TaskId, TokenId},
-    limits::SESSIONS_PER_USER_MAX,
+    limits::{PASSKEYS_PER_USER_MAX, SESSIONS_PER_USER_MAX},
+    name::UserId,
+    passkey::{Invitation, Passkey},
     principal::{DelegationChain, Principal},
     session::Session,
     user::{User, UserStatus},
@@ -214,4 +216,91 @@ pub async fn a_user_has_so_many_sessions(bench: &dyn Bench) {
     let late = Session { created_at: at(500), idle_ends_at: at(600), ..session(100) };
     store.open_session(late.clone(), signed_in("evt_late")).await.unwrap();
     assert_eq!(store.sessions(&late.user).await.unwrap(), [late]);
+}
+
+fn passkey(number: u8) -> Passkey {
+    Passkey {
+        credential: vec![number; 20],
+        user: "u-1".parse().unwrap(),
+        name: "Laptop".into(),
+        record: r#"{"counter":0}"#.into(),
+        created_at: at(i64::from(number)),
+        last_used_at: None,
+    }
+}
+
+fn link(number: u8) -> Invitation {
+    let token = Digest::of(&[number]);
+    Invitation { token, user: "u-1".parse().unwrap(), created_at: at(1), expires_at: at(100) }
+}
+
+/// Every field comes back; a use is noted from what was seen; the last one stays; their number is bounded.
+pub async fn passkeys_are_kept_whole(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    let changed = |id: &str| entry(EventKind::UserChanged, id);
+    assert!(matches!(store.add_passkey(passkey(1), None, changed("evt_x")).await, Err(StoreError::Conflict(_))));
+    store.add_user(user("u-1"), changed("evt_u")).await.unwrap();
+    store.add_user(user("u-2"), changed("evt_v")).await.unwrap();
+    let (mine, theirs): (UserId, UserId) = ("u-1".parse().unwrap(), "u-2".parse().unwrap());
+    store.add_passkey(passkey(1), None, changed("evt_1")).await.unwrap();
+    assert!(matches!(store.add_passkey(passkey(1), None, changed("evt_x")).await, Err(StoreError::Exists(_))));
+    let stolen = Passkey { user: theirs.clone(), ..passkey(1) };
+    assert!(matches!(store.add_passkey(stolen, None, changed("evt_x")).await, Err(StoreError::Exists(_))));
+    let used = Passkey { record: r#"{"counter":1}"#.into(), last_used_at: Some(at(9)), ..passkey(1) };
+    store.use_passkey(passkey(1), used.record.clone(), at(9)).await.unwrap();
+    let twice = store.use_passkey(passkey(1), used.record.clone(), at(9)).await;
+    assert!(matches!(twice, Err(StoreError::Conflict(_))), "the counter that was seen is not the one that is there");
+    assert_eq!(store.passkey(&used.credential).await.unwrap(), Some(used.clone()));
+    let last = store.remove_passkey(mine.clone(), used.credential.clone(), changed("evt_x")).await;
+    assert!(matches!(last, Err(StoreError::Conflict(_))));
+    store.add_passkey(passkey(2), None, changed("evt_2")).await.unwrap();
+    let foreign = store.remove_passkey(theirs, used.credential.clone(), changed("evt_x")).await;
+    assert!(matches!(foreign, Err(StoreError::Missing(_))));
+    assert_eq!(store.passkeys(&mine).await.unwrap(), [used.clone(), passkey(2)]);
+    store.remove_passkey(mine.clone(), used.credential, changed("evt_3")).await.unwrap();
+    assert_eq!(store.passkeys(&mine).await.unwrap(), [passkey(2)]);
+    assert_eq!(count(&*store).await, 5, "what was refused leaves no evidence");
+    for number in 3..=u8::try_from(PASSKEYS_PER_USER_MAX).unwrap() + 1 {
+        store.add_passkey(passkey(number), None, changed(&format!("evt_n{number}"))).await.unwrap();
+    }
+    assert!(matches!(store.add_passkey(passkey(99), None, changed("evt_x")).await, Err(StoreError::Conflict(_))));
+}
+
+/// A link works once, in its time, for its user; a newer one takes its place.
+pub async fn a_link_is_used_once_and_in_time(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    let changed = |id: &str| entry(EventKind::UserChanged, id);
+    assert!(matches!(store.invite(link(1), changed("evt_x")).await, Err(StoreError::Conflict(_))));
+    store.add_user(user("u-1"), changed("evt_u")).await.unwrap();
+    store.add_user(user("u-2"), changed("evt_v")).await.unwrap();
+    store.invite(link(1), changed("evt_1")).await.unwrap();
+    store.invite(link(2), changed("evt_2")).await.unwrap();
+    assert_eq!(store.invitation(link(1).token).await.unwrap(), None, "a newer one took its place");
+    assert_eq!(store.invitation(link(2).token).await.unwrap(), Some(link(2)));
+    let other = Passkey { user: "u-2".parse().unwrap(), ..passkey(9) };
+    let late = Passkey { created_at: at(100), ..passkey(9) };
+    for (passkey, token) in [(other, link(2)), (late, link(2)), (passkey(9), link(1))] {
+        let refused = store.add_passkey(passkey, Some(token.token), changed("evt_x")).await;
+        assert!(matches!(refused, Err(StoreError::Replayed)));
+    }
+    store.add_passkey(passkey(1), Some(link(2).token), changed("evt_3")).await.unwrap();
+    let again = store.add_passkey(passkey(2), Some(link(2).token), changed("evt_x")).await;
+    assert!(matches!(again, Err(StoreError::Replayed)));
+    assert_eq!(count(&*store).await, 5);
+}
+
+/// A suspended user keeps passkeys and loses links; one who left loses both.
+pub async fn who_leaves_has_no_passkey(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    let changed = |id: &str| entry(EventKind::UserChanged, id);
+    store.add_user(user("u-1"), changed("evt_u")).await.unwrap();
+    store.add_passkey(passkey(1), None, changed("evt_1")).await.unwrap();
+    store.invite(link(1), changed("evt_2")).await.unwrap();
+    let suspended = UserStatus::Suspended { at: at(5), reason: "away".into() };
+    store.change_user(User { version: 2, status: suspended, ..user("u-1") }, changed("evt_3")).await.unwrap();
+    assert_eq!(store.invitation(link(1).token).await.unwrap(), None);
+    assert_eq!(store.passkey(&passkey(1).credential).await.unwrap(), Some(passkey(1)));
+    let left = UserStatus::Left { at: at(6), reason: "gone".into() };
+    store.change_user(User { version: 3, status: left, ..user("u-1") }, changed("evt_4")).await.unwrap();
+    assert_eq!(store.passkey(&passkey(1).credential).await.unwrap(), None);
 }
