@@ -4,12 +4,12 @@
 //! One file per endpoint. The protocol itself is in `oauth`, the decision who
 //! gets what in `engine::tokens`; this room reads and writes HTTP.
 
-mod authorize;
 mod clients;
 mod failure;
 mod introspect;
 mod jwks;
 mod metadata;
+mod par;
 mod protected_resource;
 mod revoke;
 mod router;

@@ -9,7 +9,7 @@ use axum::{
 use bailiwick_oauth::{
     form::FORM_BYTES_MAX,
     metadata::{
-        AUTHORIZATION_PATH, AUTHORIZATION_SERVER_PATH, INTROSPECTION_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH,
+        AUTHORIZATION_SERVER_PATH, INTROSPECTION_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH, PUSHED_REQUEST_PATH,
         REVOCATION_PATH, TOKEN_PATH,
     },
 };
@@ -18,7 +18,7 @@ use bailiwick_web::{
     limits::{EXCHANGE_TIME_MAX, Limits},
 };
 
-use crate::{authorize, clients::ClientDoor, introspect, jwks, metadata, protected_resource, revoke, token};
+use crate::{clients::ClientDoor, introspect, jwks, metadata, par, protected_resource, revoke, token};
 
 /// The endpoints below `/oauth` and the discovery documents below `/.well-known`.
 pub fn router(entrance: Arc<Entrance>) -> Router {
@@ -26,9 +26,9 @@ pub fn router(entrance: Arc<Entrance>) -> Router {
         .route(TOKEN_PATH, post(token::token))
         .route(REVOCATION_PATH, post(revoke::revoke))
         .route(INTROSPECTION_PATH, post(introspect::introspect))
+        .route(PUSHED_REQUEST_PATH, post(par::push))
         .with_state(Arc::new(ClientDoor::new(Arc::clone(&entrance))));
     let documents = Router::new()
-        .route(AUTHORIZATION_PATH, get(authorize::authorize).post(authorize::authorize))
         .route(JWKS_PATH, get(jwks::jwks))
         .route(AUTHORIZATION_SERVER_PATH, get(metadata::metadata))
         .route(PROTECTED_RESOURCE_PATH, get(protected_resource::root))

@@ -20,6 +20,7 @@ use crate::{
     failure::{self, Failure, Why},
 };
 
+mod authorization_code;
 mod client_credentials;
 mod refresh_token;
 mod token_exchange;
@@ -44,6 +45,7 @@ async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure>
     let client = visit.authenticate(&asked.client).await?;
     let granted = match asked.grant {
         GrantRequest::ClientCredentials(asked) => client_credentials::issue(visit, client, asked).await?.into(),
+        GrantRequest::AuthorizationCode(asked) => authorization_code::issue(visit, client, asked).await?,
         GrantRequest::RefreshToken(asked) => refresh_token::renew(visit, client, asked).await?,
         GrantRequest::TokenExchange(asked) => {
             let issued = token_exchange::issue(visit, client, asked).await?;

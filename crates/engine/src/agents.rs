@@ -11,6 +11,7 @@ use bailiwick_model::{
     limits::{ACCESS_TOKEN_TTL_S, ACCESS_TOKEN_TTL_S_MAX, KEYS_PER_AGENT_MAX, TEXT_BYTES_MAX},
     name::{AgentName, RoleName, Scope, SystemName},
     principal::Principal,
+    redirect_uri::{REDIRECT_URIS_MAX, RedirectUri},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -40,6 +41,8 @@ pub struct Registration {
     pub systems: Vec<SystemName>,
     /// Scopes beyond systems.
     pub scopes: Vec<Scope>,
+    /// Where users whom it asks for consent are sent back to.
+    pub redirect_uris: Vec<RedirectUri>,
     /// Whether plain bearer tokens are allowed.
     pub bearer_tokens_allowed: bool,
     /// Whether it may act only within a task.
@@ -110,6 +113,7 @@ fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
         role: ask.role,
         systems: ask.systems,
         scopes: ask.scopes,
+        redirect_uris: few(ask.redirect_uris)?,
         promoted: false,
         bearer_tokens_allowed: ask.bearer_tokens_allowed,
         task_required: ask.task_required,
@@ -120,6 +124,19 @@ fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
         expires_at,
         version: 1,
     })
+}
+
+/// Redirect URIs: bounded, each once.
+fn few(mut uris: Vec<RedirectUri>) -> Result<Vec<RedirectUri>, Refusal> {
+    uris.sort();
+    uris.dedup();
+    if uris.len() > REDIRECT_URIS_MAX {
+        return Err(Refusal::invalid(
+            format!("an agent has at most {REDIRECT_URIS_MAX} redirect URIs"),
+            "on a user's own machine one serves every port: `http://127.0.0.1/callback`",
+        ));
+    }
+    Ok(uris)
 }
 
 fn expiry(now: Timestamp, days: u32) -> Result<Timestamp, Refusal> {
@@ -238,6 +255,22 @@ pub async fn remove_key(broker: &Broker, by: &Principal, name: &AgentName, kid: 
     .await
 }
 
+/// Replaces where its users are sent back to; with none, no user can be asked for it any more. What was consented to
+/// before stays: withdraw it with its grant.
+pub async fn set_redirect_uris(
+    broker: &Broker,
+    by: &Principal,
+    name: &AgentName,
+    uris: Vec<RedirectUri>,
+) -> Result<Arc<Agent>, Refusal> {
+    let uris = few(uris)?;
+    change(broker, by, name, Change { verb: "redirect_uris", reason: "" }, |agent, _| {
+        agent.redirect_uris = uris;
+        Ok(())
+    })
+    .await
+}
+
 struct Change<'a> {
     verb: &'static str,
     reason: &'a str,
@@ -269,6 +302,7 @@ fn change_draft(broker: &Broker, by: &Principal, agent: &Agent, verb: &str, reas
         .field("change", verb)
         .field("role", agent.role.as_str())
         .field("environment", agent.environment.as_str())
+        .field("redirect_uris", agent.redirect_uris.iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("version", i64::try_from(agent.version).unwrap_or(i64::MAX))
         .field("expires_at", agent.expires_at.to_string());
     match reason.map(str::trim).filter(|reason| !reason.is_empty()) {

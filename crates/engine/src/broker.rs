@@ -18,7 +18,7 @@ use bailiwick_ports::{
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
-use crate::{facts::Facts, hook::Joins, live::Live, observation::LatestTime};
+use crate::{authorization::Authorizations, facts::Facts, hook::Joins, live::Live, observation::LatestTime};
 
 /// Outcomes that may wait to be written at once; a further one waits for its turn, none is dropped.
 pub const OUTCOMES_PENDING_MAX: usize = 4_096;
@@ -67,6 +67,7 @@ pub struct Broker {
     pub(crate) latest: LatestTime,
     pub(crate) outcomes: Arc<Semaphore>,
     pub(crate) joins: Joins,
+    pub(crate) authorizations: Authorizations,
 }
 
 impl Broker {
@@ -83,6 +84,7 @@ impl Broker {
             latest,
             outcomes: Arc::new(Semaphore::new(OUTCOMES_PENDING_MAX)),
             joins: Joins::default(),
+            authorizations: Authorizations::default(),
         }
     }
 

@@ -8,6 +8,7 @@
 pub mod admit;
 pub mod agents;
 pub mod alerts;
+pub mod authorization;
 pub mod authorize;
 mod boundary;
 pub mod broker;

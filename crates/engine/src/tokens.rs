@@ -463,6 +463,11 @@ impl Reach {
         Ok(Self { systems, available })
     }
 
+    /// The classes of all its systems.
+    pub(crate) fn into_available(self) -> BTreeSet<Scope> {
+        self.available
+    }
+
     /// Whether a scope is among them: a class of a system, or one tool of it.
     pub(crate) fn admits(&self, policy: &Snapshot, scope: &Scope) -> bool {
         let system = scope.as_str().split(['.', ':']).next().unwrap_or_default();

@@ -16,15 +16,18 @@ fuzz_target!(|data: &[u8]| {
         assert!(!request.client.assertion.is_empty());
         match request.grant {
             GrantRequest::ClientCredentials(asked) => assert!(!asked.resource.is_empty()),
+            GrantRequest::AuthorizationCode(asked) => {
+                assert!(!asked.code.expose().is_empty());
+                assert_ne!(asked.resource.as_deref(), Some(""));
+            }
             GrantRequest::RefreshToken(asked) => assert!(!asked.token.expose().is_empty()),
             GrantRequest::TokenExchange(asked) => {
                 assert!(!asked.subject_token.expose().is_empty() && !asked.resource.is_empty());
             }
         }
         let body = String::from_utf8(data.to_vec()).expect("a form is ASCII");
-        for once in
-            ["grant_type", "client_assertion", "client_assertion_type", "resource", "refresh_token", "subject_token"]
-        {
+        let single = ["grant_type", "client_assertion", "client_assertion_type", "resource"];
+        for once in single.into_iter().chain(["refresh_token", "subject_token", "code", "code_verifier"]) {
             assert!(times(&body, once) <= 1, "{once} counted twice in {body}");
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     jwk::PublicKey,
     name::{AgentName, RoleName, Scope, SystemName},
+    redirect_uri::RedirectUri,
 };
 
 /// Where an agent runs. A token of one environment is refused by a broker of another.
@@ -115,6 +116,8 @@ pub struct Agent {
     pub systems: Vec<SystemName>,
     /// Scopes beyond systems (such as `access:evaluate`) that it may ask for.
     pub scopes: Vec<Scope>,
+    /// Where users whom it asks for consent are sent back to; with none it acts for itself alone.
+    pub redirect_uris: Vec<RedirectUri>,
     /// Whether it is past its read-only start.
     pub promoted: bool,
     /// Whether its tokens may be plain bearer tokens instead of DPoP-bound ones.

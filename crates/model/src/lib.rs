@@ -7,7 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`name`], [`id`], [`digest`] | identifiers that cannot be swapped |
-//! | [`principal`], [`agent`], [`user`], [`jwk`] | who acts and with which key |
+//! | [`principal`], [`agent`], [`user`], [`jwk`], [`redirect_uri`] | who acts and with which key |
 //! | [`operation`], [`value`] | what is attempted |
 //! | [`grant`] | what somebody allowed a client to do |
 //! | [`task`], [`safe_mode`] | what narrows it |
@@ -32,6 +32,7 @@ pub mod observation;
 pub mod operation;
 pub mod passkey;
 pub mod principal;
+pub mod redirect_uri;
 pub mod safe_mode;
 pub mod secret;
 pub mod session;

@@ -30,6 +30,20 @@ pub enum ErrorCode {
     InvalidToken,
     /// The access token lacks a scope.
     InsufficientScope,
+    /// A pushed request that is not there (RFC 9126, RFC 9101 §6.3).
+    InvalidRequestUri,
+    /// A signed request (RFC 9101).
+    RequestNotSupported,
+    /// An answer other than a code.
+    UnsupportedResponseType,
+    /// The user said no.
+    AccessDenied,
+    /// The user would have to sign in, and must not be asked to.
+    LoginRequired,
+    /// The user would have to consent, and must not be asked to.
+    ConsentRequired,
+    /// No way of signing in here is of the class that was asked for.
+    UnmetAuthenticationRequirements,
     /// We failed.
     ServerError,
     /// We cannot at the moment.
@@ -51,6 +65,13 @@ impl ErrorCode {
             Self::UseDpopNonce => "use_dpop_nonce",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InvalidRequestUri => "invalid_request_uri",
+            Self::RequestNotSupported => "request_not_supported",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::AccessDenied => "access_denied",
+            Self::LoginRequired => "login_required",
+            Self::ConsentRequired => "consent_required",
+            Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
@@ -71,7 +92,14 @@ impl ErrorCode {
             | Self::InvalidDpopProof
             | Self::UseDpopNonce
             | Self::InvalidToken
-            | Self::InsufficientScope => 400,
+            | Self::InsufficientScope
+            | Self::InvalidRequestUri
+            | Self::RequestNotSupported
+            | Self::UnsupportedResponseType
+            | Self::AccessDenied
+            | Self::LoginRequired
+            | Self::ConsentRequired
+            | Self::UnmetAuthenticationRequirements => 400,
         }
     }
 
@@ -90,7 +118,14 @@ impl ErrorCode {
             | Self::InvalidTarget
             | Self::InvalidDpopProof
             | Self::UseDpopNonce
-            | Self::InvalidToken => 401,
+            | Self::InvalidToken
+            | Self::InvalidRequestUri
+            | Self::RequestNotSupported
+            | Self::UnsupportedResponseType
+            | Self::AccessDenied
+            | Self::LoginRequired
+            | Self::ConsentRequired
+            | Self::UnmetAuthenticationRequirements => 401,
         }
     }
 }

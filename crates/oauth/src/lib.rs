@@ -19,6 +19,7 @@
 //! | [`dpop`], [`dpop_nonce`] | proof of possession (RFC 9449) |
 //! | [`access_token`], [`presented`] | access tokens (RFC 9068) and how they are presented |
 //! | [`form`], [`client_authentication`] | what every endpoint for clients reads |
+//! | [`authorization_request`], [`authorization_response`], [`pkce`] | the authorization endpoint |
 //! | [`token_request`], [`token_response`], [`error`] | the token endpoint |
 //! | [`named_token`], [`introspection`] | the endpoints that are asked about a token (RFC 7009, RFC 7662) |
 //! | [`challenge`], [`metadata`] | `WWW-Authenticate` and discovery |
@@ -26,6 +27,8 @@
 //! | `tag` | what we hand out to have it back unchanged |
 
 pub mod access_token;
+pub mod authorization_request;
+pub mod authorization_response;
 pub mod challenge;
 pub mod claims;
 pub mod client_assertion;
@@ -43,6 +46,7 @@ pub mod metadata;
 pub mod named_token;
 pub mod one_time;
 pub mod pem;
+pub mod pkce;
 pub mod presented;
 mod tag;
 pub mod token_request;

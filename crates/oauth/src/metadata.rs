@@ -10,8 +10,10 @@ use crate::{presented::Scheme, token_request::GRANT_TYPES};
 
 /// The signature algorithms that we verify, as the JOSE registry spells them.
 pub const SIGNING_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "Ed25519", "PS256"];
-/// Path of the authorization endpoint below the issuer. It refuses everybody until people can sign in.
+/// Path of the authorization endpoint below the issuer.
 pub const AUTHORIZATION_PATH: &str = "/oauth/authorize";
+/// Path of the endpoint for pushed requests below the issuer.
+pub const PUSHED_REQUEST_PATH: &str = "/oauth/par";
 /// Path of the token endpoint below the issuer.
 pub const TOKEN_PATH: &str = "/oauth/token";
 /// Path of the revocation endpoint below the issuer (RFC 7009).
@@ -34,9 +36,14 @@ pub const PROTECTED_RESOURCE_PATH: &str = "/.well-known/oauth-protected-resource
 pub struct AuthorizationServerMetadata {
     /// The issuer, byte for byte as in every token.
     pub issuer: String,
-    /// An endpoint that refuses every client. RFC 8414 §2 lets a server without such grants leave it out, but MCP clients
-    /// refuse a document that lacks it, even where they use `client_credentials` alone.
+    /// Where users are asked for their consent.
     pub authorization_endpoint: String,
+    /// Where clients push such requests before (RFC 9126 §5).
+    pub pushed_authorization_request_endpoint: String,
+    /// They need not: MCP clients of today send plain ones.
+    pub require_pushed_authorization_requests: bool,
+    /// Every answer says who gives it (RFC 9207 §3).
+    pub authorization_response_iss_parameter_supported: bool,
     /// Where tokens are asked for.
     pub token_endpoint: String,
     /// Where our public keys lie.
@@ -44,10 +51,10 @@ pub struct AuthorizationServerMetadata {
     /// What may be asked for.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes_supported: BTreeSet<Scope>,
-    /// Required by RFC 8414 and empty: the authorization endpoint answers nothing yet. (Its
-    /// §3.2 would have empty members left out, but §2 requires this one, and
-    /// clients refuse a document without it.)
-    pub response_types_supported: [&'static str; 0],
+    /// `code` alone.
+    pub response_types_supported: [&'static str; 1],
+    /// In the query alone.
+    pub response_modes_supported: [&'static str; 1],
     /// The grants.
     pub grant_types_supported: &'static [&'static str],
     /// How clients authenticate.
@@ -70,9 +77,7 @@ pub struct AuthorizationServerMetadata {
     pub introspection_signing_alg_values_supported: [&'static str; 1],
     /// What proofs may be signed with (RFC 9449 §5.1).
     pub dpop_signing_alg_values_supported: [&'static str; 4],
-    /// `S256`. No grant uses a code yet, so nothing can be challenged; but MCP
-    /// clients refuse an authorization server whose document lacks this member,
-    /// even for grants without a code, and `plain` will never be admitted.
+    /// `S256`; `plain` will never be admitted.
     pub code_challenge_methods_supported: [&'static str; 1],
     /// The protected resources that tokens are issued for (RFC 9728 §4).
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -88,10 +93,14 @@ impl AuthorizationServerMetadata {
         Self {
             issuer: issuer.to_owned(),
             authorization_endpoint: format!("{issuer}{AUTHORIZATION_PATH}"),
+            pushed_authorization_request_endpoint: format!("{issuer}{PUSHED_REQUEST_PATH}"),
+            require_pushed_authorization_requests: false,
+            authorization_response_iss_parameter_supported: true,
             token_endpoint: format!("{issuer}{TOKEN_PATH}"),
             jwks_uri: format!("{issuer}{JWKS_PATH}"),
             scopes_supported: scopes,
-            response_types_supported: [],
+            response_types_supported: ["code"],
+            response_modes_supported: ["query"],
             grant_types_supported: &GRANT_TYPES,
             token_endpoint_auth_methods_supported: AUTH_METHODS,
             token_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
@@ -172,12 +181,17 @@ mod tests {
             serde_json::json!({
                 "issuer": "https://b.example",
                 "authorization_endpoint": "https://b.example/oauth/authorize",
+                "pushed_authorization_request_endpoint": "https://b.example/oauth/par",
+                "require_pushed_authorization_requests": false,
+                "authorization_response_iss_parameter_supported": true,
                 "token_endpoint": "https://b.example/oauth/token",
                 "jwks_uri": "https://b.example/oauth/jwks",
                 "scopes_supported": ["files:read"],
-                "response_types_supported": [],
+                "response_types_supported": ["code"],
+                "response_modes_supported": ["query"],
                 "grant_types_supported": [
-                    "client_credentials", "refresh_token", "urn:ietf:params:oauth:grant-type:token-exchange",
+                    "client_credentials", "authorization_code", "refresh_token",
+                    "urn:ietf:params:oauth:grant-type:token-exchange",
                 ],
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],

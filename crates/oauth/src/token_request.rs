@@ -7,11 +7,12 @@ use bailiwick_model::{id::TaskId, name::Scope, secret::Secret};
 use crate::{
     client_authentication::ClientAuthentication,
     error::{ErrorCode, OAuthError},
-    form::Form,
+    form::{Form, invalid},
+    pkce::CodeVerifier,
 };
 
 /// The grants that there are, by the value of `grant_type`.
-pub const GRANT_TYPES: [&str; 3] = [CLIENT_CREDENTIALS, REFRESH_TOKEN, TOKEN_EXCHANGE];
+pub const GRANT_TYPES: [&str; 4] = [CLIENT_CREDENTIALS, AUTHORIZATION_CODE, REFRESH_TOKEN, TOKEN_EXCHANGE];
 /// A client acts for itself (RFC 6749 §4.4).
 pub const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// A client renews what a user allowed it (RFC 6749 §6).
@@ -20,6 +21,10 @@ pub const REFRESH_TOKEN: &str = "refresh_token";
 pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// The one type of token that is exchanged, and that comes of it (RFC 8693 §3).
 pub const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
+/// A client acts for a user who consented (RFC 6749 §4.1.3).
+pub const AUTHORIZATION_CODE: &str = "authorization_code";
+/// Bytes of one code, of which ours need fewer.
+pub const CODE_BYTES_MAX: usize = 256;
 
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +44,21 @@ pub enum GrantRequest {
     RefreshToken(Refresh),
     /// Token exchange.
     TokenExchange(TokenExchange),
+    /// `authorization_code`.
+    AuthorizationCode(AuthorizationCode),
+}
+
+/// A client that redeems a code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorizationCode {
+    /// The code.
+    pub code: Secret<String>,
+    /// The redirect URI that it was sent to, byte for byte.
+    pub redirect_uri: String,
+    /// What meets the challenge of its request.
+    pub verifier: CodeVerifier,
+    /// The resource that it was asked for, if that is said again.
+    pub resource: Option<String>,
 }
 
 /// A client that acts for itself.
@@ -125,6 +145,7 @@ impl TokenRequest {
                 resource: form.optional_resource()?,
             }),
             TOKEN_EXCHANGE => GrantRequest::TokenExchange(TokenExchange::take(&mut form)?),
+            AUTHORIZATION_CODE => GrantRequest::AuthorizationCode(AuthorizationCode::take(&mut form)?),
             _ => GrantRequest::ClientCredentials(ClientCredentials {
                 task: form.parsed("bailiwick_task", "a task id")?,
                 scopes: form.scopes()?,
@@ -132,6 +153,23 @@ impl TokenRequest {
             }),
         };
         Ok(Self { client, grant })
+    }
+}
+
+impl AuthorizationCode {
+    fn take(form: &mut Form) -> Result<Self, OAuthError> {
+        let code = form.require("code")?;
+        if code.len() > CODE_BYTES_MAX {
+            return Err(OAuthError::new(ErrorCode::InvalidGrant, "`code` is none of ours"));
+        }
+        let verifier = CodeVerifier::parse(form.require("code_verifier")?)
+            .ok_or_else(|| invalid("`code_verifier` must be 43 to 128 letters, digits, `-`, `.`, `_`, `~`"))?;
+        Ok(Self {
+            code: Secret::new(code),
+            redirect_uri: form.require("redirect_uri")?,
+            verifier,
+            resource: form.optional_resource()?,
+        })
     }
 }
 

@@ -17,6 +17,11 @@ impl Default for TestClock {
 }
 
 impl TestClock {
+    /// Stands at `now`.
+    pub fn at(now: Timestamp) -> Self {
+        Self(Mutex::new(now))
+    }
+
     /// Moves it.
     pub fn advance(&self, seconds: i64) {
         let mut now = self.0.lock().unwrap();

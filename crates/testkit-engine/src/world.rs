@@ -70,8 +70,13 @@ pub struct World {
 impl World {
     /// A broker with the bundle published and three agents registered.
     pub async fn new() -> Self {
+        Self::at(ISSUER, TestClock::default()).await
+    }
+
+    /// The same under another issuer and at another time, for clients that have a clock of their own.
+    pub async fn at(issuer: &str, clock: TestClock) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(TestClock::default());
+        let clock = Arc::new(clock);
         let entropy = Arc::new(SystemEntropy);
         let identity = Identity {
             replica: ReplicaId::from_bytes(random(entropy.as_ref())),
@@ -86,7 +91,7 @@ impl World {
         let nonces = encryption.nonce_secret();
         let vault = FileVault::new(encryption, Arc::clone(&store), entropy.clone());
         let settings = Settings {
-            issuer: ISSUER.to_owned(),
+            issuer: issuer.to_owned(),
             environment: Some(Environment::Production),
             zone_of: Arc::new(|_| "unknown".to_owned()),
             fact_window: FACT_WINDOW,
@@ -142,6 +147,7 @@ impl World {
             keys: vec![key.public().clone()],
             systems: Vec::new(),
             scopes,
+            redirect_uris: Vec::new(),
             bearer_tokens_allowed: bearer,
             task_required: false,
             token_ttl_s: None,
@@ -197,7 +203,8 @@ impl World {
     /// An assertion by an agent's key.
     pub fn assertion(&self, agent: &str) -> String {
         let name: AgentName = agent.parse().unwrap();
-        self.key(agent).sign_client_assertion(ISSUER, &name, self.clock.now(), &self.jti()).unwrap()
+        let issuer = &self.broker.settings().issuer;
+        self.key(agent).sign_client_assertion(issuer, &name, self.clock.now(), &self.jti()).unwrap()
     }
 
     /// A token with any header and claims, signed with the issuer's own key: what only a mistake of ours could make.

@@ -18,6 +18,7 @@ use super::Shared;
 mod add_key;
 mod list;
 mod promote;
+mod redirect_uris;
 mod register;
 mod remove_key;
 mod resume;
@@ -36,6 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(retire::retire))
         .routes(routes!(add_key::add_key))
         .routes(routes!(remove_key::remove_key))
+        .routes(routes!(redirect_uris::redirect_uris))
         .routes(routes!(sightings::sightings))
 }
 
@@ -57,6 +59,8 @@ pub(super) struct AgentView {
     systems: Vec<String>,
     /// Scopes beyond systems.
     scopes: Vec<String>,
+    /// Where users whom it asks for consent are sent back to.
+    redirect_uris: Vec<String>,
     /// Whether it is past its read-only start.
     promoted: bool,
     /// Whether its tokens may be plain bearer tokens.
@@ -121,6 +125,7 @@ impl AgentView {
             role,
             systems,
             scopes,
+            redirect_uris,
             promoted,
             bearer_tokens_allowed,
             task_required,
@@ -146,6 +151,7 @@ impl AgentView {
             role: role.to_string(),
             systems: systems.iter().map(ToString::to_string).collect(),
             scopes: scopes.iter().map(ToString::to_string).collect(),
+            redirect_uris: redirect_uris.iter().map(ToString::to_string).collect(),
             promoted: *promoted,
             bearer_tokens_allowed: *bearer_tokens_allowed,
             task_required: *task_required,

@@ -115,6 +115,7 @@ pub(super) async fn register(scene: &Scene, name: &str, role: &str) {
         keys: vec![key.public().clone()],
         systems: Vec::new(),
         scopes: Vec::new(),
+        redirect_uris: Vec::new(),
         bearer_tokens_allowed: false,
         task_required: false,
         token_ttl_s: None,

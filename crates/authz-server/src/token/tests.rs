@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::clients::PER_CLIENT;
 
+mod code;
 mod exchange;
 
 pub(crate) const TOKEN_URL: &str = "https://broker.test/oauth/token";
@@ -296,7 +297,8 @@ async fn malformed_requests_are_refused() {
     let cases = [
         (without("grant_type"), 400, "invalid_request"),
         (with(form(), "grant_type", "password"), 400, "unsupported_grant_type"),
-        (with(form(), "grant_type", "authorization_code"), 400, "unsupported_grant_type"),
+        (with(form(), "grant_type", "implicit"), 400, "unsupported_grant_type"),
+        (with(form(), "grant_type", "authorization_code"), 400, "invalid_request"),
         (twice(), 400, "invalid_request"),
         (without("client_assertion"), 401, "invalid_client"),
         (with(form(), "client_assertion_type", "urn:other"), 400, "invalid_request"),

@@ -45,6 +45,14 @@ pub(crate) enum Agents {
         #[arg(long, value_name = "FILE")]
         public_key: PathBuf,
     },
+    /// Replace where users are sent back to after consent; none: it acts for itself.
+    RedirectUris {
+        /// The agent.
+        name: String,
+        /// `https://…`, or `http://127.0.0.1/…` for a program on its user's machine, at any port.
+        #[arg(value_name = "URL")]
+        uris: Vec<String>,
+    },
     /// Remove a key.
     RemoveKey {
         /// The agent.
@@ -84,6 +92,9 @@ pub(crate) struct Register {
     /// A scope beyond systems, such as `access:evaluate`; repeat for several.
     #[arg(long = "scope", value_name = "SCOPE")]
     pub(crate) scopes: Vec<String>,
+    /// Where users are sent back to after consent; repeat for several.
+    #[arg(long = "redirect-uri", value_name = "URL")]
+    pub(crate) redirect_uris: Vec<String>,
     /// Let it use plain bearer tokens, which work for whoever holds them.
     #[arg(long)]
     pub(crate) danger_allow_bearer_tokens: bool,

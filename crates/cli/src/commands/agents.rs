@@ -35,6 +35,10 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Agents, output: &Output) ->
             let agent = door.change(&format!("/api/v1/agents/{}/keys", agent_name(name)?), &body).await?;
             output.document(&agent, one);
         }
+        Agents::RedirectUris { name, uris } => {
+            let path = format!("/api/v1/agents/{}/redirect-uris", agent_name(name)?);
+            output.document(&door.change(&path, &json!({"redirect_uris": uris})).await?, one);
+        }
         Agents::RemoveKey { name, kid } => {
             let kid = percent(kid);
             let agent =
@@ -80,6 +84,7 @@ async fn register(door: &Door, ask: &Register, output: &Output) -> Result<(), Fa
     let body = json!({
         "name": name, "owner": ask.owner, "purpose": ask.purpose, "environment": ask.environment, "role": ask.role,
         "key": key, "systems": ask.systems, "scopes": ask.scopes,
+        "redirect_uris": ask.redirect_uris,
         "bearer_tokens_allowed": ask.danger_allow_bearer_tokens, "task_required": ask.task_required,
         "token_ttl_s": ask.token_ttl_s, "lifetime_days": ask.lifetime_days,
     });
@@ -235,6 +240,9 @@ fn one(agent: &Value) -> String {
         ("expires", minute(&text(agent, "/expires_at"))),
         ("keys", keys.join("\n")),
     ];
+    if agent.pointer("/redirect_uris/0").is_some() {
+        rows.push(("redirect URIs", text(agent, "/redirect_uris")));
+    }
     if agent.get("state_reason").is_some() {
         rows.push(("reason", text(agent, "/state_reason")));
     }

@@ -229,6 +229,7 @@ impl Bench {
             keys: vec![public],
             systems: Vec::new(),
             scopes: Vec::new(),
+            redirect_uris: Vec::new(),
             bearer_tokens_allowed: false,
             task_required: false,
             token_ttl_s: None,

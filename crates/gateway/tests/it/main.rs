@@ -19,3 +19,4 @@ mod resumption;
 mod sessions;
 mod streams;
 mod upstream;
+mod users;

@@ -64,7 +64,7 @@ fn every_refusal_has_its_code() {
         (String::new(), ErrorCode::InvalidRequest),
         (without("grant_type"), ErrorCode::InvalidRequest),
         (HONEST.replace("client_credentials", "password"), ErrorCode::UnsupportedGrantType),
-        (HONEST.replace("client_credentials", "authorization_code"), ErrorCode::UnsupportedGrantType),
+        (HONEST.replace("client_credentials", "implicit"), ErrorCode::UnsupportedGrantType),
         (without("client_assertion"), ErrorCode::InvalidClient),
         (without("client_assertion_type"), ErrorCode::InvalidRequest),
         (HONEST.replace("jwt-bearer", "saml2-bearer"), ErrorCode::InvalidRequest),
@@ -142,6 +142,36 @@ fn what_an_exchange_does_not_take_is_refused() {
         (exchange("&subject_token=again"), ErrorCode::InvalidRequest),
         (exchange("&bailiwick_task=x"), ErrorCode::InvalidRequest),
         (exchange("&resource=https%3A%2F%2Fb.example%2Fmcp%2Fmail"), ErrorCode::InvalidTarget),
+    ] {
+        assert_eq!(refused(&body), code, "{body}");
+    }
+}
+
+#[test]
+fn a_code_comes_with_its_verifier() {
+    let verifier = "v".repeat(43);
+    let honest = format!(
+        "{}&code=abc&code_verifier={verifier}&redirect_uri=https%3A%2F%2Fc.example%2Fcb",
+        HONEST.replace("client_credentials", "authorization_code")
+    );
+    let TokenRequest { grant, .. } = TokenRequest::parse(honest.as_bytes()).unwrap();
+    let GrantRequest::AuthorizationCode(asked) = &grant else { panic!("another grant") };
+    assert_eq!(asked.redirect_uri, "https://c.example/cb");
+    assert_eq!(asked.resource.as_deref(), Some("https://b.example/mcp/files"));
+    let printed = format!("{grant:?}");
+    assert!(!printed.contains("abc") && !printed.contains("vvv"), "{printed}");
+    let without = |name: &str| {
+        honest.split('&').filter(|pair| !pair.starts_with(&format!("{name}="))).collect::<Vec<_>>().join("&")
+    };
+    assert!(TokenRequest::parse(without("resource").as_bytes()).is_ok(), "the code knows its resource");
+    for (body, code) in [
+        (without("code"), ErrorCode::InvalidRequest),
+        (without("code_verifier"), ErrorCode::InvalidRequest),
+        (without("redirect_uri"), ErrorCode::InvalidRequest),
+        (honest.replace(&verifier, "short"), ErrorCode::InvalidRequest),
+        (honest.replace("code=abc", &format!("code={}", "x".repeat(CODE_BYTES_MAX + 1))), ErrorCode::InvalidGrant),
+        (format!("{honest}&code=abc"), ErrorCode::InvalidRequest),
+        (format!("{honest}&resource=https%3A%2F%2Fb.example%2Fmcp"), ErrorCode::InvalidTarget),
     ] {
         assert_eq!(refused(&body), code, "{body}");
     }

@@ -78,6 +78,7 @@ fn columns(agent: &Agent) -> Step<Vec<Value>> {
         agent.role.to_string().into(),
         json_text(&agent.systems)?.into(),
         json_text(&agent.scopes)?.into(),
+        json_text(&agent.redirect_uris)?.into(),
         agent.promoted.into(),
         agent.bearer_tokens_allowed.into(),
         agent.task_required.into(),

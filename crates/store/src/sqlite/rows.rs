@@ -126,6 +126,7 @@ pub(crate) fn agent(fields: &Fields<'_>) -> Step<Agent> {
         role: fields.parse("role")?,
         systems: fields.json("systems")?,
         scopes: fields.json("scopes")?,
+        redirect_uris: fields.json("redirect_uris")?,
         promoted: fields.flag("promoted")?,
         bearer_tokens_allowed: fields.flag("bearer_tokens_allowed")?,
         task_required: fields.flag("task_required")?,

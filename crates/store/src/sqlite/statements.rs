@@ -151,15 +151,15 @@ statements! {
         WHERE user_id = $1 ORDER BY created_at, credential";
 
     // ---- agents ----
-    INSERT_AGENT = "INSERT INTO agents (name, version, owner, purpose, environment, role, systems, scopes, promoted, \
-        bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+    INSERT_AGENT = "INSERT INTO agents (name, version, owner, purpose, environment, role, systems, scopes, redirect_uris, \
+        promoted, bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, \
+        expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
     UPDATE_AGENT = "UPDATE agents SET name = $1, version = $2, owner = $3, purpose = $4, environment = $5, role = $6, \
-        systems = $7, scopes = $8, promoted = $9, bearer_tokens_allowed = $10, task_required = $11, \
-        token_ttl_s = $12, status = $13, status_at = $14, status_reason = $15, created_at = $16, expires_at = $17 \
-        WHERE name = $1 AND version = $18";
+        systems = $7, scopes = $8, redirect_uris = $9, promoted = $10, bearer_tokens_allowed = $11, \
+        task_required = $12, token_ttl_s = $13, status = $14, status_at = $15, status_reason = $16, created_at = $17, \
+        expires_at = $18 WHERE name = $1 AND version = $19";
     AGENT_VERSION = "SELECT version FROM agents WHERE name = $1";
-    AGENTS = "SELECT name, version, owner, purpose, environment, role, systems, scopes, promoted, \
+    AGENTS = "SELECT name, version, owner, purpose, environment, role, systems, scopes, redirect_uris, promoted, \
         bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at \
         FROM agents ORDER BY name";
     INSERT_CREDENTIAL = "INSERT INTO credentials (agent, thumbprint, place, kid, algorithm, jwk, created_at, \

@@ -71,6 +71,7 @@ pub fn agent(name: &str) -> Agent {
         role: "support".parse().unwrap(),
         systems: vec!["crm".parse().unwrap(), "files".parse().unwrap()],
         scopes: vec!["access:evaluate".parse().unwrap()],
+        redirect_uris: vec!["https://client.example/cb".parse().unwrap()],
         promoted: false,
         bearer_tokens_allowed: true,
         task_required: true,

@@ -5,6 +5,7 @@ use bailiwick_engine::agents::{self, Registration};
 use bailiwick_model::{
     agent::Environment,
     name::{AgentName, RoleName, Scope, SystemName},
+    redirect_uri::RedirectUri,
 };
 use bailiwick_web::{json::StrictJson, problem::Problem};
 use http::StatusCode;
@@ -45,6 +46,11 @@ pub(crate) struct RegistrationBody {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     scopes: Vec<Scope>,
+    /// Where users whom it asks for consent are sent back to: `https`, or `http` on their own machine at any port. Eight at
+    /// most; none: it acts for itself alone.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>, example = json!(["http://127.0.0.1/callback"]))]
+    redirect_uris: Vec<RedirectUri>,
     /// Whether plain bearer tokens are allowed, for clients that know no DPoP.
     #[serde(default)]
     bearer_tokens_allowed: bool,
@@ -79,6 +85,7 @@ pub(super) async fn register(
         key,
         systems,
         scopes,
+        redirect_uris,
         bearer_tokens_allowed,
         task_required,
         token_ttl_s,
@@ -93,6 +100,7 @@ pub(super) async fn register(
         keys: public_keys(&key)?,
         systems,
         scopes,
+        redirect_uris,
         bearer_tokens_allowed,
         task_required,
         token_ttl_s,

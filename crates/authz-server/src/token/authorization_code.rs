@@ -1,0 +1,37 @@
+//! A client acts for a user who consented (RFC 6749 §4.1.3): the code is verified and used up by
+//! [`bailiwick_engine::authorization`].
+
+use bailiwick_engine::authorization::{self, Presented};
+use bailiwick_oauth::{
+    dpop::{DpopError, VerifiedProof},
+    token_request::AuthorizationCode,
+};
+use bailiwick_web::verify::spent;
+
+use super::Granted;
+use crate::{
+    clients::{Client, Visit},
+    failure::{self, Failure, Why},
+};
+
+pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: AuthorizationCode) -> Result<Granted, Failure> {
+    let Client { agent, credential, once } = client;
+    // Before the code is used up: a proof without a nonce is an ordinary first step, and the same code comes again.
+    let proof = visit.proof()?;
+    if proof.is_none() && !agent.bearer_tokens_allowed {
+        return Err(Failure::of(Why::Proof, DpopError::Missing.into()));
+    }
+    let AuthorizationCode { code, redirect_uri, verifier, resource } = asked;
+    let presented = Presented {
+        code,
+        redirect_uri,
+        verifier,
+        resource,
+        credential,
+        confirmation: proof.as_ref().map(VerifiedProof::thumbprint),
+        spent: std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect(),
+    };
+    let redeemed = authorization::redeem(visit.entrance().broker(), &agent, presented).await;
+    let (issued, refresh_token) = redeemed.map_err(failure::of_engine)?;
+    Ok(Granted { issued, refresh_token: Some(refresh_token) })
+}

@@ -1,0 +1,51 @@
+//! Requests for a user's consent: what is accepted says one thing only, and what goes back reaches only where it should.
+#![no_main]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target that is surprised must fail")]
+
+use bailiwick_model::redirect_uri::RedirectUri;
+use bailiwick_oauth::{
+    authorization_request::{AuthorizationQuery, STATE_BYTES_MAX},
+    authorization_response::AuthorizationResponse,
+};
+use libfuzzer_sys::fuzz_target;
+
+const ISSUER: &str = "https://broker.example";
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(AuthorizationQuery::Plain(addressee)) = AuthorizationQuery::parse(data) {
+        assert!(addressee.state.as_ref().is_none_or(|state| state.len() <= STATE_BYTES_MAX));
+        let (redirect_uri, state) = (addressee.redirect_uri.clone(), addressee.state.clone());
+        goes_back_to_the_same_place(&redirect_uri, state.as_deref());
+        if let Ok(request) = addressee.read() {
+            assert!(!(request.prompt.none && (request.prompt.login || request.prompt.consent)));
+            assert!(!request.resource.contains('#'));
+            assert_eq!((request.redirect_uri, request.state), (redirect_uri, state));
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        for registered in ["https://client.example/cb", "http://127.0.0.1/cb"] {
+            let registered: RedirectUri = registered.parse().expect("it is one");
+            if registered.admits(text) {
+                let url: url::Url = text.parse().expect("what is admitted is a URL");
+                assert!(matches!(url.host_str(), Some("client.example" | "127.0.0.1")), "{text}");
+                assert_eq!((url.path(), url.query(), url.fragment()), ("/cb", None, None), "{text}");
+            }
+        }
+    }
+});
+
+/// Whatever the client sent, a redirect URI that may be registered is answered at its own origin and path, once.
+fn goes_back_to_the_same_place(redirect_uri: &str, state: Option<&str>) {
+    if redirect_uri.parse::<RedirectUri>().is_err() {
+        return;
+    }
+    let answer = AuthorizationResponse::Code("code".to_owned());
+    let location = answer.location(redirect_uri, state, ISSUER).expect("a registered one is a URL");
+    let (before, after): (url::Url, url::Url) =
+        (redirect_uri.parse().expect("a URL"), location.parse().expect("a URL"));
+    assert_eq!((before.origin(), before.path()), (after.origin(), after.path()));
+    for (name, expected) in [("code", Some("code")), ("iss", Some(ISSUER)), ("state", state)] {
+        let mut values = after.query_pairs().filter(|(known, _)| known == name).map(|(_, value)| value.into_owned());
+        assert_eq!((values.next().as_deref(), values.next()), (expected, None), "{name}");
+    }
+}
