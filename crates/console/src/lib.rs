@@ -2,10 +2,13 @@
 //!
 //! Pages are rendered here, under a strict content security policy, and work without JavaScript but for the browser's
 //! own passkey prompt. Every action is a form, checked by `web::session`; everything done is a use case of `engine`.
+//!
+//! [`consent`] is where a user says whether an agent may act for them.
 
 mod account;
 mod assets;
 mod ceremonies;
+pub mod consent;
 mod page;
 mod router;
 mod setup;

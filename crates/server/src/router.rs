@@ -12,6 +12,7 @@ pub fn network(entrance: &Arc<Entrance>, gateway: Arc<mcp::Gateway>) -> Router {
     let rooms = Router::new()
         .merge(bailiwick_authz_server::router(Arc::clone(entrance)))
         .merge(bailiwick_console::router(Arc::clone(entrance)))
+        .merge(bailiwick_console::consent::router(Arc::clone(entrance)))
         .merge(mcp::router(gateway))
         .merge(Authzen::new(Arc::clone(entrance)).router())
         .merge(Hook::new(Arc::clone(entrance)).router())

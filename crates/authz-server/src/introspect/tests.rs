@@ -46,6 +46,7 @@ impl Watched {
             keys: vec![key.public().clone()],
             systems: systems.iter().map(|system| system.parse().unwrap()).collect(),
             scopes: vec![TOKEN_INTROSPECT.parse().unwrap()],
+            redirect_uris: Vec::new(),
             bearer_tokens_allowed: false,
             task_required: false,
             token_ttl_s: None,

@@ -17,7 +17,7 @@ fn kinds() -> impl TypedValueParser<Value = EventKind> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Agents {
     /// Register an agent. It starts read-only, until it is promoted.
-    Register(Register),
+    Register(Box<Register>),
     /// List agents: state, role, owner, expiry, last use.
     List {
         /// Also callers that nobody registered.

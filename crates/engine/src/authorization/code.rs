@@ -131,6 +131,7 @@ impl Consented {
             kind: GrantKind::AuthorizationCode,
             chain: chain(&self.user, &self.request.client)?,
             parent: self.standing,
+            subject: None,
             resources: BTreeSet::from([self.request.resource.clone()]),
             scopes: self.scopes.clone(),
             task: None,
@@ -204,23 +205,18 @@ const REUSED: &str = "its code was presented twice";
 
 /// The consent behind a code that was not presented before and has not expired.
 async fn use_up(broker: &Broker, code: &str, now: Timestamp) -> Result<Consented, TokenRefusal> {
-    let look = |_: &mut String, code: &mut Code| match code.used {
-        Used::Not => {
-            code.used = Used::Once;
-            Ok(Some(code.consented.clone()).filter(|_| now < code.live_until))
-        }
-        Used::Once | Used::Again => {
-            code.used = Used::Again;
-            Err(code.consented.clone())
-        }
+    let look = |_: &mut String, code: &mut Code| {
+        let before = code.used;
+        code.used = if before == Used::Not { Used::Once } else { Used::Again };
+        (before, now < code.live_until, code.consented.clone())
     };
     match broker.authorizations.codes.look(code, now, look) {
-        Some(Ok(Some(consented))) => Ok(consented),
-        Some(Err(consented)) => {
+        Some((Used::Not, true, consented)) => Ok(consented),
+        Some((Used::Once | Used::Again, _, consented)) => {
             end(broker, &consented, REUSED).await;
             Err(does_not_hold())
         }
-        Some(Ok(None)) | None => Err(does_not_hold()),
+        Some((Used::Not, false, _)) | None => Err(does_not_hold()),
     }
 }
 

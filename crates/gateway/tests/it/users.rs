@@ -58,6 +58,7 @@ impl Scene {
             kind: GrantKind::AuthorizationCode,
             chain: DelegationChain::new(vec![user.clone(), Principal::Agent(caller.name.clone())]).unwrap(),
             parent: None,
+            subject: None,
             resources: BTreeSet::from([caller.url.clone()]),
             scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),
             task: None,

@@ -77,7 +77,7 @@ fn what_a_page_shows() {
 #[test]
 fn what_goes_back() {
     let resources = || [honest(), vec![("resource", "https://b.example/mcp".to_owned())]].concat();
-    let many = vec!["urn:x"; ACR_VALUES_MAX + 1].join(" ");
+    let many = ["urn:x"; ACR_VALUES_MAX + 1].join(" ");
     for (pairs, code) in [
         (without("response_type"), ErrorCode::InvalidRequest),
         (with("response_type", "token"), ErrorCode::UnsupportedResponseType),

@@ -15,6 +15,7 @@ mod arguments;
 mod authzen;
 mod bundles;
 mod clients;
+mod consent;
 mod crashes;
 mod crowds;
 mod custody;

@@ -1,0 +1,43 @@
+//! A user says whether an agent may act for them, and takes it back: the authorization endpoint (RFC 6749 §3.1) and its pages.
+//!
+//! One file per page. What may happen is decided in [`bailiwick_engine::authorization`].
+
+mod authorize;
+mod given;
+mod notice;
+mod page;
+mod question;
+pub(crate) mod words;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+use bailiwick_oauth::metadata::AUTHORIZATION_PATH;
+use bailiwick_web::{
+    entrance::Entrance,
+    limits::{EXCHANGE_TIME_MAX, Limits},
+};
+
+use self::given::WITHDRAW_PATH;
+pub use self::{given::GIVEN_PATH, question::CONSENT_PATH};
+
+/// Bytes of one form.
+const FORM_BYTES_MAX: usize = 8 * 1_024;
+
+/// The authorization endpoint, and the pages that it leads to.
+pub fn router(entrance: Arc<Entrance>) -> Router {
+    let pages = Router::new()
+        .route(AUTHORIZATION_PATH, get(authorize::authorize))
+        .route(CONSENT_PATH, get(question::show).post(question::decide))
+        .route(GIVEN_PATH, get(given::list))
+        .route(WITHDRAW_PATH, post(given::withdraw))
+        .with_state(entrance);
+    let limits = Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX) };
+    limits.around(pages)
+}
+
+#[cfg(test)]
+mod tests;

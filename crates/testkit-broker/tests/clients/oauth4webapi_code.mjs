@@ -1,0 +1,109 @@
+// The authorization code flow by `oauth4webapi`, unchanged: PKCE, a pushed request, DPoP, `private_key_jwt`.
+//
+// Arguments: the package's folder, and a plan as JSON: issuer, client, kid, key (PKCS#8 file), cookie of a user who is
+// signed in, resource, redirect, pushed, decision. Prints what came of each step as JSON.
+import { createPrivateKey } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+const [folder, text] = process.argv.slice(2);
+const plan = JSON.parse(text);
+const oauth = await import(pathToFileURL(`${folder}/build/index.js`).href);
+const http = { [oauth.allowInsecureRequests]: true };
+
+const pkcs8 = createPrivateKey(readFileSync(plan.key)).export({ type: "pkcs8", format: "der" });
+const key = await crypto.subtle.importKey("pkcs8", pkcs8, { name: "ECDSA", namedCurve: "P-256" }, false, ["sign"]);
+const authentication = oauth.PrivateKeyJwt({ key, kid: plan.kid });
+const client = { client_id: plan.client };
+const issuer = new URL(plan.issuer);
+const server = await oauth.processDiscoveryResponse(
+  issuer,
+  await oauth.discoveryRequest(issuer, { algorithm: "oauth2", ...http }),
+);
+const DPoP = oauth.DPoP(client, await oauth.generateKeyPair("ES256"));
+const verifier = oauth.generateRandomCodeVerifier();
+const state = oauth.generateRandomState();
+const told = {};
+
+/** Once more with the nonce that came with the answer. */
+async function withNonce(send) {
+  try {
+    return await send();
+  } catch (error) {
+    if (!oauth.isDPoPNonceError(error)) throw error;
+    told.nonces = (told.nonces ?? 0) + 1;
+    return send();
+  }
+}
+
+const parameters = new URLSearchParams({
+  client_id: client.client_id,
+  redirect_uri: plan.redirect,
+  response_type: "code",
+  code_challenge: await oauth.calculatePKCECodeChallenge(verifier),
+  code_challenge_method: "S256",
+  resource: plan.resource,
+  state,
+});
+const authorize = new URL(server.authorization_endpoint);
+if (plan.pushed) {
+  const pushed = await withNonce(async () =>
+    oauth.processPushedAuthorizationResponse(
+      server,
+      client,
+      await oauth.pushedAuthorizationRequest(server, client, authentication, parameters, { DPoP, ...http }),
+    ),
+  );
+  told.request_uri = pushed.request_uri;
+  authorize.search = new URLSearchParams({ client_id: client.client_id, request_uri: pushed.request_uri });
+} else {
+  authorize.search = parameters;
+}
+
+// The user's browser: follows redirects with its cookie until it is asked something or sent back to the client.
+async function visit(url, init = {}) {
+  for (let steps = 0; steps < 5; steps += 1) {
+    const response = await fetch(url, { redirect: "manual", ...init, headers: { cookie: plan.cookie, ...init.headers } });
+    const location = response.headers.get("location");
+    if (location === null) return { url: new URL(url), page: await response.text(), status: response.status };
+    if (response.status !== 303) throw new Error(`redirected by ${response.status}`);
+    if (location.startsWith(plan.redirect)) return { sent: new URL(location) };
+    [url, init] = [new URL(location, url), {}];
+  }
+  throw new Error("redirected in circles");
+}
+
+let came = await visit(authorize);
+if (came.page !== undefined) {
+  told.asked = came.status;
+  const field = (name) => came.page.match(new RegExp(`name="${name}" value="([^"]*)"`))?.[1] ?? "";
+  const form = new URLSearchParams({
+    request: field("request"),
+    form_token: field("form_token"),
+    lasting: "session",
+    decision: plan.decision,
+  });
+  came = await visit(new URL("/oauth/consent", came.url), { method: "POST", body: form, headers: { origin: came.url.origin } });
+}
+
+try {
+  const answer = oauth.validateAuthResponse(server, client, came.sent, state);
+  const redeem = async () =>
+    oauth.processAuthorizationCodeResponse(
+      server,
+      client,
+      await oauth.authorizationCodeGrantRequest(server, client, authentication, answer, plan.redirect, verifier, {
+        DPoP,
+        ...http,
+      }),
+    );
+  told.token = await withNonce(redeem);
+  const mixed = { ...server, issuer: "https://other.example" };
+  told.mixed_up = await Promise.resolve()
+    .then(() => oauth.validateAuthResponse(mixed, client, came.sent, state))
+    .then(() => "taken", () => "refused");
+  told.again = await redeem().then(() => "taken", (error) => error.error);
+} catch (error) {
+  told.error = error.error ?? String(error);
+}
+console.log(JSON.stringify(told));
