@@ -103,7 +103,7 @@ pub fn router(administration: Administration) -> Router {
         .with_state(Arc::new(administration))
         .layer(from_fn(crate::operator::required));
     // Exports stream for as long as they need.
-    let limits = Limits { body_bytes_max: ADMIN_BODY_BYTES_MAX, exchange_time_max: None };
+    let limits = Limits { body_bytes_max: ADMIN_BODY_BYTES_MAX, exchange_time_max: None, to_its_end: true };
     limits.around(router).layer(from_fn(headers::request_id)).layer(from_fn(headers::security))
 }
 

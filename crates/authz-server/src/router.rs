@@ -34,6 +34,7 @@ pub fn router(entrance: Arc<Entrance>) -> Router {
         .route(PROTECTED_RESOURCE_PATH, get(protected_resource::root))
         .route(&format!("{PROTECTED_RESOURCE_PATH}/{{*path}}"), get(protected_resource::of_path))
         .with_state(entrance);
-    let limits = Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX) };
+    let limits =
+        Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX), to_its_end: true };
     limits.around(tokens.merge(documents))
 }

@@ -35,7 +35,8 @@ pub fn router(entrance: Arc<Entrance>) -> Router {
         .route(GIVEN_PATH, get(given::list))
         .route(WITHDRAW_PATH, post(given::withdraw))
         .with_state(entrance);
-    let limits = Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX) };
+    let limits =
+        Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX), to_its_end: true };
     limits.around(pages)
 }
 

@@ -44,5 +44,6 @@ pub fn router(entrance: Arc<Entrance>) -> Router {
         .route("/assets/console.css", get(assets::style))
         .route("/assets/console.js", get(assets::script))
         .with_state(Console { entrance, ceremonies });
-    Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX) }.around(router)
+    Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX), to_its_end: true }
+        .around(router)
 }

@@ -84,23 +84,26 @@ impl Permitted {
             let why = "the token was revoked, or what it was issued from has ended";
             return Err(Refusal::Conflict(why.to_owned()));
         }
-        still_active(&live, &self.chain, &self.evaluation, now)?;
+        let parties = still_active(&live, &self.chain, &self.evaluation, now)?;
         let policy = active_policy(&live)?;
         let authority = &self.evaluation.authority;
         let safe_modes = live.safe_mode_scopes();
         let observations = still_observed(broker, &live, &self.evaluation);
         let same_policy = policy.revision() == self.evaluated.bundle;
         let same_observations = observations == authority.observations;
-        if same_policy && same_observations && safe_modes == authority.safe_modes {
+        let same_parties = parties == self.evaluation.parties;
+        if same_policy && same_parties && same_observations && safe_modes == authority.safe_modes {
             return Ok(());
         }
         let mut again = Evaluation::clone(&self.evaluation);
+        again.parties = parties;
         again.authority.safe_modes = safe_modes;
         again.authority.observations = observations;
-        let why = match (same_policy, same_observations) {
-            (true, false) => "the observation under which it was allowed ended meanwhile",
-            (true, true) => "safe mode went on meanwhile",
-            (false, _) => "a policy was published meanwhile that does not allow this",
+        let why = match (same_policy, same_parties, same_observations) {
+            (false, ..) => "a policy was published meanwhile that does not allow this",
+            (true, false, _) => "somebody on whose authority it is lost a right meanwhile",
+            (true, true, false) => "the observation under which it was allowed ended meanwhile",
+            (true, true, true) => "safe mode went on meanwhile",
         };
         still_allowed(policy, &again, &self.obligations, why)
     }

@@ -100,13 +100,13 @@ pub async fn first(
 /// Renews access: an access token, and the refresh token that takes the place of the one presented.
 pub async fn renew(broker: &Broker, ask: RefreshAsk) -> Result<(Issued, Secret<String>), NotRenewed> {
     let (row, grant) = presented(broker, &ask).await?;
-    if row.used_at.is_some() {
-        return Err(reused(broker, &ask.agent, grant.id).await);
-    }
     // Whoever took it without the key gets nothing, and takes nothing from its owner.
     if row.confirmation.is_some() && row.confirmation != ask.confirmation {
         let refusal = "the refresh token is bound to a key\nhint: send a DPoP proof by the key that it was given with";
         return Err(TokenRefusal::Proof(refusal.to_owned()).into());
+    }
+    if row.used_at.is_some() {
+        return Err(reused(broker, &ask.agent, grant.id, ask.spent).await);
     }
     let audience = ask.audience.or_else(|| sole_audience(broker, &grant)).ok_or_else(|| {
         TokenRefusal::Target("`resource` is missing, and the grant is for several\nhint: name one of them".to_owned())
@@ -122,14 +122,16 @@ pub async fn renew(broker: &Broker, ask: RefreshAsk) -> Result<(Issued, Secret<S
         scopes: ask.scopes,
         task: None,
         confirmation: ask.confirmation,
-        spent: ask.spent,
+        spent: ask.spent.clone(),
     };
     let prepared = tokens::prepare(broker, token, Some(rotation.next.number))?;
     let (row, spent, entry) = (prepared.row.clone(), prepared.spent.clone(), prepared.entry.clone());
     match broker.store().rotate_refresh_token(rotation, row, spent, entry).await {
         Ok(_) => Ok((prepared.issued(broker), secret)),
         // Two came at once: one of them is a copy.
-        Err(StoreError::Conflict(digest)) if digest == used => Err(reused(broker, &ask.agent, grant.id).await),
+        Err(StoreError::Conflict(digest)) if digest == used => {
+            Err(reused(broker, &ask.agent, grant.id, ask.spent).await)
+        }
         Err(StoreError::Missing(_)) => Err(ended().into()),
         Err(error) => Err(tokens::not_written(error).into()),
     }
@@ -154,8 +156,17 @@ async fn presented(broker: &Broker, ask: &RefreshAsk) -> Result<(RefreshToken, A
     }
 }
 
-/// A copy is about: nobody can tell who holds it, so nobody may go on with it.
-async fn reused(broker: &Broker, client: &AgentName, grant: GrantId) -> NotRenewed {
+/// A copy is about: nobody can tell who holds it, so nobody may go on with it. A message that merely came twice is no copy:
+/// its assertion was used before.
+async fn reused(broker: &Broker, client: &AgentName, grant: GrantId, spent: Vec<Spent>) -> NotRenewed {
+    let entry = Draft::event(broker, EventKind::GrantChanged)
+        .field("change", "refresh token used again")
+        .field("grant", grant.to_string())
+        .field("agent", client.as_str())
+        .public(broker);
+    if let Err(error) = broker.store().append(entry, spent).await {
+        return tokens::not_written(error).into();
+    }
     let _changing = broker.changing().await;
     let by = Principal::Agent(client.clone());
     match grants::end_those(broker, &by, REUSED, |one| one.id == grant).await {

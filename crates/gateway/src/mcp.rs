@@ -82,7 +82,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/permissions/v1/{system}", get(permissions::one_system))
         .with_state(gateway);
     // Streams last for long, so the exchange itself has no time limit; bodies and upstreams have.
-    Limits { body_bytes_max: BODY_BYTES_MAX, exchange_time_max: None }
+    Limits { body_bytes_max: BODY_BYTES_MAX, exchange_time_max: None, to_its_end: false }
         .around(routes)
         .layer(from_fn_with_state(entrance, verify::with_nonce))
 }

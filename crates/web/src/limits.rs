@@ -31,11 +31,14 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// From the head of the message to the head of the answer; `None` where answers stream for long.
     pub exchange_time_max: Option<Duration>,
+    /// Whether a message is answered to its end even if its client hangs up meanwhile: for doors that change state. A
+    /// change that was committed and did not take effect in memory would deny others, or let in what was revoked.
+    pub to_its_end: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: BODY_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX) }
+        Self { body_bytes_max: BODY_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX), to_its_end: false }
     }
 }
 
@@ -78,21 +81,49 @@ async fn guard(State(limits): State<Limits>, message: Request, next: Next) -> Re
     let mut message = message.map(|body| Body::new(Limited::new(body, limits.body_bytes_max)));
     // Ours is the one that counts.
     DefaultBodyLimit::disable().apply(&mut message);
-    let Some(time_max) = limits.exchange_time_max else {
-        return next.run(message).await;
+    let answer = async {
+        if limits.to_its_end {
+            detached(limits.exchange_time_max, next, message).await
+        } else {
+            next.run(message).await
+        }
     };
-    match tokio::time::timeout(time_max, next.run(message)).await {
-        Ok(response) => response,
-        Err(_) => {
-            let detail = format!("the exchange took longer than {} seconds", time_max.as_secs());
-            Problem::new(StatusCode::REQUEST_TIMEOUT, "exchange_timed_out", detail).retryable().into_response()
+    let Some(time_max) = limits.exchange_time_max else { return answer.await };
+    tokio::time::timeout(time_max, answer).await.unwrap_or_else(|_| timed_out(time_max))
+}
+
+/// Answers in a task of its own, which nobody cancels. One whose body never comes ends some time after its client was
+/// told that it took too long.
+async fn detached(time_max: Option<Duration>, next: Next, message: Request) -> Response {
+    let answer = tokio::spawn(async move {
+        match time_max {
+            Some(time_max) => tokio::time::timeout(time_max * 2, next.run(message)).await.ok(),
+            None => Some(next.run(message).await),
+        }
+    });
+    match (answer.await, time_max) {
+        (Ok(Some(response)), _) => response,
+        (Ok(None), Some(time_max)) => timed_out(time_max),
+        (Ok(None), None) | (Err(_), _) => {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the broker failed").into_response()
         }
     }
 }
 
+fn timed_out(time_max: Duration) -> Response {
+    let detail = format!("the exchange took longer than {} seconds", time_max.as_secs());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "exchange_timed_out", detail).retryable().into_response()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+
     use axum::{body::Body, routing::post};
+    use tokio::sync::Notify;
     use tower::ServiceExt as _;
 
     use super::*;
@@ -101,8 +132,33 @@ mod tests {
         let echo = |body: axum::body::Bytes| async move { body };
         let slow = || async { tokio::time::sleep(Duration::from_secs(5)).await };
         let router = Router::new().route("/", post(echo)).route("/slow", post(slow));
-        let limits = Limits { body_bytes_max: 10, exchange_time_max: Some(Duration::from_millis(20)) };
+        let limits =
+            Limits { body_bytes_max: 10, exchange_time_max: Some(Duration::from_millis(20)), to_its_end: false };
         limits.around(router).oneshot(message.body(body).unwrap()).await.unwrap().status()
+    }
+
+    /// Whether a message was answered to its end whose client hung up in the middle.
+    async fn ended(to_its_end: bool) -> bool {
+        let (goes_on, end) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let (waits, ends) = (Arc::clone(&goes_on), Arc::clone(&end));
+        let change = || async move {
+            waits.notified().await;
+            ends.store(true, Ordering::SeqCst);
+        };
+        let limits = Limits { to_its_end, ..Limits::default() };
+        let router = limits.around(Router::new().route("/", post(change)));
+        let message = http::Request::post("/").body(Body::empty()).unwrap();
+        let answer = tokio::time::timeout(Duration::from_millis(50), router.oneshot(message)).await;
+        assert!(answer.is_err(), "its client hangs up before there is an answer");
+        goes_on.notify_one();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        end.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test]
+    async fn a_change_goes_on_when_its_client_hangs_up_and_a_call_does_not() {
+        assert!(ended(true).await);
+        assert!(!ended(false).await);
     }
 
     #[tokio::test]

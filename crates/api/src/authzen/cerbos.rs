@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     AUTHZEN_BODY_BYTES_MAX, Authzen, Shared,
-    message::{self, EVALUATIONS_MAX},
+    message::{self, DEFAULTED_BYTES_MAX, EVALUATIONS_MAX},
     question,
 };
 
@@ -73,14 +73,28 @@ fn read(bytes: &[u8]) -> Result<(Value, Vec<Checked>), Problem> {
     let Some(Value::Array(items)) = whole.get("resources") else {
         return Err(of_misread(Misread::wrong("resources", "an array")));
     };
-    let checked =
-        items.iter().map(|item| checked(&subject, item)).collect::<Result<Vec<_>, _>>().map_err(of_misread)?;
-    let count: usize = checked.iter().map(|one| one.asked.len()).sum();
-    if !(1..=EVALUATIONS_MAX).contains(&count) {
-        let detail = format!("1 to {EVALUATIONS_MAX} actions can be asked for at a time, not {count}");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "evaluations_count", detail));
-    }
+    check_copies(items)?;
+    let checked = items.iter().map(|item| checked(&subject, item)).collect::<Result<Vec<_>, _>>();
+    let checked = checked.map_err(of_misread)?;
     Ok((whole.get("requestId").cloned().unwrap_or(Value::Null), checked))
+}
+
+/// Attributes are part of each action's question, of its memory and of its record: all copies together stay small, and
+/// are counted before there are any.
+fn check_copies(items: &[Value]) -> Result<(), Problem> {
+    let refused = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "evaluations_count", detail);
+    let actions = |item: &Value| item.get("actions").and_then(Value::as_array).map_or(0, Vec::len);
+    let count: usize = items.iter().map(actions).sum();
+    if !(1..=EVALUATIONS_MAX).contains(&count) {
+        return Err(refused(format!("1 to {EVALUATIONS_MAX} actions can be asked for at a time, not {count}")));
+    }
+    let copied = |item: &Value| item.get("resource").map_or(0, |resource| resource.to_string().len()) * actions(item);
+    let bytes: usize = items.iter().map(copied).sum();
+    if count > 1 && bytes > DEFAULTED_BYTES_MAX {
+        let detail = format!("resources, times their actions, have {bytes} bytes, more than {DEFAULTED_BYTES_MAX}");
+        return Err(refused(detail).with_hint("ask for fewer at a time"));
+    }
+    Ok(())
 }
 
 fn checked(subject: &Value, item: &Value) -> Result<Checked, Misread> {
@@ -91,7 +105,7 @@ fn checked(subject: &Value, item: &Value) -> Result<Checked, Misread> {
     let actions = item.get("actions").and_then(Value::as_array).ok_or_else(wrong)?;
     // Twice the same action would be one member of the answer, and an unlimited number of decisions.
     let mut asked: Vec<(String, Evaluation)> = Vec::new();
-    for action in actions.iter().take(EVALUATIONS_MAX + 1) {
+    for action in actions {
         let name = action.as_str().ok_or_else(wrong)?;
         if asked.iter().any(|(known, _)| known == name) {
             return Err(Misread::wrong("actions", "an array of different names"));
@@ -143,6 +157,18 @@ mod tests {
         assert!(asked.subject.properties.is_empty(), "what is said of a principal is not believed");
         assert_eq!(asked.context.get("arguments"), Some(&json!({ "path": "/a" })));
         assert_eq!(asked.resource.properties.keys().collect::<Vec<_>>(), ["owner"]);
+    }
+
+    #[test]
+    fn copies_of_attributes_have_a_most() {
+        let filled = |bytes: usize, actions: usize| {
+            let names: Vec<String> = (0..actions).map(|number| format!("a.b{number}")).collect();
+            let resource = json!({ "kind": "tool", "id": "t", "attr": { "filler": "x".repeat(bytes) } });
+            body(&json!({ "id": "x" }), &json!([{ "resource": resource, "actions": names }]))
+        };
+        assert!(filled(DEFAULTED_BYTES_MAX / 4, 3).is_ok());
+        assert!(filled(DEFAULTED_BYTES_MAX / 4, 1).is_ok());
+        assert!(filled(DEFAULTED_BYTES_MAX / 4, 5).is_err());
     }
 
     #[test]

@@ -16,16 +16,17 @@ use super::{
     question::{self, Answer},
 };
 
-/// The document: `allow` beside everything that AuthZEN's answer says.
+/// The document: `allow`, without obligations, beside everything that AuthZEN's answer says.
 pub(super) const DOCUMENT_PATH: &str = "/v1/data/bailiwick/authz";
-/// `true` or `false`: false also where an obligation goes with the allow, which a boolean cannot tell of.
+/// The same `allow` alone.
 pub(super) const ALLOW_PATH: &str = "/v1/data/bailiwick/authz/allow";
 
 pub(super) async fn document(State(authzen): State<Shared>, message: Request) -> Response {
     answered(&authzen, message).await.map_or_else(
         |refused| refused,
         |answer| {
-            let (allow, decision_id) = (answer.is_allowed(), answer.id().to_owned());
+            // Who reads `allow` alone knows no obligations; the answer beside it tells of them.
+            let (allow, decision_id) = (answer.is_allowed_without_more(), answer.id().to_owned());
             Json(json!({ "decision_id": decision_id, "result": { "allow": allow, "answer": answer } })).into_response()
         },
     )

@@ -55,6 +55,11 @@ pub(crate) fn append(turn: &mut Turn<'_>, entry: Entry, spent: &[Spent]) -> Step
 /// Records a token, and the last use of the credential that asked for it.
 pub(crate) fn issue_token(turn: &mut Turn<'_>, token: &IssuedToken, spent: &[Spent], entry: Entry) -> Step<Receipt> {
     use_up(turn, spent)?;
+    record_token(turn, token, spent, entry)
+}
+
+/// The same where the identifiers were used up already.
+pub(crate) fn record_token(turn: &mut Turn<'_>, token: &IssuedToken, spent: &[Spent], entry: Entry) -> Step<Receipt> {
     turn.guard()?;
     spent::keep(turn.connection, spent)?;
     let (client, credential) = (token.client.as_str(), token.credential.to_string());

@@ -38,6 +38,8 @@ pub(crate) fn rotate_refresh(
     entry: Entry,
 ) -> Step<Receipt> {
     let Rotation { used, next } = rotation;
+    // First: a message that came twice is refused for that, and its refresh token is no copy.
+    calls::use_up(turn, spent)?;
     turn.guard()?;
     let at = entry.event.at.as_microsecond();
     if turn.execute(statements::USE_REFRESH_TOKEN, params![at, used.as_bytes()])? == 0 {
@@ -46,7 +48,7 @@ pub(crate) fn rotate_refresh(
         return Err(if known { StoreError::Conflict(digest) } else { StoreError::Missing(digest) }.into());
     }
     insert_refresh(turn, next)?;
-    calls::issue_token(turn, token, spent, entry)
+    calls::record_token(turn, token, spent, entry)
 }
 
 fn insert_refresh(turn: &Turn<'_>, token: &RefreshToken) -> Step<()> {
