@@ -1,7 +1,7 @@
 // The authorization code flow by `oauth4webapi`, unchanged: PKCE, a pushed request, DPoP, `private_key_jwt`.
 //
 // Arguments: the package's folder, and a plan as JSON: issuer, client, kid, key (PKCS#8 file), cookie of a user who is
-// signed in, resource, redirect, pushed, decision. Prints what came of each step as JSON.
+// signed in, resource, redirect, pushed, decision, renew. Prints what came of each step as JSON.
 import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -98,6 +98,19 @@ try {
       }),
     );
   told.token = await withNonce(redeem);
+  if (plan.renew) {
+    const renew = async (token) =>
+      oauth.processRefreshTokenResponse(
+        server,
+        client,
+        await oauth.refreshTokenGrantRequest(server, client, authentication, token, { DPoP, ...http }),
+      );
+    told.renewed = await renew(told.token.refresh_token);
+    told.renewed_again = await renew(told.renewed.refresh_token);
+    const refused = (error) => error.error;
+    told.copy = await renew(told.token.refresh_token).then(() => "taken", refused);
+    told.held = await renew(told.renewed_again.refresh_token).then(() => "taken", refused);
+  }
   const mixed = { ...server, issuer: "https://other.example" };
   told.mixed_up = await Promise.resolve()
     .then(() => oauth.validateAuthResponse(mixed, client, came.sent, state))

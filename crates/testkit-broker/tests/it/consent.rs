@@ -53,10 +53,15 @@ impl Scene {
 
     /// Runs the client; see `tests/clients/oauth4webapi_code.mjs` for what it does and tells.
     async fn flow(&self, pushed: bool, decision: &str) -> Value {
+        self.flow_and_renewal(pushed, decision, false).await
+    }
+
+    async fn flow_and_renewal(&self, pushed: bool, decision: &str, renew: bool) -> Value {
         let plan = json!({
             "issuer": self.issuer, "client": "reader", "kid": self.world.key("reader").public().kid,
             "key": self.folder.path().join("key"), "cookie": self.cookie, "redirect": CALLBACK,
             "resource": format!("{}/mcp/files", self.issuer), "pushed": pushed, "decision": decision,
+            "renew": renew,
         });
         let package = self.tools.node_modules().join("oauth4webapi");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/oauth4webapi_code.mjs");
@@ -97,4 +102,23 @@ async fn oauth4webapi_is_told_when_a_user_refuses() {
     assert!(
         changes.iter().any(|event| event.body["change"] == "refused".into() && event.body["by"] == by.clone().into())
     );
+}
+
+/// The client renews twice; then a copy of its first refresh token comes, and nothing of the grant is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn oauth4webapi_renews_a_users_token_until_a_copy_comes() {
+    let Some(tools) = ready(&[Need::Node]) else { return };
+    let scene = Scene::new(tools).await;
+    let told = scene.flow_and_renewal(true, "allow", true).await;
+    let tokens = ["token", "renewed", "renewed_again"].map(|step| told[step].clone());
+    let distinct: BTreeSet<_> = tokens.iter().map(|token| token["refresh_token"].as_str().unwrap()).collect();
+    assert_eq!(distinct.len(), 3, "each is good once: {told}");
+    let claims = tokens.map(|token| part(token["access_token"].as_str().unwrap(), 1));
+    for claim in ["sub", "act", "client_id", "aud", "scope", "cnf", "bailiwick_grant"] {
+        assert!(!claims[0][claim].is_null() && claims.iter().all(|later| later[claim] == claims[0][claim]), "{claim}");
+    }
+    assert_eq!((&told["copy"], &told["held"]), (&json!("invalid_grant"), &json!("invalid_grant")), "{told}");
+    assert!(scene.world.broker.live().grants.is_empty());
+    let alerts = scene.world.events("alert").await;
+    assert_eq!((alerts.len(), &alerts[0].body["what"]), (1, &"refresh_reuse".into()));
 }
