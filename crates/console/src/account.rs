@@ -9,10 +9,10 @@ use axum::{
 use bailiwick_engine::{passkeys, refusal::Refusal, sessions};
 use bailiwick_model::{id::BrowserSessionId, user::ADMINISTRATORS};
 use bailiwick_oauth::form::Form;
-use bailiwick_web::session::{FORM_TOKEN, NotSignedIn, SignedIn};
+use bailiwick_web::session::{self, FORM_TOKEN, NotSignedIn, SignedIn};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, StatusCode};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     ceremonies::{Asked, Registrant},
@@ -20,6 +20,10 @@ use crate::{
     router::Console,
     trouble::Trouble,
 };
+
+/// How long ago somebody may have proved who they are who changes passkeys: whoever has a cookie alone could add one of
+/// their own and take the owner's away.
+const PROVED_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
 struct PasskeyRow {
     id: String,
@@ -86,9 +90,19 @@ pub(crate) async fn page(State(console): State<Console>, known: Known) -> Result
     Ok(render(StatusCode::OK, &template))
 }
 
+/// Where whoever has not proved who they are lately does so again, before their passkeys change.
+fn to_prove_again(console: &Console, signed_in: &SignedIn, here: &str) -> Option<Response> {
+    let age = console.entrance.broker().now().duration_since(signed_in.session.authentication.at);
+    let again = || format!("{}&step_up=1", session::sign_in_url(&console.entrance, here));
+    (age > PROVED_WITHIN).then(|| Redirect::to(&again()).into_response())
+}
+
 /// `GET /account/passkeys/new`.
 pub(crate) async fn new_passkey(State(console): State<Console>, known: Known) -> Result<Response, Trouble> {
     let (signed_in, broker) = (known?, console.entrance.broker());
+    if let Some(again) = to_prove_again(&console, &signed_in, "/account/passkeys/new") {
+        return Ok(again);
+    }
     let user = broker.live().users.get(signed_in.user()).cloned();
     let user = user.ok_or_else(|| Refusal::Missing("this user".to_owned()))?;
     let asked = console.ceremonies.ask_registration(broker, &user, None).await?;
@@ -104,6 +118,9 @@ pub(crate) async fn add_passkey(
 ) -> Result<Response, Trouble> {
     let (signed_in, mut form) = (known?, Form::parse(&body)?);
     signed_in.check_form(&console.entrance, &headers, form.take(FORM_TOKEN).as_deref())?;
+    if let Some(again) = to_prove_again(&console, &signed_in, "/account/passkeys/new") {
+        return Ok(again);
+    }
     let (id, answer) = (form.require("ceremony")?, form.require("credential")?);
     let name = form.require("name")?;
     let registrant = Registrant { user: signed_in.user().clone(), link: None };
@@ -120,10 +137,18 @@ pub(crate) async fn remove_passkey(
 ) -> Result<Response, Trouble> {
     let (signed_in, mut form) = (known?, Form::parse(&body)?);
     signed_in.check_form(&console.entrance, &headers, form.take(FORM_TOKEN).as_deref())?;
+    if let Some(again) = to_prove_again(&console, &signed_in, "/account") {
+        return Ok(again);
+    }
     let unknown = || Refusal::Missing("this passkey".to_owned());
     let credential = URL_SAFE_NO_PAD.decode(form.require("passkey")?).map_err(|_| unknown())?;
     let broker = console.entrance.broker();
     passkeys::remove(broker, &signed_in.principal(), signed_in.user(), credential).await?;
+    // Whoever signed in with it elsewhere is not to stay.
+    let elsewhere = sessions::of_user(broker, signed_in.user()).await?;
+    for session in elsewhere.iter().filter(|session| session.id != signed_in.session.id) {
+        sessions::close(broker, &signed_in.principal(), session).await?;
+    }
     Ok(Redirect::to("/account").into_response())
 }
 

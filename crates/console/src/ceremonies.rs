@@ -27,7 +27,7 @@ use crate::trouble::Trouble;
 
 /// How long an answer is waited for.
 pub(crate) const ANSWER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
-/// Answers that are waited for at a time; with one more, the oldest is given up.
+/// Answers of each kind that are waited for at a time; with one more, the oldest is given up.
 pub(crate) const PENDING_MAX: usize = 4_096;
 /// Bytes of a credential id (`WebAuthn` level 3, §5.8.1).
 const CREDENTIAL_BYTES_MAX: usize = 1_023;
@@ -179,11 +179,14 @@ impl Ceremonies {
         let (id, now) = (URL_SAFE_NO_PAD.encode(random::<16>(broker.entropy())), broker.now());
         let until = now.checked_add(ANSWER_WITHIN).unwrap_or(now);
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        // Anybody may ask to sign in, so that must not give up what somebody with a link or a session is at.
+        let alike = |pending: &Pending| std::mem::discriminant(&pending.waiting) == std::mem::discriminant(&waiting);
         if pending.len() >= PENDING_MAX {
             pending.retain(|_, pending| now < pending.until);
         }
-        if pending.len() >= PENDING_MAX {
-            let oldest = pending.iter().min_by_key(|(_, pending)| pending.until).map(|(id, _)| id.clone());
+        if pending.values().filter(|pending| alike(pending)).count() >= PENDING_MAX {
+            let all = pending.iter().filter(|(_, pending)| alike(pending));
+            let oldest = all.min_by_key(|(_, pending)| pending.until).map(|(id, _)| id.clone());
             oldest.and_then(|id| pending.remove(&id));
         }
         pending.insert(id.clone(), Pending { until, waiting });

@@ -27,11 +27,17 @@ pub const RETURN_TO_CHARS_MAX: usize = 4_096;
 const TOKEN_CHARS: usize = 43;
 
 /// Somebody who is signed in: as an extractor it sends everybody else to sign in first.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SignedIn {
     /// The session.
     pub session: Session,
     form_token: String,
+}
+
+impl std::fmt::Debug for SignedIn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignedIn").field("session", &self.session).finish_non_exhaustive()
+    }
 }
 
 impl SignedIn {

@@ -92,6 +92,41 @@ async fn a_session_elsewhere_can_be_ended() {
     assert!(here.is_signed_in().await);
 }
 
+/// Whoever holds a cookie alone can neither move in nor lock the owner out.
+#[tokio::test]
+async fn passkeys_change_only_after_a_fresh_proof() {
+    let scene = Scene::new().await;
+    let (mut browser, mut device) = scene.signed_in().await;
+    let mut stolen = scene.browser();
+    assert_eq!(stolen.sign_in(&mut device).await, StatusCode::SEE_OTHER);
+    let asked = browser.get("/account/passkeys/new").await;
+    let answer = Device::new(5).create(&asked.options());
+    scene.world.clock.advance(301);
+    let token = asked.form_token();
+    let added = [("form_token", &*token), ("ceremony", &*asked.ceremony()), ("credential", &answer), ("name", "x")];
+    let removed = [("form_token", &*token), ("passkey", &*text(&device.credential))];
+    let led_away = [
+        browser.get("/account/passkeys/new").await,
+        browser.post("/account/passkeys", &added).await,
+        browser.post("/account/passkeys/remove", &removed).await,
+    ];
+    for answer in led_away {
+        assert_eq!(answer.status, StatusCode::SEE_OTHER);
+        assert!(answer.headers[header::LOCATION].to_str().unwrap().contains("step_up=1"));
+    }
+    // After it all is as before, and what is taken away ends what was opened with it elsewhere.
+    assert_eq!(browser.sign_in(&mut device).await, StatusCode::SEE_OTHER);
+    let page = browser.get("/account/passkeys/new").await;
+    let answer = Device::new(6).create(&page.options());
+    let (token, ceremony) = (page.form_token(), page.ceremony());
+    let added = [("form_token", &*token), ("ceremony", &*ceremony), ("credential", &answer), ("name", "Key")];
+    assert_eq!(browser.post("/account/passkeys", &added).await.status, StatusCode::SEE_OTHER);
+    assert!(stolen.is_signed_in().await);
+    let removed = [("form_token", &*token), ("passkey", &*text(&device.credential))];
+    assert_eq!(browser.post("/account/passkeys/remove", &removed).await.status, StatusCode::SEE_OTHER);
+    assert!(browser.is_signed_in().await && !stolen.is_signed_in().await);
+}
+
 fn text(bytes: &[u8]) -> String {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     URL_SAFE_NO_PAD.encode(bytes)
