@@ -19,6 +19,9 @@ use serde_json::{Value, json};
 
 use crate::{clients::read_json, world::Depot};
 
+/// Workers that call at the same time.
+const WORKERS: usize = 4;
+
 /// Calls of one worker at most, so that a revocation that does nothing fails instead of running for ever.
 const CALLS_MAX: usize = 10_000;
 
@@ -72,7 +75,7 @@ async fn no_call_is_allowed_after_the_answer_to_a_revocation() {
         let answered = Arc::new(AtomicBool::new(false));
         let before = depot.ledger.acts();
         let mut workers = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..WORKERS {
             let mut worker = HttpClient::connect(&depot.broker, &agent, "depot", Revision::Stateless).await;
             worker.token.clone_from(&main.token);
             workers.push((worker, Arc::clone(&answered)));
@@ -102,7 +105,9 @@ async fn no_call_is_allowed_after_the_answer_to_a_revocation() {
         let [allowed, late]: [usize; 2] = [0, 1].map(|at| counts.iter().map(|count| count[at]).sum());
         assert!(allowed >= 20, "{counts:?}");
         assert_eq!(late, 0, "allowed although it began after the answer: {counts:?}");
-        assert_eq!(depot.ledger.acts(), before + allowed, "what was refused did not reach the upstream");
+        // A call of each worker may have been under way: it was sent, and cut off before it was answered.
+        let acts = depot.ledger.acts() - before;
+        assert!((allowed..=allowed + WORKERS).contains(&acts), "{acts} reached the upstream, {allowed} were allowed");
     }
 }
 
