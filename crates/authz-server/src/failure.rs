@@ -76,6 +76,12 @@ impl Failure {
         Self::new(Why::Client, ErrorCode::InvalidClient, description)
     }
 
+    /// Our own keys cannot be used, so nothing can be said of a token: to call it unknown would leave it standing.
+    pub(crate) fn without_keys() -> Self {
+        let description = "the broker's own keys cannot be used now\nhint: try again shortly";
+        Self::new(Why::Unavailable, ErrorCode::TemporarilyUnavailable, description)
+    }
+
     pub(crate) fn throttled(retry_after_s: u32) -> Self {
         let description = "too many requests\nhint: wait as `Retry-After` says";
         let error = OAuthError::new(ErrorCode::TemporarilyUnavailable, description);

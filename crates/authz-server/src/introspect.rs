@@ -48,7 +48,7 @@ async fn answer(visit: &mut Visit<'_>, body: &[u8], signed: bool) -> Result<Resp
     }
     let entrance = visit.entrance();
     let broker = entrance.broker();
-    let presented = entrance.inspect(token);
+    let presented = entrance.inspect(token).ok_or_else(Failure::without_keys)?;
     let found = inspection::introspect(broker, &agent, presented, once).await.map_err(failure::of_engine)?;
     let told = found.map_or_else(Introspection::inactive, |claims| Introspection::active(&claims));
     if !signed {

@@ -36,7 +36,7 @@ async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure>
     let client = visit.authenticate(&client).await?;
     visit.count_revocation(&client.agent.name)?;
     let entrance = visit.entrance();
-    let presented = entrance.inspect(token);
+    let presented = entrance.inspect(token).ok_or_else(Failure::without_keys)?;
     inspection::revoke(entrance.broker(), &client.agent, presented, client.once).await.map_err(failure::of_engine)?;
     Ok(failure::answer(entrance, StatusCode::OK, "{}"))
 }

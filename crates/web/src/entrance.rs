@@ -147,14 +147,12 @@ impl Entrance {
     }
 
     /// What somebody names by presenting it: an access token that we signed, or anything else. Nothing is said of whether
-    /// it holds, nor of who may know.
-    pub fn inspect(&self, token: Secret<String>) -> Presented {
-        let keys = self.published_keys().ok();
-        let claims = keys.and_then(|keys| self.read_token_with(token.expose(), &keys).ok());
-        match claims.filter(|claims| claims.issuer == self.issuer()) {
-            Some(claims) => Presented::Access(Box::new(claims)),
-            None => Presented::Other(token),
-        }
+    /// it holds, nor of who may know. `None` is our own keys that cannot be used: then nobody can tell.
+    pub fn inspect(&self, token: Secret<String>) -> Option<Presented> {
+        Some(match self.read_token(token.expose())? {
+            Ok(claims) if claims.issuer == self.issuer() => Presented::Access(Box::new(claims)),
+            Ok(_) | Err(_) => Presented::Other(token),
+        })
     }
 
     /// Our published keys, ready for verifying.

@@ -34,10 +34,7 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: TokenExchang
             let description = format!("the subject token is refused: {error}");
             return Err(Failure::new(Why::SubjectToken, ErrorCode::InvalidRequest, &description));
         }
-        None => {
-            let description = "the broker's own keys cannot be used now";
-            return Err(Failure::new(Why::Unavailable, ErrorCode::TemporarilyUnavailable, description));
-        }
+        None => return Err(Failure::without_keys()),
     };
     let confirmation = proof.as_ref().map(VerifiedProof::thumbprint);
     let used = std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect();
