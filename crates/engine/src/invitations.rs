@@ -60,14 +60,21 @@ pub async fn administered(broker: &Broker) -> Result<bool, Refusal> {
     Ok(false)
 }
 
-/// A link for the first administrator, who is made known if need be; `None` once some administrator can sign in.
+/// A link for the first administrator, who is made known if need be; `None` once some administrator can sign in. Somebody
+/// who is known under that name and administers nothing is not made an administrator by a start: an operator says so.
 pub async fn first_administrator(broker: &Broker, by: &Principal, id: &UserId) -> Result<Option<Invited>, Refusal> {
     if administered(broker).await? {
         return Ok(None);
     }
-    if !broker.live().users.contains_key(id) {
-        users::add(broker, by, id.clone(), "First administrator", None, std::collections::BTreeSet::new()).await?;
+    match broker.live().users.get(id) {
+        Some(user) if user.groups.contains(ADMINISTRATORS) => {}
+        Some(_) => {
+            return Err(Refusal::Conflict(format!("user `{id}` is known and no administrator")));
+        }
+        None => {
+            users::add(broker, by, id.clone(), "First administrator", None, std::collections::BTreeSet::new()).await?;
+            users::set_administrator(broker, by, id, true).await?;
+        }
     }
-    users::set_administrator(broker, by, id, true).await?;
     invite(broker, by, id).await.map(Some)
 }

@@ -107,7 +107,10 @@ async fn first_administrator(broker: &Broker) -> Result<FirstAdministrator, Refu
         return Ok(FirstAdministrator::Ask);
     }
     let by = Principal::Operator(crate::init::operator_name());
-    let invited = invitations::first_administrator(broker, &by, &id).await?;
+    let invited = match invitations::first_administrator(broker, &by, &id).await {
+        Err(Refusal::Conflict(_)) => return Ok(FirstAdministrator::Ask),
+        invited => invited?,
+    };
     let url = |token: &Secret<String>| Secret::new(entrance::setup_url(&broker.settings().issuer, token));
     Ok(invited.map_or(FirstAdministrator::There, |invited| FirstAdministrator::By(url(&invited.token))))
 }

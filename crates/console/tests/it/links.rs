@@ -1,6 +1,7 @@
 //! One-time links: for their user, once, in their hour.
 
-use bailiwick_engine::{invitations, users};
+use bailiwick_engine::{invitations, refusal::Refusal, users};
+use bailiwick_model::user::ADMINISTRATORS;
 use bailiwick_testkit_engine::world::operator;
 use http::StatusCode;
 
@@ -34,6 +35,21 @@ async fn a_link_makes_one_passkey_and_signs_in() {
     let late = [("ceremony", &*again.ceremony()), ("credential", &answer), ("name", "Mine")];
     assert_eq!(thief.post(&link, &late).await.status, StatusCode::NOT_FOUND, "opened before, sent afterwards");
     assert!(!thief.is_signed_in().await);
+}
+
+/// A start of the broker makes nobody an administrator who is known already for another reason.
+#[tokio::test]
+async fn whoever_bears_the_first_administrators_name_is_not_made_one() {
+    let scene = Scene::new().await;
+    let (broker, taken) = (&scene.world.broker, "u-2".parse().unwrap());
+    let refused = invitations::first_administrator(broker, &operator(), &taken).await.unwrap_err();
+    assert!(matches!(refused, Refusal::Conflict(_)), "{refused}");
+    assert!(broker.live().users[&taken].groups.is_empty());
+    let fresh = "first".parse().unwrap();
+    assert!(invitations::first_administrator(broker, &operator(), &fresh).await.unwrap().is_some());
+    assert!(broker.live().users[&fresh].groups.contains(ADMINISTRATORS));
+    let again = invitations::first_administrator(broker, &operator(), &fresh).await.unwrap();
+    assert!(again.is_some(), "until a passkey is made, each start gives a new link");
 }
 
 #[tokio::test]
