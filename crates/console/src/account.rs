@@ -90,6 +90,13 @@ pub(crate) async fn page(State(console): State<Console>, known: Known) -> Result
     Ok(render(StatusCode::OK, &template))
 }
 
+/// A form that one of this session's own pages sent.
+fn posted(console: &Console, known: Known, headers: &HeaderMap, body: &[u8]) -> Result<(SignedIn, Form), Trouble> {
+    let (signed_in, mut form) = (known?, Form::parse(body)?);
+    signed_in.check_form(&console.entrance, headers, form.take(FORM_TOKEN).as_deref())?;
+    Ok((signed_in, form))
+}
+
 /// Where whoever has not proved who they are lately does so again, before their passkeys change.
 fn to_prove_again(console: &Console, signed_in: &SignedIn, here: &str) -> Option<Response> {
     let age = console.entrance.broker().now().duration_since(signed_in.session.authentication.at);
@@ -116,8 +123,7 @@ pub(crate) async fn add_passkey(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Trouble> {
-    let (signed_in, mut form) = (known?, Form::parse(&body)?);
-    signed_in.check_form(&console.entrance, &headers, form.take(FORM_TOKEN).as_deref())?;
+    let (signed_in, mut form) = posted(&console, known, &headers, &body)?;
     if let Some(again) = to_prove_again(&console, &signed_in, "/account/passkeys/new") {
         return Ok(again);
     }
@@ -135,8 +141,7 @@ pub(crate) async fn remove_passkey(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Trouble> {
-    let (signed_in, mut form) = (known?, Form::parse(&body)?);
-    signed_in.check_form(&console.entrance, &headers, form.take(FORM_TOKEN).as_deref())?;
+    let (signed_in, mut form) = posted(&console, known, &headers, &body)?;
     if let Some(again) = to_prove_again(&console, &signed_in, "/account") {
         return Ok(again);
     }
@@ -159,8 +164,7 @@ pub(crate) async fn end_session(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Trouble> {
-    let (signed_in, mut form) = (known?, Form::parse(&body)?);
-    signed_in.check_form(&console.entrance, &headers, form.take(FORM_TOKEN).as_deref())?;
+    let (signed_in, mut form) = posted(&console, known, &headers, &body)?;
     let id: BrowserSessionId =
         form.parsed("session", "a session")?.ok_or_else(|| Refusal::Missing("this session".to_owned()))?;
     let broker = console.entrance.broker();

@@ -75,9 +75,10 @@ impl Permitted {
         self.receipt
     }
 
-    /// Looks once more, right before the forward and whenever something changed: its token still standing, every
-    /// principal still active, no safe mode in the way, the task still open, the policy of now still for it, and obliging to nothing more. Time may have
-    /// passed since the decision (a queue, an approval, a server that starts slowly).
+    /// Looks once more, right before the forward and whenever something changed: its token still standing, every principal
+    /// still active with the rights of now, no safe mode in the way, the task still open, the policy of now still for it,
+    /// and obliging to nothing more. Time may have passed since the decision (a queue, an approval, a server that starts
+    /// slowly).
     pub fn recheck(&self, broker: &Broker) -> Result<(), Refusal> {
         let (live, now) = (broker.live(), broker.now());
         if !live.token_stands(self.token, self.grant, now) {
