@@ -39,6 +39,8 @@ struct File {
     keys: KeysFile,
     #[serde(default)]
     network: NetworkFile,
+    #[serde(default)]
+    fetch: FetchFile,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -75,6 +77,14 @@ struct KeysFile {
 struct NetworkFile {
     #[serde(default)]
     zones: Vec<Zone>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FetchFile {
+    #[serde(default)]
+    allow: Vec<IpNet>,
+    roots: Option<PathBuf>,
 }
 
 /// A named part of the network; policy sees its name as `context.network.zone`.
@@ -119,6 +129,10 @@ pub struct Config {
     pub keys: PathBuf,
     /// Network zones, first match wins.
     pub zones: Vec<Zone>,
+    /// Networks to fetch keys and documents of others from though not everybody reaches them.
+    pub fetch_allowed: Vec<IpNet>,
+    /// Certificates that vouch for hosts to fetch from, beside those of the machine's trust store.
+    pub fetch_roots: Option<PathBuf>,
     /// Make lost key files anew, giving up what they sealed or signed. Never from the file: only somebody at the machine
     /// decides that, once.
     pub danger_new_keys: bool,
@@ -159,6 +173,8 @@ impl Config {
             store: within(parsed.store.path.unwrap_or_else(|| PathBuf::from("data/bailiwick.db"))),
             keys: within(parsed.keys.directory.unwrap_or_else(|| PathBuf::from("keys"))),
             zones: parsed.network.zones,
+            fetch_allowed: parsed.fetch.allow,
+            fetch_roots: parsed.fetch.roots.map(within),
             danger_new_keys: false,
             folder,
         };

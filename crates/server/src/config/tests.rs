@@ -51,6 +51,16 @@ fn an_issuer_is_compared_byte_for_byte_so_it_has_one_spelling() {
 }
 
 #[test]
+fn nothing_inside_is_fetched_from_unless_it_is_named() {
+    let parse = |text: &str| Config::parse(text, Path::new("bailiwick.toml"), None);
+    assert!(parse("").unwrap().fetch_allowed.is_empty());
+    let config = parse("[fetch]\nallow = [\"10.1.0.0/16\"]\nroots = \"ca.pem\"").unwrap();
+    assert_eq!(config.fetch_allowed, ["10.1.0.0/16".parse().unwrap()]);
+    assert_eq!(config.fetch_roots.unwrap(), Path::new("./ca.pem"));
+    check("[fetch]\nallow = [\"everything\"]", Err("allow"));
+}
+
+#[test]
 fn zones_hold_both_spellings_of_an_address() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bailiwick.toml");
