@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State, response::IntoResponse};
-use bailiwick_engine::tokens::ACCESS_EVALUATE;
+use bailiwick_engine::{authorization, tokens::ACCESS_EVALUATE};
 use bailiwick_oauth::metadata::AuthorizationServerMetadata;
 use bailiwick_web::entrance::Entrance;
 use http::header;
@@ -13,6 +13,7 @@ const CACHE: &str = "public, max-age=300";
 
 pub(crate) async fn metadata(State(entrance): State<Arc<Entrance>>) -> impl IntoResponse {
     let scopes: BTreeSet<_> = ACCESS_EVALUATE.parse().into_iter().collect();
-    let document = AuthorizationServerMetadata::new(entrance.issuer(), scopes, Vec::new());
+    let mut document = AuthorizationServerMetadata::new(entrance.issuer(), scopes, Vec::new());
+    document.acr_values_supported = authorization::classes(entrance.broker());
     ([(header::CACHE_CONTROL, CACHE)], Json(document))
 }

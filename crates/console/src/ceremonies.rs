@@ -9,7 +9,13 @@ use std::{
 };
 
 use bailiwick_engine::{broker::Broker, passkeys, refusal::Refusal};
-use bailiwick_model::{digest::Digest, grant::Authentication, name::UserId, passkey::Passkey, user::User};
+use bailiwick_model::{
+    authentication::{Authentication, PHISHING_RESISTANT},
+    digest::Digest,
+    name::UserId,
+    passkey::Passkey,
+    user::User,
+};
 use bailiwick_ports::chance::random;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
@@ -115,7 +121,7 @@ impl Ceremonies {
         // A passkey that its device may copy is not held by hardware (RFC 8176).
         let held = if proof.backup_eligible() { "swk" } else { "hwk" };
         let methods = BTreeSet::from([held.to_owned(), "user".to_owned()]);
-        Ok((user.id.clone(), Authentication { at: broker.now(), methods }))
+        Ok((user.id.clone(), Authentication { at: broker.now(), methods, acr: PHISHING_RESISTANT.parse().ok() }))
     }
 
     /// Asks for a new passkey of a user, on a device that has none of theirs yet.

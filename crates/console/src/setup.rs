@@ -56,6 +56,6 @@ pub(crate) async fn add_passkey(
     console.ceremonies.register(broker, &id, &answer, (&registrant, &name)).await?;
     // Making a passkey proves presence; what holds the key is only known when it signs.
     let methods = BTreeSet::from(["otp".to_owned(), "user".to_owned()]);
-    let authentication = Authentication { at: broker.now(), methods };
+    let authentication = Authentication { at: broker.now(), methods, acr: None };
     sign_in::opened(&console, &headers, (&user.id, authentication), "/account").await
 }

@@ -14,8 +14,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     agent::Agent,
+    authentication::PHISHING_RESISTANT,
     grant::{Authentication, Grant, GrantKind},
-    name::{AgentName, Scope, UserId},
+    name::{Acr, AgentName, Scope, UserId},
     principal::{DelegationChain, Principal},
     secret::Secret,
 };
@@ -171,9 +172,14 @@ pub fn client(broker: &Broker, client: &AgentName, redirect_uri: &str) -> Result
     Ok(agent)
 }
 
+/// The authentication context classes that somebody who signs in here can have.
+pub fn classes(broker: &Broker) -> BTreeSet<Acr> {
+    PHISHING_RESISTANT.parse().into_iter().chain(broker.settings().sign_in_classes.iter().cloned()).collect()
+}
+
 /// What a client can be allowed of what it asks for.
 pub fn wanted(broker: &Broker, agent: &Agent, request: &AuthorizationRequest) -> Result<BTreeSet<Scope>, OAuthError> {
-    if !request.acr_values.is_empty() {
+    if !(request.acr_values.is_empty() || request.acr_values.iter().any(|acr| classes(broker).contains(acr))) {
         let description = "no way to sign in here is of a class that was asked for\nhint: leave out `acr_values`";
         return Err(OAuthError::new(ErrorCode::UnmetAuthenticationRequirements, description));
     }
@@ -235,7 +241,7 @@ pub async fn arrive(
             Came::Pushed => Some(keep(broker, asking.request.client.as_str().to_owned(), asking)?),
         }));
     };
-    let needs_sign_in = !fresh(&asking, visitor);
+    let needs_sign_in = !proved(&asking, visitor);
     if asking.request.prompt.none {
         return unasked(broker, &asking.request, visitor, needs_sign_in).map(Next::Answer);
     }
@@ -249,7 +255,7 @@ pub async fn arrive(
 /// Opens a question for whoever is signed in: from then on it is theirs.
 pub async fn open(broker: &Broker, handle: &str, visitor: &Visitor) -> Result<Opened, Refusal> {
     let asking = theirs(broker, handle, visitor)?;
-    if !fresh(&asking, visitor) {
+    if !proved(&asking, visitor) {
         return Ok(Opened::SignIn);
     }
     let agent = client(broker, &asking.request.client, &asking.request.redirect_uri)?;
@@ -377,8 +383,12 @@ fn answer_with_code(
     answer(broker, &request.redirect_uri, request.state.as_deref(), &code)
 }
 
-/// Whether the user proved who they are as lately as the request wants, seen from when it came.
-fn fresh(asking: &Asking, visitor: &Visitor) -> bool {
+/// Whether the user proved who they are as well and as lately as the request wants, seen from when it came.
+fn proved(asking: &Asking, visitor: &Visitor) -> bool {
+    let classes = &asking.request.acr_values;
+    if !classes.is_empty() && !visitor.authentication.is_of(classes) {
+        return false;
+    }
     let wanted = match (asking.request.prompt.login, asking.request.max_age_s) {
         (true, _) => FRESH,
         (false, Some(seconds)) => SignedDuration::from_secs(i64::from(seconds)).max(FRESH),
@@ -408,7 +418,7 @@ fn theirs(broker: &Broker, handle: &str, visitor: &Visitor) -> Result<Asking, Re
 /// Takes out a question that the user has seen; a second answer finds none.
 fn taken(broker: &Broker, handle: &str, visitor: &Visitor) -> Result<Asking, Refusal> {
     let asking = theirs(broker, handle, visitor)?;
-    if !fresh(&asking, visitor) {
+    if !proved(&asking, visitor) {
         return Err(Refusal::Conflict("the request wants a new proof of who you are".to_owned()));
     }
     let owner = format!("user:{}", visitor.user);

@@ -1,14 +1,18 @@
 //! What every use case needs, in one value that is shared by all listeners.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::IpAddr,
     sync::{Arc, PoisonError},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
-use bailiwick_model::{agent::Credential, jwk::Thumbprint, name::AgentName};
+use bailiwick_model::{
+    agent::Credential,
+    jwk::Thumbprint,
+    name::{Acr, AgentName},
+};
 use bailiwick_ports::{
     chance::{Clock, Entropy},
     signer::TokenSigner,
@@ -39,6 +43,8 @@ pub struct Settings {
     pub zone_of: Arc<ZoneOf>,
     /// How long facts last.
     pub fact_window: Duration,
+    /// Authentication context classes that other ways of signing in than passkeys can have.
+    pub sign_in_classes: BTreeSet<Acr>,
 }
 
 /// The implementations behind the ports.

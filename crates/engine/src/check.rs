@@ -133,7 +133,7 @@ pub(crate) async fn settle(
                 return Err(unrecorded(&decided, &error.to_string()));
             }
             let Decided { evaluated, .. } = overruled(decided, replayed());
-            Err(Box::new(Denied { evaluated, recorded: true, scopes_needed: Vec::new() }))
+            Err(Box::new(Denied { evaluated, recorded: true, scopes_needed: Vec::new(), step_up: None }))
         }
         Err(error) => Err(unrecorded(&decided, &error.to_string())),
     }

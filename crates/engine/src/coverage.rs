@@ -83,7 +83,12 @@ pub fn connections(broker: &Broker, agent: Option<&AgentName>, system: Option<&S
     let mut all = Connections::default();
     let Some(policy) = live.policy.as_deref() else { return all };
     let observations = observation::on(broker, &live);
-    let authority = Authority { scopes: Default::default(), safe_modes: live.safe_mode_scopes(), observations };
+    let authority = Authority {
+        scopes: Default::default(),
+        safe_modes: live.safe_mode_scopes(),
+        observations,
+        authentication: None,
+    };
     let mut names: Vec<&AgentName> =
         live.agents.keys().filter(|name| agent.is_none_or(|wanted| wanted == *name)).collect();
     names.sort();

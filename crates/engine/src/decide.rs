@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_model::{
+    authentication::StepUp,
     decision::{Decision, Evaluated, Reason, ReasonCode},
     digest::Digest,
     evaluation::{Authority, Evaluation, Party, TaskContext},
@@ -37,6 +38,7 @@ pub(crate) struct Decided {
     pub(crate) evaluated: Evaluated,
     pub(crate) relied_on: ReliedOn,
     pub(crate) scopes_needed: Vec<Scope>,
+    pub(crate) step_up: Option<StepUp>,
 }
 
 impl Decided {
@@ -55,6 +57,7 @@ impl Decided {
             },
             relied_on: ReliedOn::default(),
             scopes_needed: Vec::new(),
+            step_up: None,
         }
     }
 }
@@ -76,10 +79,19 @@ pub(crate) fn decide(
         Ok((evaluation, relied_on)) => {
             let scopes_needed = snapshot.required_scopes(&evaluation.operations);
             let evaluated = snapshot.evaluate(&evaluation);
-            Decided { evaluation: Some(evaluation), evaluated, relied_on, scopes_needed }
+            let step_up = step_up(snapshot, &evaluation, &evaluated);
+            Decided { evaluation: Some(evaluation), evaluated, relied_on, scopes_needed, step_up }
         }
         Err(reason) => Decided::denied(id, policy, *reason),
     }
+}
+
+/// What the user of a chain has to prove anew, where that is among what stands in the way. Where no user is, nobody can.
+fn step_up(snapshot: &Snapshot, evaluation: &Evaluation, evaluated: &Evaluated) -> Option<StepUp> {
+    let lacks = |reason: &Reason| reason.code == ReasonCode::InsufficientUserAuthentication;
+    let of_user = matches!(evaluation.parties.first()?.principal, Principal::User(_));
+    let asks = of_user && evaluated.decision.reasons().iter().any(lacks);
+    asks.then(|| snapshot.required_step_up(&evaluation.operations)).flatten()
 }
 
 fn question(
@@ -121,6 +133,7 @@ pub(crate) fn authority(broker: &Broker, live: &Live, caller: &Caller) -> Author
         scopes: caller.scopes.clone(),
         safe_modes: live.safe_mode_scopes(),
         observations: observation::on(broker, live),
+        authentication: caller.grant.and_then(|grant| live.grants.get(&grant)?.authentication.clone()),
     }
 }
 

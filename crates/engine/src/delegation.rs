@@ -143,7 +143,7 @@ async fn accept(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, TokenRefusa
         resources,
         scopes: scopes.clone(),
         task: task.or(subject.task),
-        authentication: None,
+        authentication: subject.authentication,
         status: GrantStatus::Active,
         created_at: now,
         expires_at,

@@ -134,7 +134,7 @@ async fn ask(broker: &Broker, caller: &Caller, call: &RawCall<'_>, id: Evaluatio
 
 /// There is no system to record this under; such tokens are not even given out.
 fn nowhere(decided: Decided) -> Box<Denied> {
-    Box::new(Denied { evaluated: decided.evaluated, recorded: false, scopes_needed: Vec::new() })
+    Box::new(Denied { evaluated: decided.evaluated, recorded: false, scopes_needed: Vec::new(), step_up: None })
 }
 
 /// The hook's question is good once, like a proof of possession.

@@ -119,7 +119,12 @@ async fn append_denial(
 }
 
 fn denied(decided: Decided) -> Box<Denied> {
-    Box::new(Denied { evaluated: decided.evaluated, recorded: true, scopes_needed: decided.scopes_needed })
+    Box::new(Denied {
+        evaluated: decided.evaluated,
+        recorded: true,
+        scopes_needed: decided.scopes_needed,
+        step_up: decided.step_up,
+    })
 }
 
 fn draft(kind: EventKind, caller: &Caller, call: &RawCall<'_>, decided: &Decided) -> Draft {
@@ -274,5 +279,5 @@ pub(crate) fn unrecorded_plain(id: EvaluationId, bundle: BundleRevision) -> Box<
         examined: Vec::new(),
         observed: None,
     };
-    Box::new(Denied { evaluated, recorded: false, scopes_needed: Vec::new() })
+    Box::new(Denied { evaluated, recorded: false, scopes_needed: Vec::new(), step_up: None })
 }

@@ -2,6 +2,7 @@
 //! outside, what would help.
 
 use bailiwick_model::{
+    authentication::StepUp,
     blame::Blame,
     decision::{Decision, Evaluated, Reason},
     id::EvaluationId,
@@ -17,6 +18,8 @@ pub struct Denied {
     pub recorded: bool,
     /// All scopes that the call needs, when a scope is what is missing (RFC 6750 §3.1).
     pub scopes_needed: Vec<bailiwick_model::name::Scope>,
+    /// What its user has to prove anew, when that is missing and a user is there to ask (RFC 9470 §3).
+    pub step_up: Option<StepUp>,
 }
 
 impl Denied {

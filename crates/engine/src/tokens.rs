@@ -252,6 +252,7 @@ fn prepare_until(
         scopes: scopes.clone(),
         confirmation,
         may_act: ask.audience.handed_to().cloned(),
+        authentication: grant.as_ref().and_then(|grant| grant.authentication.clone()),
         grant: ask.grant,
         task,
         environment: agent.environment,

@@ -46,6 +46,7 @@ pub static TOKEN: LazyLock<String> = LazyLock::new(|| {
         expires_at: Timestamp::from_second(1_800_000_900).unwrap(),
         confirmation: Some(AGENT.public().thumbprint),
         may_act: None,
+        authentication: None,
         grant: None,
         task: None,
         environment: Environment::Production,

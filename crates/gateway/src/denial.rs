@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use bailiwick_engine::refusal::Denied;
 use bailiwick_model::{
+    authentication::StepUp,
     decision::{Decision, Gate, Reason, ReasonCode},
     name::Scope,
 };
@@ -32,6 +33,15 @@ pub(crate) enum Rendered {
         /// The JSON-RPC `error` object.
         error: Value,
     },
+    /// As HTTP 401 `insufficient_user_authentication` (RFC 9470 §3).
+    StepUp {
+        /// What the user has to prove.
+        wanted: StepUp,
+        /// The full set of scopes, where one of them is missing too.
+        scopes: Vec<String>,
+        /// The JSON-RPC `error` object.
+        error: Value,
+    },
     /// As HTTP 401: the proof of possession cannot be used again.
     Proof(Value),
 }
@@ -45,6 +55,12 @@ pub(crate) fn render(denied: &Denied, method: &str, structured: bool) -> Rendere
     let has = |code: ReasonCode| denied.reasons().iter().any(|reason| reason.code == code);
     if has(ReasonCode::Replayed) {
         return Rendered::Proof(error(DENIED_CODE));
+    }
+    // One new token can bring both, a better proof and more scopes.
+    if let Some(wanted) = denied.step_up.as_ref().filter(|_| only(denied, &[STEP_UP, SCOPE])) {
+        let scopes =
+            if has(SCOPE) { denied.scopes_needed.iter().map(ToString::to_string).collect() } else { Vec::new() };
+        return Rendered::StepUp { wanted: wanted.clone(), scopes, error: error(DENIED_CODE) };
     }
     // A new token helps only where a scope is all that is missing.
     if lacks_scope_alone(denied) && !denied.scopes_needed.is_empty() {
@@ -86,9 +102,17 @@ pub(crate) fn withheld(evaluation: &str, withheld: crate::result::Withheld) -> (
     (text, object)
 }
 
+const SCOPE: ReasonCode = ReasonCode::InsufficientScope;
+const STEP_UP: ReasonCode = ReasonCode::InsufficientUserAuthentication;
+
 fn lacks_scope_alone(denied: &Denied) -> bool {
+    only(denied, &[SCOPE])
+}
+
+/// Whether nothing but these stands in the way.
+fn only(denied: &Denied, codes: &[ReasonCode]) -> bool {
     let reasons = denied.reasons();
-    !reasons.is_empty() && reasons.iter().all(|reason| reason.code == ReasonCode::InsufficientScope)
+    !reasons.is_empty() && reasons.iter().all(|reason| codes.contains(&reason.code))
 }
 
 /// Whether the same call can succeed later without anybody changing anything.
@@ -117,6 +141,9 @@ pub(crate) fn object(denied: &Denied) -> Value {
         "retryable": retryable(denied),
         "retry_after_s": retry_after_s(denied),
         "gates": gates.iter().map(gate_object).collect::<Vec<_>>(),
+        "step_up": denied.step_up.as_ref().map(|wanted| json!({
+            "acr_values": wanted.acr, "max_age": wanted.max_age_s,
+        })),
         "scopes_needed": scopes.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

@@ -74,6 +74,8 @@ pub enum ReasonCode {
     ObligationUnfulfillable,
     /// The token lacks a scope.
     InsufficientScope,
+    /// The user of the chain did not prove who they are well enough, or too long ago.
+    InsufficientUserAuthentication,
     /// The agent must work in a task, and the token names none.
     TaskRequired,
     /// The task has ended.
@@ -114,6 +116,7 @@ impl ReasonCode {
             Self::EvaluationError => "evaluation_error",
             Self::ObligationUnfulfillable => "obligation_unfulfillable",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::TaskRequired => "task_required",
             Self::TaskEnded => "task_ended",
             Self::GrantEnded => "grant_ended",

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     agent::Environment,
+    authentication::Authentication,
     id::{EvaluationId, TaskId},
     name::{Fact, PolicyId, RoleName, Scope},
     observation::Observation,
@@ -61,6 +62,9 @@ pub struct Authority {
     /// The observations that are on: the one thing here that widens, and only past rules of the organisation.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub observations: BTreeSet<Observation>,
+    /// How the user of the chain proved who they are; `None` where nobody was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Authentication>,
 }
 
 /// One question. All its operations must be allowed for all its parties.

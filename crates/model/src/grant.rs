@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::authentication::Authentication;
 use crate::{
     id::{GrantId, TaskId, TokenId},
     name::{AgentName, Scope},
@@ -38,16 +39,6 @@ impl GrantKind {
             Self::JwtBearer => "jwt_bearer",
         }
     }
-}
-
-/// When and how a user proved who they are (RFC 9470).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Authentication {
-    /// When: `auth_time`.
-    pub at: Timestamp,
-    /// By what: `amr` (RFC 8176), such as `hwk`, `user`, `fed`.
-    pub methods: BTreeSet<String>,
 }
 
 /// What a grant's state allows.

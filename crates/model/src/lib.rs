@@ -10,6 +10,7 @@
 //! | [`principal`], [`agent`], [`user`], [`jwk`], [`redirect_uri`] | who acts and with which key |
 //! | [`operation`], [`value`] | what is attempted |
 //! | [`grant`] | what somebody allowed a client to do |
+//! | [`authentication`] | how a user proved who they are |
 //! | [`task`], [`safe_mode`] | what narrows it |
 //! | [`observation`] | what is watched before it is enforced |
 //! | [`evaluation`], [`decision`] | the question and the answer |
@@ -17,6 +18,7 @@
 //! | [`secret`], [`limits`], [`blame`] | secrets that redact themselves, named maxima, whose fault |
 
 pub mod agent;
+pub mod authentication;
 pub mod blame;
 pub mod bundle;
 pub mod decision;

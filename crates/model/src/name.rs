@@ -164,6 +164,11 @@ name!(
     "use 1 to 256 printable ASCII characters without spaces, quotes or backslashes"
 );
 name!(
+    /// How well a user proved who they are: one value of `acr` (OpenID Connect Core §2), compared byte for byte.
+    Acr, "authentication context class", |t| graphic(t, 128),
+    "use 1 to 128 printable ASCII characters without spaces, quotes or backslashes"
+);
+name!(
     /// Something that a task came to know or do: `read:pii`, `completed:review`.
     Fact, "fact", |t| graphic(t, NAME_BYTES_MAX),
     "use 1 to 64 printable ASCII characters without spaces, quotes or backslashes"

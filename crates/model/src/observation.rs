@@ -120,6 +120,7 @@ impl ReasonCode {
             | Self::EvaluationError
             | Self::ObligationUnfulfillable
             | Self::InsufficientScope
+            | Self::InsufficientUserAuthentication
             | Self::TaskRequired
             | Self::TaskEnded
             | Self::GrantEnded

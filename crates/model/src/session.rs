@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{digest::Digest, grant::Authentication, id::BrowserSessionId, name::UserId};
+use crate::{authentication::Authentication, digest::Digest, id::BrowserSessionId, name::UserId};
 
 /// One session. It is bound to nothing but its token, of which only the digest is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use bailiwick_model::{
     agent::Environment,
+    authentication::Authentication,
     id::{GrantId, TaskId, TokenId},
     jwk::{PublicKey, Thumbprint},
     limits::CHAIN_DEPTH_MAX,
@@ -26,7 +27,7 @@ use crate::{
 
 /// Every claim that we write. A token with another one is refused: a claim
 /// that narrows must not be lost on a replica that does not know it yet.
-const CLAIM_NAMES: [&str; 14] = [
+const CLAIM_NAMES: [&str; 17] = [
     "iss",
     "sub",
     "client_id",
@@ -38,10 +39,16 @@ const CLAIM_NAMES: [&str; 14] = [
     "cnf",
     "act",
     "may_act",
+    "acr",
+    "amr",
+    "auth_time",
     "bailiwick_grant",
     "bailiwick_task",
     "bailiwick_env",
 ];
+
+/// Methods of one proof of who somebody is.
+const METHODS_MAX: usize = 16;
 
 /// Why an access token is refused. On the wire it is `invalid_token`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,6 +120,8 @@ pub struct AccessTokenClaims {
     pub confirmation: Option<Thumbprint>,
     /// The one agent that may exchange it (RFC 8693 §4.4); such a token opens nothing by itself.
     pub may_act: Option<AgentName>,
+    /// How the user of the chain proved who they are: `auth_time`, `amr`, `acr` (§2.2.1).
+    pub authentication: Option<Authentication>,
     /// The grant that it was issued from; `None` is its client acting for itself.
     pub grant: Option<GrantId>,
     /// The task that it is bound to.
@@ -165,6 +174,15 @@ impl AccessTokenClaims {
         if let Some(agent) = &self.may_act {
             set("may_act", json!({ "sub": agent.as_str() }));
         }
+        if let Some(Authentication { at, methods, acr }) = &self.authentication {
+            set("auth_time", at.as_second().into());
+            if !methods.is_empty() {
+                set("amr", json!(methods));
+            }
+            if let Some(acr) = acr {
+                set("acr", acr.as_str().into());
+            }
+        }
         if let Some(grant) = self.grant {
             set("bailiwick_grant", grant.to_string().into());
         }
@@ -205,6 +223,7 @@ impl AccessTokenClaims {
             expires_at: claims.time("exp")?,
             confirmation: read_confirmation(claims)?,
             may_act: read_may_act(claims)?,
+            authentication: read_authentication(claims)?,
             grant: claims.optional_parsed("bailiwick_grant", "a grant's id")?,
             task: claims.optional_parsed("bailiwick_task", "a task id")?,
             environment: claims.parsed("bailiwick_env", "an environment")?,
@@ -311,6 +330,24 @@ fn read_confirmation(claims: &Claims) -> Result<Option<Thumbprint>, ClaimError> 
             thumbprint.map(Some).ok_or(UNFIT)
         }
         _ => Err(UNFIT),
+    }
+}
+
+/// All of it hangs on `auth_time`: a class or methods of no time say nothing.
+fn read_authentication(claims: &Claims) -> Result<Option<Authentication>, ClaimError> {
+    const UNFIT: ClaimError = ClaimError::Unfit { name: "amr", expected: "a list of methods" };
+    let methods = match claims.value("amr") {
+        None => BTreeSet::new(),
+        Some(methods) => {
+            let methods = methods.as_array().filter(|methods| methods.len() <= METHODS_MAX).ok_or(UNFIT)?;
+            methods.iter().map(|method| method.as_str().map(str::to_owned).ok_or(UNFIT)).collect::<Result<_, _>>()?
+        }
+    };
+    let acr = claims.optional_parsed("acr", "an authentication context class")?;
+    match claims.optional_time("auth_time")? {
+        Some(at) => Ok(Some(Authentication { at, methods, acr })),
+        None if methods.is_empty() && acr.is_none() => Ok(None),
+        None => Err(ClaimError::Missing("auth_time")),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use bailiwick_model::{
     jwk::Thumbprint,
-    name::{AgentName, Scope},
+    name::{Acr, AgentName, Scope},
 };
 
 use crate::{
@@ -73,7 +73,7 @@ pub struct AuthorizationRequest {
     /// Seconds since the user proved who they are at most.
     pub max_age_s: Option<u32>,
     /// Authentication context classes, of which one must be met (RFC 9470 §4).
-    pub acr_values: Vec<String>,
+    pub acr_values: BTreeSet<Acr>,
 }
 
 /// What may or must happen before the answer (`prompt`, OpenID Connect Core §3.1.2.1).
@@ -145,11 +145,7 @@ impl Addressee {
         let confirmation = form.parsed("dpop_jkt", "the thumbprint of a key")?;
         let max_age_s = form.parsed("max_age", "a number of seconds")?;
         let prompt = form.take("prompt").map_or(Ok(Prompt::default()), |text| Prompt::parse(&text))?;
-        let acr_values: Vec<String> =
-            form.take("acr_values").map(|text| text.split(' ').map(str::to_owned).collect()).unwrap_or_default();
-        if acr_values.len() > ACR_VALUES_MAX {
-            return Err(invalid(&format!("`acr_values` names more than {ACR_VALUES_MAX} classes")));
-        }
+        let acr_values = form.take("acr_values").map_or(Ok(BTreeSet::new()), |text| classes(&text))?;
         let scopes = form.scopes()?;
         let resource = form.resource()?;
         Ok(AuthorizationRequest {
@@ -184,6 +180,15 @@ impl Prompt {
         }
         Ok(prompt)
     }
+}
+
+fn classes(text: &str) -> Result<BTreeSet<Acr>, OAuthError> {
+    let words = text.split(' ');
+    if words.clone().count() > ACR_VALUES_MAX {
+        return Err(invalid(&format!("`acr_values` names more than {ACR_VALUES_MAX} classes")));
+    }
+    let unfit = |_| invalid("`acr_values` is a list of classes, separated by single spaces");
+    words.map(|word| word.parse().map_err(unfit)).collect()
 }
 
 fn client(form: &mut Form) -> Result<AgentName, OAuthError> {

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use bailiwick_model::name::Scope;
+use bailiwick_model::{
+    authentication::StepUp,
+    name::{Acr, Scope},
+};
 
 use crate::{
     error::{ErrorCode, OAuthError},
@@ -20,6 +23,8 @@ pub struct Challenge {
     pub resource_metadata: String,
     /// All scopes that the call needs, not only the missing ones.
     pub scopes: BTreeSet<Scope>,
+    /// What the user has to prove anew (RFC 9470 §3).
+    pub step_up: Option<StepUp>,
     /// What was wrong; `None` where nothing was presented (RFC 6750 §3.1).
     pub error: Option<OAuthError>,
 }
@@ -45,6 +50,13 @@ impl Challenge {
         if !self.scopes.is_empty() {
             let scopes: Vec<&str> = self.scopes.iter().map(Scope::as_str).collect();
             parameters.push(quoted("scope", &scopes.join(" ")));
+        }
+        if let Some(StepUp { acr, max_age_s }) = &self.step_up {
+            if !acr.is_empty() {
+                let classes: Vec<&str> = acr.iter().map(Acr::as_str).collect();
+                parameters.push(quoted("acr_values", &classes.join(" ")));
+            }
+            parameters.extend(max_age_s.map(|seconds| quoted("max_age", &seconds.to_string())));
         }
         if self.scheme == Scheme::Dpop {
             parameters.push(quoted("algs", &SIGNING_ALGORITHMS.join(" ")));
@@ -76,6 +88,7 @@ mod tests {
             scheme,
             resource_metadata: "https://b.example/.well-known/oauth-protected-resource/mcp/files".to_owned(),
             scopes: ["files:read", "files:write"].iter().map(|s| s.parse().unwrap()).collect(),
+            step_up: None,
             error,
         }
     }
@@ -99,6 +112,19 @@ mod tests {
         let header = challenge.header();
         assert!(header.starts_with("Bearer ") && header.contains("error=\"insufficient_scope\""), "{header}");
         assert!(header.ends_with("scope=\"files:read files:write\""), "{header}");
+    }
+
+    #[test]
+    fn a_weak_proof_is_a_401_that_says_what_would_do() {
+        let error = OAuthError::new(ErrorCode::InsufficientUserAuthentication, "prove who you are");
+        let mut challenge = challenge(Scheme::Bearer, Some(error));
+        challenge.scopes = BTreeSet::new();
+        challenge.step_up = Some(StepUp { acr: ["phr".parse().unwrap()].into(), max_age_s: Some(300) });
+        assert_eq!(challenge.status(), 401);
+        let header = challenge.header();
+        let expected = "error=\"insufficient_user_authentication\", error_description=\"prove who you are\", \
+                        acr_values=\"phr\", max_age=\"300\"";
+        assert!(header.ends_with(expected), "{header}");
     }
 
     #[test]

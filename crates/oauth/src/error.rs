@@ -30,6 +30,8 @@ pub enum ErrorCode {
     InvalidToken,
     /// The access token lacks a scope.
     InsufficientScope,
+    /// The user proved who they are too weakly, or too long ago (RFC 9470 §3).
+    InsufficientUserAuthentication,
     /// A pushed request that is not there (RFC 9126, RFC 9101 §6.3).
     InvalidRequestUri,
     /// A signed request (RFC 9101).
@@ -65,6 +67,7 @@ impl ErrorCode {
             Self::UseDpopNonce => "use_dpop_nonce",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::InvalidRequestUri => "invalid_request_uri",
             Self::RequestNotSupported => "request_not_supported",
             Self::UnsupportedResponseType => "unsupported_response_type",
@@ -93,6 +96,7 @@ impl ErrorCode {
             | Self::UseDpopNonce
             | Self::InvalidToken
             | Self::InsufficientScope
+            | Self::InsufficientUserAuthentication
             | Self::InvalidRequestUri
             | Self::RequestNotSupported
             | Self::UnsupportedResponseType
@@ -119,6 +123,7 @@ impl ErrorCode {
             | Self::InvalidDpopProof
             | Self::UseDpopNonce
             | Self::InvalidToken
+            | Self::InsufficientUserAuthentication
             | Self::InvalidRequestUri
             | Self::RequestNotSupported
             | Self::UnsupportedResponseType

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use bailiwick_model::name::Scope;
+use bailiwick_model::name::{Acr, Scope};
 use serde::Serialize;
 
 use crate::{presented::Scheme, token_request::GRANT_TYPES};
@@ -82,6 +82,9 @@ pub struct AuthorizationServerMetadata {
     /// The protected resources that tokens are issued for (RFC 9728 §4).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub protected_resources: Vec<String>,
+    /// The authentication context classes that users can have (RFC 9470 §7).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub acr_values_supported: BTreeSet<Acr>,
     /// Where a developer reads on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_documentation: Option<String>,
@@ -114,6 +117,7 @@ impl AuthorizationServerMetadata {
             dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
             code_challenge_methods_supported: ["S256"],
             protected_resources,
+            acr_values_supported: BTreeSet::new(),
             service_documentation: None,
         }
     }

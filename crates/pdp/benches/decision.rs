@@ -85,6 +85,7 @@ fn evaluation(snapshot: &Snapshot, arguments: &str) -> Evaluation {
             scopes: snapshot.required_scopes(&operations).into_iter().collect(),
             safe_modes: Default::default(),
             observations: Default::default(),
+            authentication: None,
         },
         operations,
         arguments: BTreeMap::new(),

@@ -7,6 +7,7 @@ pub(crate) mod file;
 mod lock;
 mod pattern;
 pub(crate) mod records;
+mod step_up_check;
 mod tool_check;
 mod upstream_check;
 pub(crate) mod words;
@@ -18,6 +19,7 @@ use std::{
 
 use bailiwick_model::{
     agent::Environment,
+    authentication::StepUp,
     bundle::BundleFiles,
     digest::Digest,
     name::{ActionName, DataDomain, Fact, Scope, SecretName, SystemName, ToolName},
@@ -59,6 +61,8 @@ pub struct System {
     pub environment: Environment,
     /// How much harm it can do.
     pub risk: Risk,
+    /// What users have to have proved for whatever of it does not say so itself.
+    pub step_up: Option<StepUp>,
     /// The domains of data that it, its tools and its records belong to.
     pub domains: BTreeSet<DataDomain>,
     /// The least that its users need; a role that holds more is an over-grant.
@@ -195,6 +199,8 @@ pub struct Tool {
     pub class: ActionClass,
     /// Its tags; all of them if nobody classified it.
     pub tags: BTreeSet<ActionTag>,
+    /// What its user has to have proved, in the place of what its system asks for.
+    pub step_up: Option<StepUp>,
     /// Whether the catalogue has an entry for it.
     pub classified: bool,
     /// The whole pinned definition.
@@ -299,6 +305,14 @@ impl Catalogue {
     pub fn tool_of(&self, action: &ActionName) -> Option<&Tool> {
         let system = self.system(&action.system().parse().ok()?)?;
         system.tools.values().find(|tool| tool.action == *action)
+    }
+
+    /// What a user has to have proved for an action, if anything.
+    pub fn step_up(&self, action: &ActionName) -> Option<&StepUp> {
+        let system = self.systems.get(&action.system().parse().ok()?)?;
+        let tool = action.as_str().strip_prefix(action.system()).and_then(|rest| rest.strip_prefix('.'));
+        let tool = tool.and_then(|tool| system.tools.get(&tool.parse().ok()?));
+        tool.and_then(|tool| tool.step_up.as_ref()).or(system.step_up.as_ref())
     }
 
     /// All facts that some tool declares.

@@ -23,7 +23,7 @@ use bailiwick_model::{
 };
 
 pub(crate) use self::{
-    authority::{Asked, listed as authority_of_listing, required_scope},
+    authority::{Asked, listed as authority_of_listing, required_scope, step_up},
     context::{KNOWN, Shared, shared as shared_context},
     denial::refused,
     observe::covering as observed_by,
@@ -39,7 +39,7 @@ pub(crate) fn evaluate(snapshot: &Snapshot, evaluation: &Evaluation) -> Evaluate
         Some(reason) => Verdict::denied(reason),
         None => policy::verdict(snapshot, evaluation, &evaluation.approvals),
     };
-    let authority = authority::check(evaluation);
+    let authority = authority::check(snapshot, evaluation);
     let obligations = obligations::union(&verdict.obligations);
     let decision = match (verdict.denials.is_empty(), authority.is_empty(), obligations) {
         (true, true, Ok(obligations)) => Decision::Allow { obligations },

@@ -6,6 +6,7 @@ mod compile;
 use std::sync::Arc;
 
 use bailiwick_model::{
+    authentication::StepUp,
     bundle::{BundleFiles, BundleRevision},
     decision::{Effect, Evaluated, Reason},
     evaluation::{Authority, Evaluation, Party},
@@ -155,6 +156,12 @@ impl Snapshot {
     /// What lets the agents of one role delegate to those of another, as evidence cites it; `None` is nothing.
     pub fn delegation(&self, from: &RoleName, to: &RoleName) -> Option<String> {
         self.roles.delegates(from, to).map(|by| format!("role:{by}:delegates-to:{to}"))
+    }
+
+    /// What a user has to have proved for all of these operations, if anything.
+    pub fn required_step_up(&self, operations: &[Operation]) -> Option<StepUp> {
+        let wanted = operations.iter().filter_map(|operation| self.catalogue.step_up(&operation.action).cloned());
+        wanted.reduce(|all, one| all.and(&one))
     }
 
     /// The roles to whose agents those of a role may delegate, in name order.

@@ -11,6 +11,7 @@ use bailiwick_model::{
     evaluation::{Authority, Party, TaskContext},
     name::{ActionName, PolicyId},
     operation::ActionClass,
+    principal::Principal,
 };
 use cedar_policy_core::{
     ast::{Context, Entity, EntityType, EntityUID, Literal, Request, RequestSchemaAllPass, SlotEnv, ValueKind},
@@ -25,7 +26,7 @@ pub use self::prospect::{Deciding, Outcome, Prospect};
 use crate::{
     actions::uid,
     entities,
-    evaluate::{Acting, Asked, authority_of_listing, observed_by, principals, refused, shared_context},
+    evaluate::{Acting, Asked, authority_of_listing, observed_by, principals, refused, shared_context, step_up},
     snapshot::{Compiled, STACK_BYTES, STACK_BYTES_MIN, Snapshot},
 };
 
@@ -133,7 +134,16 @@ impl<'a> Lookout<'a> {
     /// What token, task and safe mode have against every call of an action, whatever policy says.
     fn unauthorised(&self, action: &ActionName, entity: &Entity) -> Option<Reason> {
         let Listing { parties, authority, task, .. } = self.listing;
-        authority_of_listing(asked(self.snapshot, action, entity), parties, authority, task).into_iter().next()
+        let against = authority_of_listing(asked(self.snapshot, action, entity), parties, authority, task);
+        // A user who is there can be asked to prove who they are; where none is, no call can be allowed.
+        let of_user = matches!(parties.first().map(|party| &party.principal), Some(Principal::User(_)));
+        against.into_iter().next().or_else(|| self.unproved(action).filter(|_| !of_user))
+    }
+
+    /// What a user has yet to prove for every call of an action.
+    fn unproved(&self, action: &ActionName) -> Option<Reason> {
+        let Listing { parties, authority, now, .. } = self.listing;
+        step_up(self.snapshot.catalogue(), action, (parties, authority), now)
     }
 
     fn lifted(&self) -> Result<&Situation, Reason> {

@@ -1,6 +1,7 @@
 //! Puts the parts together: keys and store, broker, upstreams.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -131,6 +132,7 @@ pub async fn wire_keys_and_store(config: &Config, patience: Patience) -> Result<
         environment: config.environment,
         zone_of: Arc::new(move |address| zones.zone_of(address)),
         fact_window: FACT_WINDOW,
+        sign_in_classes: BTreeSet::new(),
     };
     let ports = Ports {
         store: Arc::clone(&store) as Arc<dyn Store>,

@@ -95,6 +95,7 @@ impl World {
             environment: Some(Environment::Production),
             zone_of: Arc::new(|_| "unknown".to_owned()),
             fact_window: FACT_WINDOW,
+            sign_in_classes: std::collections::BTreeSet::new(),
         };
         let ports =
             Ports { store, clock: clock.clone(), entropy, token_signer: token_keys.clone(), vault: Arc::new(vault) };

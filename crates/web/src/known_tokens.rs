@@ -93,6 +93,7 @@ mod tests {
             expires_at: at(15),
             confirmation: None,
             may_act: None,
+            authentication: None,
             grant: None,
             task: None,
             environment: Environment::Production,

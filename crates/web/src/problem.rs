@@ -159,6 +159,7 @@ pub const fn blame_of(code: ReasonCode) -> Blame {
         | ReasonCode::ArgumentInvalid
         | ReasonCode::OperationCount
         | ReasonCode::InsufficientScope
+        | ReasonCode::InsufficientUserAuthentication
         | ReasonCode::TaskRequired
         | ReasonCode::TaskEnded
         | ReasonCode::GrantEnded
@@ -199,6 +200,7 @@ const fn status_of(code: ReasonCode) -> StatusCode {
         | ReasonCode::EvaluationError
         | ReasonCode::ObligationUnfulfillable
         | ReasonCode::InsufficientScope
+        | ReasonCode::InsufficientUserAuthentication
         | ReasonCode::TaskRequired
         | ReasonCode::TaskEnded
         | ReasonCode::GrantEnded

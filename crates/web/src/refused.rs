@@ -113,7 +113,7 @@ fn challenge(
     error: Option<OAuthError>,
 ) -> Challenge {
     let resource_metadata = protected_resource_metadata_url(entrance.issuer(), &resource.audience).unwrap_or_default();
-    Challenge { scheme, resource_metadata, scopes: scopes.clone(), error }
+    Challenge { scheme, resource_metadata, scopes: scopes.clone(), step_up: None, error }
 }
 
 impl IntoResponse for Refused {

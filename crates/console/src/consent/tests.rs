@@ -89,7 +89,8 @@ impl Scene {
 
     /// The cookie of a user who signed in just now.
     async fn signed_in(&self, user: &str) -> String {
-        let authentication = Authentication { at: self.world.clock.now(), methods: BTreeSet::from(["hwk".to_owned()]) };
+        let authentication =
+            Authentication { at: self.world.clock.now(), methods: BTreeSet::from(["hwk".to_owned()]), acr: None };
         let user: UserId = user.parse().unwrap();
         let opened = sessions::open(&self.world.broker, &user, authentication).await.unwrap();
         let cookie = session::set_cookie(&self.entrance, &opened).unwrap();

@@ -73,7 +73,10 @@ impl Standing {
         if masked && policy.revision() != self.bundle {
             return Err(Refusal::Conflict("it was masked by a policy that was replaced meanwhile".to_owned()));
         }
+        // A proof that was fresh when the call was made does not go stale while it runs.
+        let proof = self.evaluation.authority.authentication.clone();
         let authority = Authority {
+            authentication: proof.map(|proof| proof.aged_as_of(self.evaluation.now, now)),
             scopes: self.evaluation.authority.scopes.clone(),
             safe_modes: live.safe_mode_scopes(),
             observations: still_observed(broker, &live, &self.evaluation),

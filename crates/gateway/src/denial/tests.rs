@@ -31,6 +31,7 @@ fn denied(decision: Decision, scopes: &[&str]) -> Denied {
         },
         recorded: true,
         scopes_needed: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),
+        step_up: None,
     }
 }
 
@@ -75,6 +76,25 @@ fn other_denials_take_the_form_that_their_caller_understands() {
     let both = denied(Decision::Deny { reasons: both }, &["crm:delete"]);
     assert!(matches!(render(&both, "tools/call", true), Rendered::ToolResult(_)));
     assert_eq!(object(&both)["scopes_needed"], json!([]));
+}
+
+#[test]
+fn a_weak_proof_of_a_user_is_challenged_and_nobody_s_is_told() {
+    let wanted = StepUp { acr: ["phr".parse().unwrap()].into(), max_age_s: Some(300) };
+    let lacking = |codes: &[ReasonCode], step_up: Option<&StepUp>| {
+        let reasons = codes.iter().map(|code| reason(*code, None, None)).collect();
+        Denied { step_up: step_up.cloned(), ..denied(Decision::Deny { reasons }, &["crm:read"]) }
+    };
+    let alone = render(&lacking(&[STEP_UP], Some(&wanted)), "tools/call", true);
+    let Rendered::StepUp { wanted: told, scopes, error } = alone else { panic!("no challenge: {alone:?}") };
+    assert_eq!((told, scopes.as_slice()), (wanted.clone(), &[][..]));
+    assert_eq!(error["data"][DENIAL_META]["step_up"], json!({ "acr_values": ["phr"], "max_age": 300 }));
+    let both = render(&lacking(&[STEP_UP, SCOPE], Some(&wanted)), "tools/call", true);
+    assert!(matches!(both, Rendered::StepUp { scopes, .. } if scopes == ["crm:read"]));
+    // Beside anything else, or where nobody can be asked, a new token would be asked for in vain.
+    let more = render(&lacking(&[STEP_UP, ReasonCode::Forbidden], Some(&wanted)), "tools/call", true);
+    assert!(matches!(more, Rendered::ToolResult(_)));
+    assert!(matches!(render(&lacking(&[STEP_UP], None), "tools/call", true), Rendered::ToolResult(_)));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use bailiwick_engine::{
     refusal::Denied,
 };
 use bailiwick_model::{
+    authentication::StepUp,
     id::SessionId,
     name::{Scope, SystemName},
 };
@@ -97,23 +98,31 @@ impl Visit {
             Rendered::Scope { scopes, error: object } => {
                 let scopes = scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
                 let description = "the token lacks a scope that this call needs";
-                self.challenged(
-                    error(StatusCode::FORBIDDEN, &object),
-                    ErrorCode::InsufficientScope,
-                    description,
-                    scopes,
-                )
+                let refused = OAuthError::new(ErrorCode::InsufficientScope, description);
+                self.challenged(error(StatusCode::FORBIDDEN, &object), refused, scopes, None)
+            }
+            Rendered::StepUp { wanted, scopes, error: object } => {
+                let scopes = scopes.iter().filter_map(|scope| scope.parse().ok()).collect();
+                let description = "the user has to prove anew who they are";
+                let refused = OAuthError::new(ErrorCode::InsufficientUserAuthentication, description);
+                self.challenged(error(StatusCode::UNAUTHORIZED, &object), refused, scopes, Some(wanted))
             }
             Rendered::Proof(object) => {
                 let description = "this proof of possession was used before";
-                let response = error(StatusCode::UNAUTHORIZED, &object);
-                self.challenged(response, ErrorCode::InvalidDpopProof, description, BTreeSet::new())
+                let refused = OAuthError::new(ErrorCode::InvalidDpopProof, description);
+                self.challenged(error(StatusCode::UNAUTHORIZED, &object), refused, BTreeSet::new(), None)
             }
         }
     }
 
     /// Adds the challenge that tells an OAuth client what to do next.
-    fn challenged(&self, mut response: Response, code: ErrorCode, why: &str, scopes: BTreeSet<Scope>) -> Response {
+    fn challenged(
+        &self,
+        mut response: Response,
+        error: OAuthError,
+        scopes: BTreeSet<Scope>,
+        step_up: Option<StepUp>,
+    ) -> Response {
         let bound = self.caller.confirmation.is_some();
         let resource = self.place.protected_resource(&self.gateway);
         let challenge = Challenge {
@@ -121,7 +130,8 @@ impl Visit {
             resource_metadata: protected_resource_metadata_url(self.gateway.entrance.issuer(), &resource.audience)
                 .unwrap_or_default(),
             scopes,
-            error: Some(OAuthError::new(code, why)),
+            step_up,
+            error: Some(error),
         };
         if let Ok(value) = HeaderValue::from_str(&challenge.header()) {
             response.headers_mut().append(header::WWW_AUTHENTICATE, value);

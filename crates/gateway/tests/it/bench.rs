@@ -174,6 +174,7 @@ impl Bench {
             environment: None,
             zone_of: Arc::new(move |_| if moved.load(Ordering::SeqCst) { "cafe" } else { "unknown" }.to_owned()),
             fact_window: FACT_WINDOW,
+            sign_in_classes: BTreeSet::new(),
         };
         let broker = start::start(ports, settings).await.unwrap();
         bundles::publish(&broker, &operator(), BundleFiles::new(files(&upstream)).unwrap(), true).await.unwrap();

@@ -14,6 +14,7 @@ use bailiwick_model::{
     name::UserId,
     principal::{DelegationChain, Principal},
 };
+use bailiwick_ports::chance::random;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
@@ -51,10 +52,16 @@ impl Scene {
 
     /// Lets an agent act for the user within scopes, as a redeemed code does.
     async fn consent(&self, caller: &mut Caller, scopes: &[&str]) -> GrantId {
+        let proof = Authentication { at: Timestamp::now(), methods: BTreeSet::new(), acr: None };
+        self.consent_on(caller, scopes, proof).await
+    }
+
+    /// The same, on a proof of who the user is.
+    async fn consent_on(&self, caller: &mut Caller, scopes: &[&str], proof: Authentication) -> GrantId {
         let (broker, now) = (&self.bench.broker, Timestamp::now());
         let user = Principal::User(self.ada.clone());
         let grant = Grant {
-            id: GrantId::new(u64::try_from(now.as_millisecond()).unwrap(), [scopes.len() as u8; 10]),
+            id: GrantId::new(u64::try_from(now.as_millisecond()).unwrap(), random(broker.entropy())),
             kind: GrantKind::AuthorizationCode,
             chain: DelegationChain::new(vec![user.clone(), Principal::Agent(caller.name.clone())]).unwrap(),
             parent: None,
@@ -62,7 +69,7 @@ impl Scene {
             resources: BTreeSet::from([caller.url.clone()]),
             scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),
             task: None,
-            authentication: Some(Authentication { at: now, methods: BTreeSet::new() }),
+            authentication: Some(proof),
             status: GrantStatus::Active,
             created_at: now,
             expires_at: now + SignedDuration::from_hours(1),
@@ -163,4 +170,45 @@ async fn what_a_user_withdraws_stops_the_very_next_call() {
     assert!(authorization::given(broker, &scene.ada).is_empty());
     worker.token = own;
     assert!(done(&worker.tool("read_note", json!({ "path": "/a" })).await), "what the agent may itself goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_can_ask_that_its_user_has_just_proved_who_they_are() {
+    let scene = Scene::new().await;
+    let mut files = scene.bench.files();
+    let notes = String::from_utf8(files["systems/notes.toml"].clone()).unwrap();
+    let asking =
+        notes.replace("[tools.write_note]", "[tools.write_note]\nstep_up = { acr = \"phr\", max_age_s = 300 }");
+    assert_ne!(notes, asking);
+    files.insert("systems/notes.toml".to_owned(), asking.into_bytes());
+    files.insert("policies/users/writers.cedar".to_owned(), FOR_USERS.as_bytes().to_vec());
+    scene.bench.publish(files).await;
+    let mut worker = scene.bench.worker().await;
+    let write = json!({ "path": "/a", "times": 1 });
+    let alone = worker.tool("write_note", write.clone()).await;
+    assert_eq!((alone.status, reason(&alone).as_str()), (200, "insufficient_user_authentication"), "{alone:?}");
+
+    let scopes = ["notes:read", "notes:write"];
+    let proof = |acr: Option<&str>, age_s| Authentication {
+        at: Timestamp::now() - SignedDuration::from_secs(age_s),
+        methods: BTreeSet::new(),
+        acr: acr.map(|acr| acr.parse().unwrap()),
+    };
+    for weak in [proof(None, 0), proof(Some("urn:silver"), 0), proof(Some("phr"), 600)] {
+        scene.consent_on(&mut worker, &scopes, weak.clone()).await;
+        let answer = worker.tool("write_note", write.clone()).await;
+        assert_eq!(answer.status, 401, "{weak:?} {answer:?}");
+        let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+        for part in ["DPoP ", "error=\"insufficient_user_authentication\"", "acr_values=\"phr\"", "max_age=\"300\""] {
+            assert!(challenge.contains(part), "{part} in {challenge}");
+        }
+        let told = answer.message()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(told.contains("needs a user who proved who they are") && told.contains("sign in again"), "{told}");
+        assert!(done(&worker.tool("read_note", json!({ "path": "/a" })).await), "what asks for nothing goes on");
+    }
+    assert_eq!(scene.bench.seen.acts(), 3, "only what was read");
+    scene.consent_on(&mut worker, &scopes, proof(Some("phr"), 240)).await;
+    assert!(done(&worker.tool("write_note", write).await));
+    let listed = worker.call("tools/list", json!({})).await.message();
+    assert!(listed.to_string().contains("write_note"), "{listed}");
 }

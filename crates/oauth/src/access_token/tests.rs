@@ -26,6 +26,11 @@ fn claims(chain: &[&str]) -> AccessTokenClaims {
         expires_at: at(NOW_S + 900),
         confirmation: Some(ed25519().public.thumbprint),
         may_act: None,
+        authentication: Some(Authentication {
+            at: at(NOW_S - 60),
+            methods: BTreeSet::from(["hwk".to_owned(), "user".to_owned()]),
+            acr: "phr".parse().ok(),
+        }),
         grant: Some(GrantId::new(1_800_000_000_000, [4; 10])),
         task: Some(TaskId::new(1_800_000_000_000, [4; 10])),
         environment: Environment::Production,
@@ -69,12 +74,32 @@ fn what_is_issued_is_read_back() {
             scopes: BTreeSet::new(),
             confirmation: None,
             may_act: None,
+            authentication: None,
             grant: None,
             task: None,
             ..issued
         };
         assert_eq!(check(&key, &issue(&key, &bare)), Ok(bare));
     }
+}
+
+#[test]
+fn how_a_user_proved_who_they_are_is_said_whole_or_not_at_all() {
+    let json: Value = serde_json::from_str(&claims(&["user:usr-1", "bot"]).to_json()).unwrap();
+    assert_eq!((&json["auth_time"], &json["acr"]), (&json!(NOW_S - 60), &json!("phr")));
+    assert_eq!(json["amr"], json!(["hwk", "user"]));
+    for changes in [
+        json!({ "auth_time": null }),
+        json!({ "auth_time": "now" }),
+        json!({ "acr": "not one class" }),
+        json!({ "acr": ["phr"] }),
+        json!({ "amr": "hwk" }),
+        json!({ "amr": [1] }),
+        json!({ "amr": vec!["hwk"; METHODS_MAX + 1] }),
+    ] {
+        assert!(matches!(altered(changes.clone()), Err(AccessTokenError::Claim(_))), "{changes}");
+    }
+    assert!(altered(json!({ "acr": null })).is_ok_and(|claims| claims.authentication.unwrap().acr.is_none()));
 }
 
 #[test]

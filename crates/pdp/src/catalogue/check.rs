@@ -13,7 +13,7 @@ use super::{
     Catalogue, Risk, System, Tool,
     file::{LockFile, SystemFile},
     lock::{self, Definitions},
-    records, tool_check, upstream_check,
+    records, step_up_check, tool_check, upstream_check,
 };
 use crate::{
     finding::{Finding, line_of},
@@ -115,7 +115,16 @@ impl Reader<'_> {
         let text = strict_toml::text(self.file, bytes).unwrap_or_default();
         self.check_title(file.title.as_deref());
         let minimum = self.minimum(text, &file);
-        let SystemFile { title, environment, risk, domains, minimum: _, upstream, tools: entries } = file;
+        let SystemFile { title, environment, risk, domains, step_up, minimum: _, upstream, tools: entries } = file;
+        let step_up = step_up.and_then(|entry| {
+            let line = line_of(text, entry.span().start);
+            let read = step_up_check::read(entry.into_inner());
+            let refused = |(message, help): (String, &str)| {
+                let finding = Finding::error("step-up-invalid", self.file, message).at(line);
+                self.findings.push(finding.with_help(help));
+            };
+            read.map_err(refused).ok()
+        });
         let upstream_line = line_of(text, upstream.span().start);
         let upstream =
             upstream_check::upstream(self.file, upstream_line, &self.name, upstream.into_inner(), self.findings);
@@ -149,6 +158,7 @@ impl Reader<'_> {
             // What nobody judged is judged as the worst.
             environment: environment.unwrap_or(Environment::Production),
             risk: risk.unwrap_or(Risk::High),
+            step_up,
             domains: domains.into_iter().collect(),
             minimum,
             upstream: upstream.upstream,

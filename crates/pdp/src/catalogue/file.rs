@@ -28,6 +28,7 @@ pub(super) struct SystemFile {
     pub(super) risk: Option<Risk>,
     #[serde(default)]
     pub(super) domains: Vec<DataDomain>,
+    pub(super) step_up: Option<Spanned<StepUpEntry>>,
     #[serde(default)]
     pub(super) minimum: Vec<Spanned<Scope>>,
     pub(super) upstream: Spanned<UpstreamEntry>,
@@ -71,6 +72,7 @@ pub(super) struct ToolEntry {
     pub(super) class: ActionClass,
     #[serde(default)]
     pub(super) tags: Vec<ActionTag>,
+    pub(super) step_up: Option<StepUpEntry>,
     pub(super) definition: Option<Digest>,
     pub(super) resource: Option<ResourceEntry>,
     #[serde(default)]
@@ -98,6 +100,15 @@ pub(super) struct ResourceEntry {
     pub(super) id: OneOrMore,
     #[serde(default)]
     pub(super) attributes: BTreeMap<String, String>,
+}
+
+/// `step_up = { … }`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StepUpEntry {
+    #[serde(default)]
+    pub(super) acr: OneOrMore,
+    pub(super) max_age_s: Option<u32>,
 }
 
 /// `effect = { … }`.

@@ -326,3 +326,28 @@ fn a_record_attribute_has_one_type() {
     let (_, findings) = Catalogue::read(&fixtures::bundle(&[("crm", &toml, &lock.to_string())]));
     assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), ["record-attribute"]);
 }
+
+#[test]
+fn a_step_up_asks_for_something_that_can_be_had() {
+    let (none, class) = ("`step_up` asks for nothing", "is not a valid authentication context class");
+    for (entry, wrong) in [
+        ("step_up = {}", Some(none)),
+        ("step_up = { acr = [] }", Some(none)),
+        ("step_up = { acr = \"two words\" }", Some(class)),
+        ("step_up = { max_age_s = 59 }", Some("can be 60 to 43200")),
+        ("step_up = { max_age_s = 43201 }", Some("can be 60 to 43200")),
+        ("step_up = { acr = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\", \"i\"] }", Some("more than 8")),
+        ("step_up = { acr = \"phr\" }", None),
+        ("step_up = { acr = [\"phr\", \"phrh\"], max_age_s = 60 }", None),
+    ] {
+        let of_tool = findings(&format!("{HEAD}[tools.act]\nclass = \"write\"\n{entry}\n"));
+        let of_system = findings(&format!("{entry}\n{HEAD}"));
+        for found in [of_tool, of_system] {
+            let told = found.iter().filter(|finding| finding.contains("step-up-invalid")).collect::<Vec<_>>();
+            match wrong {
+                None => assert!(told.is_empty(), "{entry}: {told:?}"),
+                Some(wrong) => assert!(told.len() == 1 && told[0].contains(wrong), "{entry}: {told:?}"),
+            }
+        }
+    }
+}

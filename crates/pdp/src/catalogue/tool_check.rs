@@ -7,6 +7,7 @@ use std::{
 };
 
 use bailiwick_model::{
+    authentication::StepUp,
     name::{ActionName, Fact, SystemName, ToolName},
     operation::{ActionClass, ActionTag},
 };
@@ -14,9 +15,9 @@ use serde_json::Value;
 
 use super::{
     ArgumentPath, EffectMapping, FieldPath, RecordCount, RecordMapping, Tool,
-    file::{EffectEntry, RecordsEntry, ResourceEntry, ToolEntry},
+    file::{EffectEntry, RecordsEntry, ResourceEntry, StepUpEntry, ToolEntry},
     lock::Definition,
-    records, words,
+    records, step_up_check, words,
 };
 use crate::{
     coaz::{DECLARED, Mapping},
@@ -62,10 +63,12 @@ pub(super) fn tool(
     let effect = check.effect(entry.effect);
     let field_classes = check.field_classes(&entry.field_classes);
     let authzen = check.authzen(entry.authzen.as_ref(), schema.get(DECLARED));
+    let step_up = check.step_up(entry.step_up);
     let (facts_touched, facts_completed) = (check.facts(entry.facts.touched), check.facts(entry.facts.completed));
     Tool {
         class: entry.class,
         tags: entry.tags.into_iter().collect(),
+        step_up,
         classified: true,
         records,
         normalise,
@@ -85,6 +88,7 @@ fn unclassified(name: ToolName, action: ActionName, definition: Definition, shap
         action,
         class: ActionClass::Write,
         tags: ActionTag::ALL.into_iter().collect(),
+        step_up: None,
         classified: false,
         definition: definition.whole,
         digest: definition.digest,
@@ -288,6 +292,11 @@ impl Check<'_> {
             }
         }
         attributes
+    }
+
+    fn step_up(&mut self, entry: Option<StepUpEntry>) -> Option<StepUp> {
+        let read = step_up_check::read(entry?);
+        read.map_err(|(message, help)| self.error("step-up-invalid", message, Some(help.to_owned()))).ok()
     }
 
     fn effect(&mut self, entry: Option<EffectEntry>) -> EffectMapping {

@@ -1,21 +1,25 @@
 //! The second stage: what token, task, limits and safe mode allow. Never wider
 //! than policy, and never lifted by an approval.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use bailiwick_model::{
     decision::{BudgetDraw, Reason, ReasonCode},
     evaluation::{Authority, Evaluation, Party, TaskContext},
-    name::{ActionName, Scope},
+    name::{Acr, ActionName, Scope},
     operation::{ActionClass, ActionTag, Operation},
     principal::Principal,
     safe_mode::SafeModeScope,
     task::ToolGrant,
 };
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{pins, refused};
-use crate::snapshot::Snapshot;
+use crate::{catalogue::Catalogue, snapshot::Snapshot};
 
 /// An action with what the second stage needs to know of it.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +40,7 @@ impl<'a> From<&'a Operation> for Asked<'a> {
 }
 
 /// Everything that the second stage has against a call.
-pub(super) fn check(evaluation: &Evaluation) -> Vec<Reason> {
+pub(super) fn check(snapshot: &Snapshot, evaluation: &Evaluation) -> Vec<Reason> {
     let mut reasons = Vec::new();
     let (mut asked_for, mut own) = (BTreeSet::new(), BTreeSet::new());
     for operation in &evaluation.operations {
@@ -44,6 +48,8 @@ pub(super) fn check(evaluation: &Evaluation) -> Vec<Reason> {
         if asked_for.insert((&operation.action, operation.class, &operation.tags)) {
             let asked = Asked::from(operation);
             reasons.extend(listed(asked, &evaluation.parties, &evaluation.authority, &evaluation.task));
+            let Evaluation { parties, authority, now, .. } = evaluation;
+            reasons.extend(step_up(snapshot.catalogue(), &operation.action, (parties, authority), *now));
         }
         // … and, where the tool's mapping asks for them, in their arguments: each is held to what the task pins.
         let refusal = match &operation.arguments {
@@ -83,6 +89,37 @@ fn scope(asked: Asked<'_>, authority: &Authority) -> Option<Reason> {
     let message = format!("the token lacks the scope `{needed}`");
     let help = format!("ask for a token with scope `{needed}`, or `{}` for this action alone", asked.action);
     Some(Reason { help: Some(help), ..refused(ReasonCode::InsufficientScope, message) })
+}
+
+/// What a user has yet to prove for an action. Whoever acts for nobody cannot: nobody is there to ask.
+pub(crate) fn step_up(
+    catalogue: &Catalogue,
+    action: &ActionName,
+    (parties, authority): (&[Party], &Authority),
+    now: Timestamp,
+) -> Option<Reason> {
+    let wanted = catalogue.step_up(action)?;
+    let of_user = parties.first().is_some_and(|party| matches!(party.principal, Principal::User(_)));
+    if of_user && authority.authentication.as_ref().is_some_and(|proof| wanted.is_met_by(proof, now)) {
+        return None;
+    }
+    let mut message = format!("`{action}` needs a user who proved who they are");
+    let mut ask = Vec::new();
+    if !wanted.acr.is_empty() {
+        let classes: Vec<&str> = wanted.acr.iter().map(Acr::as_str).collect();
+        let _ = write!(message, " as class `{}`", classes.join("` or `"));
+        ask.push(format!("acr_values={}", classes.join(" ")));
+    }
+    if let Some(seconds) = wanted.max_age_s {
+        let _ = write!(message, " within the last {seconds} s");
+        ask.push(format!("max_age={seconds}"));
+    }
+    let help = if of_user {
+        format!("send the user to sign in again, with `{}`, and call with the new token", ask.join("&"))
+    } else {
+        String::from("only an agent that acts for a user can have this, with a token that the user consented to")
+    };
+    Some(Reason { help: Some(help), ..refused(ReasonCode::InsufficientUserAuthentication, message) })
 }
 
 fn safe_mode(asked: Asked<'_>, parties: &[Party], authority: &Authority) -> Option<Reason> {

@@ -49,6 +49,7 @@ pub(super) fn evaluation(snapshot: &Snapshot, party: Party, operations: Vec<Oper
             scopes: snapshot.required_scopes(&operations).into_iter().collect(),
             safe_modes: BTreeSet::new(),
             observations: BTreeSet::new(),
+            authentication: None,
         },
         operations,
         arguments: std::collections::BTreeMap::new(),

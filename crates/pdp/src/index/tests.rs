@@ -296,6 +296,7 @@ proptest! {
                 scopes: snapshot.required_scopes(&operations).into_iter().collect(),
                 safe_modes: BTreeSet::new(),
                 observations: BTreeSet::new(),
+                authentication: None,
             },
             parties,
             operations,

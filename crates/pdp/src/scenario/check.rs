@@ -69,6 +69,7 @@ pub(super) fn call(snapshot: &Snapshot, file: &ScenarioFile, call: &CallEntry) -
         scopes: BTreeSet::new(),
         safe_modes: call.safe_modes.clone(),
         observations: observations(&call.observations)?,
+        authentication: call.authentication.as_ref().map(|proof| proof.read(now)).transpose()?,
     };
     let task = task(snapshot, call)?;
     let network_zone = call.network_zone.clone().unwrap_or_else(|| String::from("unknown"));

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_model::{
     agent::Environment,
-    name::{ActionName, Fact, PolicyId, RoleName, Scope, TemplateName},
+    authentication::Authentication,
+    name::{Acr, ActionName, Fact, PolicyId, RoleName, Scope, TemplateName},
     safe_mode::SafeModeScope,
     task::Pin,
 };
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -96,6 +98,24 @@ pub(super) struct UserEntry {
     pub(super) groups: BTreeSet<String>,
 }
 
+/// How a user proved who they are.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuthenticationEntry {
+    acr: Option<Acr>,
+    /// Seconds since then.
+    #[serde(default)]
+    age_s: i64,
+}
+
+impl AuthenticationEntry {
+    /// As seen at `now`.
+    pub(super) fn read(&self, now: Timestamp) -> Result<Authentication, String> {
+        let at = now.checked_sub(SignedDuration::from_secs(self.age_s)).map_err(|error| error.to_string())?;
+        Ok(Authentication { at, methods: BTreeSet::new(), acr: self.acr.clone() })
+    }
+}
+
 /// One call and what is expected of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -115,6 +135,8 @@ pub(super) struct CallEntry {
     pub(super) network_zone: Option<String>,
     /// Without it: all scopes that the call needs.
     pub(super) scopes: Option<BTreeSet<Scope>>,
+    /// How the user proved who they are; without it nobody was asked.
+    pub(super) authentication: Option<AuthenticationEntry>,
     #[serde(default)]
     pub(super) safe_modes: BTreeSet<SafeModeScope>,
     /// What is observed: `system:files`; `system:files in production` covers production too.

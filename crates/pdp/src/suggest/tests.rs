@@ -89,6 +89,7 @@ fn evaluation(snapshot: &Snapshot, id: u64, action: &str, arguments: &Value) -> 
             scopes: snapshot.required_scopes(&operations).into_iter().collect(),
             safe_modes: BTreeSet::new(),
             observations: BTreeSet::new(),
+            authentication: None,
         },
         operations,
         arguments: arguments.into_iter().collect(),

@@ -120,7 +120,7 @@ fn by_policy<'a>(
     }
     // What a mapping asks for besides depends on the arguments too.
     let mapped = lookout.snapshot.is_mapped(action);
-    (all.ask, all.deny) = (all.ask || mapped, all.deny || mapped);
+    (all.ask, all.deny) = (all.ask || mapped, all.deny || mapped || lookout.unproved(action).is_some());
     let grants = lookout.listing.task.tools.as_ref();
     let pinned = grants.is_some_and(|grants| {
         grants.iter().filter(|grant| grant.action == *action).all(|grant| !grant.pins.is_empty())

@@ -38,7 +38,8 @@ impl Scene {
         agents::set_redirect_uris(broker, &operator(), &"reader".parse().unwrap(), uris).await.unwrap();
         let entrance = Entrance::new(Arc::clone(broker), world.nonces(), DeclaredProxies::default()).unwrap();
         let entrance = Arc::new(entrance);
-        let authentication = Authentication { at: world.clock.now(), methods: BTreeSet::from(["hwk".to_owned()]) };
+        let authentication =
+            Authentication { at: world.clock.now(), methods: BTreeSet::from(["hwk".to_owned()]), acr: None };
         let opened = sessions::open(broker, &ada, authentication).await.unwrap();
         let cookie = session::set_cookie(&entrance, &opened).unwrap();
         let cookie = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();

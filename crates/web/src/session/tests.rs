@@ -34,7 +34,7 @@ impl Scene {
 
     async fn sign_in(&self) -> Opened {
         let methods = BTreeSet::from(["hwk".to_owned(), "user".to_owned()]);
-        let authentication = Authentication { at: self.world.clock.now(), methods };
+        let authentication = Authentication { at: self.world.clock.now(), methods, acr: None };
         sessions::open(&self.world.broker, &Self::ada(), authentication).await.unwrap()
     }
 
@@ -144,7 +144,7 @@ async fn whoever_signs_out_is_suspended_or_left_has_no_session() {
     assert!(scene.is_open(&second).await, "another browser is not concerned");
     users::suspend(broker, &by, &Scene::ada(), "holiday").await.unwrap();
     assert!(!scene.is_open(&second).await);
-    let authentication = Authentication { at: scene.world.clock.now(), methods: BTreeSet::new() };
+    let authentication = Authentication { at: scene.world.clock.now(), methods: BTreeSet::new(), acr: None };
     assert!(sessions::open(broker, &Scene::ada(), authentication).await.is_err());
     users::resume(broker, &by, &Scene::ada()).await.unwrap();
     assert!(!scene.is_open(&second).await, "a session does not come back");

@@ -28,7 +28,7 @@ impl Scene {
         with(form, "refresh_token", token)
     }
 
-    async fn renew(&self, agent: &str, token: &str) -> Answer {
+    pub(crate) async fn renew(&self, agent: &str, token: &str) -> Answer {
         self.ask(&self.renewal(agent, token), Some(self.proof(agent))).await
     }
 

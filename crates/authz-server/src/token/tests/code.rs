@@ -67,7 +67,7 @@ impl Scene {
         let now = self.world.clock.now();
         Visitor {
             user: user.parse().unwrap(),
-            authentication: Authentication { at: now, methods: ["hwk".to_owned()].into() },
+            authentication: Authentication { at: now, methods: ["hwk".to_owned()].into(), acr: None },
             session_ends_at: now + SignedDuration::from_hours(12),
         }
     }
@@ -365,4 +365,37 @@ async fn what_is_pushed_is_checked_at_once() {
     };
     assert_eq!(send().await.status, 201);
     refused(&send().await, 401, "invalid_client");
+}
+
+#[tokio::test]
+async fn a_token_says_how_its_user_proved_who_they_are_and_keeps_saying_it() {
+    let scene = scene().await;
+    let pairs = super::with(asked("reader"), "acr_values", "urn:other phr");
+    let mut visitor = scene.visitor("ada");
+    let weak = scene.arrive(&pairs, Some(&visitor)).await;
+    assert!(matches!(weak, Next::SignIn(Some(_))), "a session without the class is not enough: {weak:?}");
+    visitor.authentication.acr = Some("phr".parse().unwrap());
+    let broker = &scene.world.broker;
+    let Next::Ask(handle) = scene.arrive(&pairs, Some(&visitor)).await else { panic!("ada proved enough") };
+    let other = scene.visitor("ada");
+    let opened = authorization::open(broker, handle.expose(), &other).await.unwrap();
+    assert!(matches!(opened, Opened::SignIn), "nor is it when the page is opened");
+    assert!(authorization::allow(broker, handle.expose(), &other, Lasting::Day).await.is_err(), "or the form is sent");
+    let location = authorization::allow(broker, handle.expose(), &visitor, Lasting::Day).await.unwrap();
+    let proved_at = visitor.authentication.at.as_second();
+    scene.world.clock.advance(30);
+    let first = scene.redeem("reader", &parameter(&location, "code").unwrap()).await;
+    assert_eq!(first.status, 200, "{}", first.json);
+    scene.world.clock.advance(30);
+    let renewed = scene.renew("reader", first.json["refresh_token"].as_str().unwrap()).await;
+    for answer in [&first, &renewed] {
+        let claims = part(answer.json["access_token"].as_str().unwrap(), 1);
+        let said = ["auth_time", "acr", "amr"].map(|name| claims[name].clone());
+        assert_eq!(said, [json!(proved_at), json!("phr"), json!(["hwk"])], "{claims}");
+    }
+    let silent = super::with(super::with(asked("reader"), "acr_values", "phr"), "prompt", "none");
+    let Next::Answer(location) = scene.arrive(&silent, Some(&scene.visitor("ada"))).await else {
+        panic!("nobody is asked")
+    };
+    assert_eq!(parameter(&location, "error").as_deref(), Some("login_required"));
 }

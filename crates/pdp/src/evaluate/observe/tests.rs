@@ -157,6 +157,7 @@ fn evaluation(snapshot: &Snapshot, asked: &Asked) -> Evaluation {
             scopes: if asked.all_scopes { needed } else { BTreeSet::new() },
             safe_modes: asked.safe_modes.iter().map(|&mode| safe[mode].parse().unwrap()).collect(),
             observations: asked.observed.iter().map(observe).collect(),
+            authentication: None,
         },
     }
 }

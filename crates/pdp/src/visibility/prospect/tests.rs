@@ -77,7 +77,7 @@ impl Asker {
 
     fn authority(&self) -> Authority {
         let scopes = self.scopes.iter().map(|scope| scope.parse().unwrap()).collect();
-        Authority { scopes, safe_modes: BTreeSet::new(), observations: BTreeSet::new() }
+        Authority { scopes, safe_modes: BTreeSet::new(), observations: BTreeSet::new(), authentication: None }
     }
 
     fn prospect(&self, snapshot: &Snapshot, action: &ActionName) -> Prospect {
