@@ -89,6 +89,9 @@ pub mod key_files {
     pub const KEY_ENCRYPTION: &str = "key-encryption.key";
 }
 
+/// How long a command that is alone with the store waits for its own turn: nobody else is served better by its refusal.
+const ALONE: Duration = Duration::from_secs(60);
+
 /// How long to wait for a store that another process holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
@@ -147,9 +150,12 @@ pub async fn wire_keys_and_store(config: &Config, patience: Patience) -> Result<
 
 /// Opens the store; a command that holds it for a moment is waited for.
 async fn open_store(path: &Path, identity: Identity, patience: Patience) -> Result<SqliteStore, OpenError> {
-    let mut tries = if patience == Patience::None { STORE_TRIES_MAX } else { 0 };
+    let (mut tries, options) = match patience {
+        Patience::None => (STORE_TRIES_MAX, Options { queue_wait_max: ALONE, ..Options::default() }),
+        Patience::ForCommands => (0, Options::default()),
+    };
     loop {
-        match SqliteStore::open(path, identity, &Options::default()) {
+        match SqliteStore::open(path, identity, &options) {
             Err(OpenError::InUse(_)) if tries < STORE_TRIES_MAX => {
                 tries += 1;
                 tokio::time::sleep(STORE_TRY_EVERY).await;

@@ -40,6 +40,9 @@ use super::{
 /// Commands of one transaction: enough for the fsync not to matter, few enough for the last caller.
 const BATCH_COMMANDS_MAX: usize = 1_024;
 
+/// How long an administrative command may wait for its turn: agents that keep the disk busy must not keep an operator from
+/// stopping them.
+const ADMINISTRATION: Duration = Duration::from_secs(10);
 /// How long a command that nobody waits for waits for company.
 const COMPANY: Duration = Duration::from_millis(5);
 
@@ -137,7 +140,8 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Turn<'_>) -> Step<T> + Send + 'static,
     {
-        self.write_unguarded(move |turn| turn.guard().and_then(|()| work(turn))).await
+        let work = move |turn: &mut Turn<'_>| turn.guard().and_then(|()| work(turn));
+        self.send(self.wait.max(ADMINISTRATION), |reply, expires| Box::new(Command::new(work, reply, expires))).await
     }
 
     /// The same for `work` that takes care itself that a refusal leaves no trace: by refusing before it changes
@@ -147,7 +151,7 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut Turn<'_>) -> Step<T> + Send + 'static,
     {
-        self.send(|reply, expires| Box::new(Command::new(work, reply, expires))).await
+        self.send(self.wait, |reply, expires| Box::new(Command::new(work, reply, expires))).await
     }
 
     /// The same for what nobody waits for: it does not make the writer begin, but goes along with what does, and waits
@@ -160,7 +164,7 @@ impl Writer {
         let ways = self.standing()?;
         let (reply, answer) = oneshot::channel();
         let expires = Instant::now() + COMPANY + self.wait;
-        self.enter(&ways.patient, Box::new(Command::new(work, reply, expires))).await?;
+        self.enter(&ways.patient, Box::new(Command::new(work, reply, expires)), self.wait).await?;
         ways.begin_later();
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -171,16 +175,17 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Step<T> + Send + 'static,
     {
-        self.send(|reply, expires| Box::new(Question { work, reply, expires })).await
+        self.send(self.wait, |reply, expires| Box::new(Question { work, reply, expires })).await
     }
 
     async fn send<T>(
         &self,
+        wait: Duration,
         job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>, Instant) -> Box<dyn Job>,
     ) -> Result<T, StoreError> {
         let ways = self.standing()?;
         let (reply, answer) = oneshot::channel();
-        self.enter(&ways.queue, job(reply, Instant::now() + self.wait)).await?;
+        self.enter(&ways.queue, job(reply, Instant::now() + wait), wait).await?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -191,12 +196,17 @@ impl Writer {
     }
 
     /// Waits for room, for so long.
-    async fn enter(&self, way: &mpsc::Sender<Box<dyn Job>>, job: Box<dyn Job>) -> Result<(), StoreError> {
-        match tokio::time::timeout(self.wait, way.send(job)).await {
+    async fn enter(
+        &self,
+        way: &mpsc::Sender<Box<dyn Job>>,
+        job: Box<dyn Job>,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
+        match tokio::time::timeout(wait, way.send(job)).await {
             Ok(sent) => sent.map_err(|_| stopped()),
             Err(_) => {
                 self.counters.refused(1);
-                Err(StoreError::Unavailable(format!("the queue is full for {} ms", self.wait.as_millis())))
+                Err(StoreError::Unavailable(format!("the queue is full for {} ms", wait.as_millis())))
             }
         }
     }

@@ -59,6 +59,25 @@ async fn a_torn_refusal_costs_its_batch_and_nothing_else() {
     assert_eq!(store.load().await.unwrap().facts, [fact("bot", "read:pii", 4_000_000_000)]);
 }
 
+/// Overload is shed where an agent can ask again, never where somebody wants to stop one.
+#[tokio::test]
+async fn administration_waits_for_its_turn_when_calls_are_shed() {
+    let identity = Identity { replica: ReplicaId::from_bytes([1; 16]), boot: BootNonce::from_bytes([1; 16]) };
+    let hurried = Options { queue_wait_max: Duration::from_millis(20), ..Options::default() };
+    let store = SqliteStore::open(Path::new(":memory:"), identity, &hurried).unwrap();
+    let (slow, call, administration) = tokio::join!(
+        biased;
+        store.writer.write_unguarded(|_| {
+            std::thread::sleep(Duration::from_millis(200));
+            Ok(())
+        }),
+        store.writer.write_unguarded(|turn| put(turn, "seen:call")),
+        store.writer.write(|turn| put(turn, "seen:administration")),
+    );
+    slow.and(administration).unwrap();
+    assert!(matches!(call, Err(StoreError::Unavailable(reason)) if reason.contains("waited too long")));
+}
+
 #[tokio::test]
 async fn what_nobody_waits_for_shares_the_commit_of_what_somebody_waits_for() {
     let store = store();
