@@ -20,6 +20,7 @@ mod coaz;
 mod door;
 mod hook;
 mod inventory;
+mod lifecycle;
 mod observation;
 mod search;
 mod standing;

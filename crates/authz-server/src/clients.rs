@@ -38,7 +38,7 @@ const PER_ADDRESS: Allowance = Allowance { burst: 30, refill_s: 2, keys_max: 65_
 /// Failures that one client may have from one address.
 pub(crate) const PER_CLIENT: Allowance = Allowance { burst: 10, refill_s: 6, keys_max: 65_536 };
 
-/// Revocations of one client. Each has every decision under way made again, so nobody may make them without end; a client
+/// Revocations of one client. Each has every open stream looked at again, so nobody may make them without end; a client
 /// that cleans up after a crowd of tasks has room.
 pub(crate) const REVOCATIONS: Allowance = Allowance { burst: 120, refill_s: 1, keys_max: 65_536 };
 
@@ -77,8 +77,25 @@ impl ClientDoor {
         Self { entrance, per_address, per_client, revocations }
     }
 
+    /// Takes a request in, has it answered, and refuses it if that fails. `at` says where, for alerts.
+    pub(crate) async fn open(
+        &self,
+        message: Request,
+        at: &'static str,
+        answer: impl AsyncFnOnce(&mut Visit<'_>, &[u8]) -> Result<Response, Failure>,
+    ) -> Response {
+        let (mut visit, body) = match self.admit(message, at).await {
+            Ok(admitted) => admitted,
+            Err(answer) => return answer,
+        };
+        match answer(&mut visit, &body).await {
+            Ok(response) => response,
+            Err(failure) => visit.refuse(failure).await,
+        }
+    }
+
     /// Takes a request in and reads its body, unless its address has failed too often.
-    pub(crate) async fn admit(&self, message: Request, at: &'static str) -> Result<(Visit<'_>, Bytes), Response> {
+    async fn admit(&self, message: Request, at: &'static str) -> Result<(Visit<'_>, Bytes), Response> {
         let (parts, body) = message.into_parts();
         let address = self.entrance.client_address(parts.extensions.get::<Peer>().copied(), &parts.headers);
         let now = self.entrance.broker().now();

@@ -26,14 +26,7 @@ const AT: &str = "introspection endpoint";
 
 pub(crate) async fn introspect(State(door): State<Arc<ClientDoor>>, message: Request) -> Response {
     let signed = wants_signed(message.headers());
-    let (mut visit, body) = match door.admit(message, AT).await {
-        Ok(admitted) => admitted,
-        Err(answer) => return answer,
-    };
-    match answer(&mut visit, &body, signed).await {
-        Ok(response) => response,
-        Err(failure) => visit.refuse(failure).await,
-    }
+    door.open(message, AT, async |visit, body| answer(visit, body, signed).await).await
 }
 
 async fn answer(visit: &mut Visit<'_>, body: &[u8], signed: bool) -> Result<Response, Failure> {

@@ -20,14 +20,7 @@ use crate::{
 const AT: &str = "revocation endpoint";
 
 pub(crate) async fn revoke(State(door): State<Arc<ClientDoor>>, message: Request) -> Response {
-    let (mut visit, body) = match door.admit(message, AT).await {
-        Ok(admitted) => admitted,
-        Err(answer) => return answer,
-    };
-    match answer(&mut visit, &body).await {
-        Ok(response) => response,
-        Err(failure) => visit.refuse(failure).await,
-    }
+    door.open(message, AT, answer).await
 }
 
 async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure> {

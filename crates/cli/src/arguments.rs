@@ -87,6 +87,8 @@ pub(crate) enum Command {
     Disconnect(Disconnect),
     /// Print an access token for a script.
     Token(Token),
+    /// End an agent by its own key, with all that it was given: the last step of a pipeline.
+    Deregister(Deregister),
     /// Ask, as an agent, what it may do: allowed, to be asked for, denied, or up to the arguments.
     Permissions(Permissions),
     /// Ask what would be decided, without calling.
@@ -217,6 +219,20 @@ pub(crate) struct Token {
     /// Bind the token to the agent's key and print both headers for one call, such as `POST http://…/mcp/files`.
     #[arg(long, num_args = 2, value_names = ["METHOD", "URL"])]
     pub(crate) proof_for: Option<Vec<String>>,
+}
+
+/// `deregister`.
+#[derive(Debug, Args)]
+pub(crate) struct Deregister {
+    /// The agent that is done.
+    #[arg(long, env = "BAILIWICK_AGENT", hide_env_values = true, value_name = "NAME")]
+    pub(crate) agent: String,
+    /// Its private key, PEM.
+    #[arg(long, env = "BAILIWICK_KEY", hide_env_values = true, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// The broker.
+    #[arg(long, env = "BAILIWICK_URL", hide_env_values = true, default_value = "http://127.0.0.1:8420")]
+    pub(crate) url: String,
 }
 
 /// `permissions`.

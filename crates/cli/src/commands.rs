@@ -7,6 +7,7 @@ mod care;
 mod check;
 mod connect;
 mod demo;
+mod deregister;
 mod doctor;
 mod explain;
 mod grants;
@@ -46,6 +47,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
         Command::Connect(ask) => connect::connect(ask, arguments.no_input, output).await,
         Command::Disconnect(ask) => connect::disconnect(ask, arguments.no_input, output).await,
         Command::Token(ask) => token::run(ask, output).await,
+        Command::Deregister(ask) => deregister::run(ask, output).await,
         Command::Permissions(ask) => permissions::run(ask, output).await,
         Command::Check(ask) => check::check(arguments, ask, output).await,
         Command::Explain(ask) => explain::explain(arguments, ask, output).await,

@@ -1,26 +1,36 @@
 //! The life of an agent: registered, promoted, suspended, resumed, retired. Each change is evidence and takes effect
 //! on the very next call.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Credential, Environment},
-    grant::Grant,
+    agent::{Agent, AgentStatus, Credential, Environment, Inactive},
+    id::GrantId,
     jwk::PublicKey,
     limits::{ACCESS_TOKEN_TTL_S, ACCESS_TOKEN_TTL_S_MAX, KEYS_PER_AGENT_MAX, TEXT_BYTES_MAX},
     name::{AgentName, RoleName, Scope, SystemName},
     principal::Principal,
     redirect_uri::{REDIRECT_URIS_MAX, RedirectUri},
 };
+use bailiwick_ports::store::Spent;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{broker::Broker, evidence::Draft, grants, refusal::Refusal};
+use crate::{
+    broker::Broker,
+    evidence::Draft,
+    grants, lifecycle,
+    refusal::Refusal,
+    tokens::{self, TokenRefusal},
+};
 
 /// Days that a registration and a key live unless asked otherwise.
 pub const LIFETIME_DAYS: u32 = 90;
 /// Days that they may live at most.
 pub const LIFETIME_DAYS_MAX: u32 = 366;
+
+/// Why an agent was retired that said it was done.
+const DEREGISTERED: &str = "it deregistered itself";
 
 /// What a registration asks for.
 #[derive(Debug, Clone)]
@@ -51,6 +61,8 @@ pub struct Registration {
     pub token_ttl_s: Option<u64>,
     /// Days until registration and keys expire; `None` is the default.
     pub lifetime_days: Option<u32>,
+    /// Days until somebody must have reviewed it; `None` is when it expires.
+    pub review_days: Option<u32>,
 }
 
 /// Registers an agent. It starts read-only, until it is promoted.
@@ -71,12 +83,12 @@ pub async fn register(broker: &Broker, by: &Principal, ask: Registration) -> Res
         }
         other => other?,
     };
-    Ok(install(broker, epoch, agent))
+    Ok(install(broker, epoch, agent, &[]))
 }
 
 fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
     let now = broker.now();
-    let owner = text("owner", &ask.owner, "name the person or team who answers for it")?;
+    let owner = lifecycle::owner_of(&broker.live(), &ask.owner)?;
     let purpose = text("purpose", &ask.purpose, "say in one sentence what it is for")?;
     let role_known = broker
         .live()
@@ -103,6 +115,8 @@ fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
         ));
     }
     let expires_at = expiry(now, ask.lifetime_days.unwrap_or(LIFETIME_DAYS))?;
+    let review_by =
+        ask.review_days.map(|days| expiry(now, days)).transpose()?.map_or(expires_at, |by| by.min(expires_at));
     let credentials =
         ask.keys.into_iter().map(|key| Credential { key, created_at: now, expires_at, last_used_at: None }).collect();
     Ok(Agent {
@@ -122,6 +136,8 @@ fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
         status: AgentStatus::Active,
         created_at: now,
         expires_at,
+        review_by,
+        successor_by: None,
         version: 1,
     })
 }
@@ -139,10 +155,10 @@ fn few(mut uris: Vec<RedirectUri>) -> Result<Vec<RedirectUri>, Refusal> {
     Ok(uris)
 }
 
-fn expiry(now: Timestamp, days: u32) -> Result<Timestamp, Refusal> {
+pub(crate) fn expiry(now: Timestamp, days: u32) -> Result<Timestamp, Refusal> {
     if !(1..=LIFETIME_DAYS_MAX).contains(&days) {
         return Err(Refusal::invalid(
-            format!("a registration lives 1 to {LIFETIME_DAYS_MAX} days, not {days}"),
+            format!("a registration lives, and waits for a review, 1 to {LIFETIME_DAYS_MAX} days, not {days}"),
             "leave it out for 90 days",
         ));
     }
@@ -167,7 +183,7 @@ pub(crate) fn text(what: &str, text: &str, hint: &str) -> Result<String, Refusal
 
 /// Ends an agent's read-only start.
 pub async fn promote(broker: &Broker, by: &Principal, name: &AgentName, reason: &str) -> Result<Arc<Agent>, Refusal> {
-    change(broker, by, name, Change { verb: "promoted", reason }, |agent, _| {
+    change(broker, by, name, Change::new("promoted", reason), |agent, _| {
         if agent.promoted {
             return Err(Refusal::Conflict(format!("agent `{}` is promoted already", agent.name)));
         }
@@ -180,7 +196,7 @@ pub async fn promote(broker: &Broker, by: &Principal, name: &AgentName, reason: 
 /// Stops an agent until it is resumed.
 pub async fn suspend(broker: &Broker, by: &Principal, name: &AgentName, reason: &str) -> Result<Arc<Agent>, Refusal> {
     let why = text("reason", reason, "say why, for whoever resumes it")?;
-    change(broker, by, name, Change { verb: "suspended", reason }, |agent, now| match agent.status {
+    change(broker, by, name, Change::new("suspended", reason), |agent, now| match agent.status {
         AgentStatus::Active => {
             agent.status = AgentStatus::Suspended { at: now, reason: why };
             Ok(())
@@ -192,8 +208,14 @@ pub async fn suspend(broker: &Broker, by: &Principal, name: &AgentName, reason: 
 
 /// Lets a suspended agent act again.
 pub async fn resume(broker: &Broker, by: &Principal, name: &AgentName, reason: &str) -> Result<Arc<Agent>, Refusal> {
-    change(broker, by, name, Change { verb: "resumed", reason }, |agent, _| match agent.status {
+    change(broker, by, name, Change::new("resumed", reason), |agent, now| match agent.status {
         AgentStatus::Suspended { .. } => {
+            if let Some(needs) = agent.overdue(now) {
+                return Err(Refusal::invalid(
+                    format!("agent `{}` cannot be resumed: {needs}", agent.name),
+                    needed(needs),
+                ));
+            }
             agent.status = AgentStatus::Active;
             Ok(())
         }
@@ -202,26 +224,41 @@ pub async fn resume(broker: &Broker, by: &Principal, name: &AgentName, reason: &
     .await
 }
 
-/// Ends an agent for good.
+/// Ends an agent for good: its keys, the grants that it has a part in, and what waits for its users end with it.
 pub async fn retire(broker: &Broker, by: &Principal, name: &AgentName, reason: &str) -> Result<Arc<Agent>, Refusal> {
     let why = text("reason", reason, "say why, for whoever looks back")?;
-    let agent = change(broker, by, name, Change { verb: "retired", reason }, |agent, now| match agent.status {
+    let ending = Change::new("retired", reason).ending("an agent of its chain retired");
+    let agent = change(broker, by, name, ending, |agent, now| match agent.status {
         AgentStatus::Active | AgentStatus::Suspended { .. } => {
             agent.status = AgentStatus::Retired { at: now, reason: why };
+            agent.credentials.clear();
             Ok(())
         }
         AgentStatus::Retired { .. } => Err(already(agent)),
     })
     .await?;
-    let _changing = broker.changing().await;
-    let of_agent = |grant: &Grant| grant.chain.principals().contains(&Principal::Agent(name.clone()));
-    grants::end_those(broker, by, "an agent of its chain retired", of_agent).await?;
+    broker.authorizations.forget(name);
     Ok(agent)
+}
+
+/// An agent's own word that it is done: it is retired by itself. Its assertion is used up first.
+pub async fn deregister(broker: &Broker, name: &AgentName, once: Spent) -> Result<(), TokenRefusal> {
+    let entry = Draft::event(broker, EventKind::AgentChanged)
+        .field("agent", name.as_str())
+        .field("by", Principal::Agent(name.clone()).to_string())
+        .field("change", "deregistration asked")
+        .public(broker);
+    broker.ports.store.append(entry, vec![once]).await.map_err(tokens::not_written)?;
+    match retire(broker, &Principal::Agent(name.clone()), name, DEREGISTERED).await {
+        // Somebody else retired it meanwhile: it is as it wished.
+        Ok(_) | Err(Refusal::Conflict(_)) => Ok(()),
+        Err(refusal) => Err(TokenRefusal::Unavailable(refusal.to_string())),
+    }
 }
 
 /// Adds a key; both work until the older one expires or is removed.
 pub async fn add_key(broker: &Broker, by: &Principal, name: &AgentName, key: PublicKey) -> Result<Arc<Agent>, Refusal> {
-    change(broker, by, name, Change { verb: "key_added", reason: "" }, |agent, now| {
+    change(broker, by, name, Change::new("key_added", ""), |agent, now| {
         if agent.credentials.len() >= KEYS_PER_AGENT_MAX {
             return Err(Refusal::Conflict(format!("agent `{}` has {KEYS_PER_AGENT_MAX} keys already", agent.name)));
         }
@@ -238,7 +275,7 @@ pub async fn add_key(broker: &Broker, by: &Principal, name: &AgentName, key: Pub
 
 /// Removes a key by its id; the last one stays (retire the agent instead).
 pub async fn remove_key(broker: &Broker, by: &Principal, name: &AgentName, kid: &str) -> Result<Arc<Agent>, Refusal> {
-    change(broker, by, name, Change { verb: "key_removed", reason: "" }, |agent, _| {
+    change(broker, by, name, Change::new("key_removed", ""), |agent, _| {
         let before = agent.credentials.len();
         if before == 1 {
             return Err(Refusal::Conflict(format!(
@@ -264,19 +301,33 @@ pub async fn set_redirect_uris(
     uris: Vec<RedirectUri>,
 ) -> Result<Arc<Agent>, Refusal> {
     let uris = few(uris)?;
-    change(broker, by, name, Change { verb: "redirect_uris", reason: "" }, |agent, _| {
+    change(broker, by, name, Change::new("redirect_uris", ""), |agent, _| {
         agent.redirect_uris = uris;
         Ok(())
     })
     .await
 }
 
-struct Change<'a> {
+/// What is done to an agent, for the evidence.
+pub(crate) struct Change<'a> {
     verb: &'static str,
     reason: &'a str,
+    /// Why the grants that it has a part in end with it.
+    ends_grants: Option<&'static str>,
 }
 
-async fn change(
+impl<'a> Change<'a> {
+    pub(crate) const fn new(verb: &'static str, reason: &'a str) -> Self {
+        Self { verb, reason, ends_grants: None }
+    }
+
+    pub(crate) const fn ending(self, why: &'static str) -> Self {
+        Self { ends_grants: Some(why), ..self }
+    }
+}
+
+/// Changes one agent: one transaction with its evidence and with all that ends by it.
+pub(crate) async fn change(
     broker: &Broker,
     by: &Principal,
     name: &AgentName,
@@ -291,8 +342,13 @@ async fn change(
     let entry = change_draft(broker, by, &agent, change.verb, Some(change.reason))
         .finish(broker, &Principal::Agent(name.clone()))
         .await?;
-    let epoch = broker.ports.store.change_agent(agent.clone(), entry).await?;
-    Ok(install(broker, epoch, agent))
+    let principal = Principal::Agent(name.clone());
+    let ends = change
+        .ends_grants
+        .and_then(|why| grants::ending(broker, by, why, |grant| grant.chain.principals().contains(&principal)));
+    let ended = ends.as_ref().map(|ends| ends.ids.clone()).unwrap_or_default();
+    let epoch = broker.ports.store.change_agent(agent.clone(), ends, entry).await?;
+    Ok(install(broker, epoch, agent, &ended))
 }
 
 fn change_draft(broker: &Broker, by: &Principal, agent: &Agent, verb: &str, reason: Option<&str>) -> Draft {
@@ -304,23 +360,35 @@ fn change_draft(broker: &Broker, by: &Principal, agent: &Agent, verb: &str, reas
         .field("environment", agent.environment.as_str())
         .field("redirect_uris", agent.redirect_uris.iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("version", i64::try_from(agent.version).unwrap_or(i64::MAX))
-        .field("expires_at", agent.expires_at.to_string());
+        .field("expires_at", agent.expires_at.to_string())
+        .field("review_by", agent.review_by.to_string())
+        .field_if("successor_by", agent.successor_by.map(|by| by.to_string()));
     match reason.map(str::trim).filter(|reason| !reason.is_empty()) {
         Some(reason) => draft.sealed("reason", reason),
         None => draft,
     }
 }
 
-fn install(broker: &Broker, epoch: u64, agent: Agent) -> Arc<Agent> {
+fn install(broker: &Broker, epoch: u64, agent: Agent, ended: &[GrantId]) -> Arc<Agent> {
     let agent = Arc::new(agent);
     broker.replace_live(epoch, |live| {
-        let mut all = HashMap::clone(&live.agents);
-        all.insert(agent.name.clone(), Arc::clone(&agent));
-        live.agents = Arc::new(all);
+        live.agents.insert_mut(agent.name.clone(), Arc::clone(&agent));
+        grants::remove(live, ended);
     });
     agent
 }
 
-fn already(agent: &Agent) -> Refusal {
+/// What helps an agent that may not act any more as it is.
+const fn needed(inactive: Inactive) -> &'static str {
+    match inactive {
+        Inactive::Unreviewed => "`bailiwick agents review` says that it is still needed; then resume it",
+        Inactive::Ownerless => "`bailiwick agents owner` says who answers for it now; then resume it",
+        Inactive::Expired | Inactive::Unknown | Inactive::Suspended | Inactive::Retired | Inactive::Elsewhere => {
+            "register another one"
+        }
+    }
+}
+
+pub(crate) fn already(agent: &Agent) -> Refusal {
     Refusal::Conflict(format!("agent `{}` is {}", agent.name, agent.status.as_str()))
 }

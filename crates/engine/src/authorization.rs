@@ -73,6 +73,15 @@ impl Default for Authorizations {
     }
 }
 
+impl Authorizations {
+    /// Drops what waits for an agent that has ended.
+    pub(crate) fn forget(&self, client: &AgentName) {
+        self.pushed.drop_those(|request| request.client == *client);
+        self.questions.drop_those(|asking| asking.request.client == *client);
+        self.codes.drop_those(|code| code.is_of(client));
+    }
+}
+
 /// A request whose user is being asked.
 #[derive(Debug, Clone)]
 struct Asking {

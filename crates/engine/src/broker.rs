@@ -70,6 +70,8 @@ pub struct Broker {
     changes: Mutex<()>,
     epoch: watch::Sender<u64>,
     used: std::sync::Mutex<HashMap<Thumbprint, Timestamp>>,
+    /// Up to when what time brings was looked for.
+    advanced: std::sync::Mutex<Timestamp>,
     pub(crate) latest: LatestTime,
     pub(crate) outcomes: Arc<Semaphore>,
     pub(crate) joins: Joins,
@@ -87,6 +89,7 @@ impl Broker {
             changes: Mutex::new(()),
             epoch,
             used: std::sync::Mutex::default(),
+            advanced: std::sync::Mutex::new(latest.seen()),
             latest,
             outcomes: Arc::new(Semaphore::new(OUTCOMES_PENDING_MAX)),
             joins: Joins::default(),
@@ -154,6 +157,14 @@ impl Broker {
         self.epoch.send_replace(epoch);
     }
 
+    /// Takes out of the live state what has ended by itself, which changes no decision and is told nobody. Only under
+    /// [`Self::changing`].
+    pub(crate) fn sweep_live(&self, sweep: impl FnOnce(&mut Live)) {
+        let mut next = Live::clone(&self.live.load());
+        sweep(&mut next);
+        self.live.store(Arc::new(next));
+    }
+
     /// When a credential last authenticated its agent, this process's own uses included.
     pub fn last_used(&self, credential: &Credential) -> Option<Timestamp> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
@@ -163,6 +174,14 @@ impl Broker {
     /// Notes in memory what the store notes with the issued token: the live state is not swapped for each of them.
     pub(crate) fn note_use(&self, credential: Thumbprint, now: Timestamp) {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(credential, now);
+    }
+
+    /// Moves the time up to which what time brings was looked for, and tells where it was.
+    pub(crate) fn advanced_to(&self, now: Timestamp) -> Timestamp {
+        let mut advanced = self.advanced.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *advanced;
+        *advanced = now.max(since);
+        since
     }
 
     /// An agent as registered; `None` is an unknown one.

@@ -173,16 +173,22 @@ pub(crate) fn task_context(
     let initiating = caller.chain.initiating();
     let facts = broker.facts.of(initiating, now);
     let mut relied_on = ReliedOn {
-        agents: BTreeMap::new(),
+        token: Some(caller.token),
+        grant: caller.grant,
         task: caller.task,
         facts: Some((initiating.clone(), facts.len() as u64)),
         epoch: live.epoch,
+        ..ReliedOn::default()
     };
     for principal in caller.chain.principals() {
-        if let Principal::Agent(name) = principal
-            && let Some(agent) = live.agents.get(name)
-        {
-            relied_on.agents.insert(name.clone(), agent.version);
+        match principal {
+            Principal::Agent(name) => {
+                relied_on.agents.extend(live.agents.get(name).map(|agent| (name.clone(), agent.version)));
+            }
+            Principal::User(id) => {
+                relied_on.users.extend(live.users.get(id).map(|user| (id.clone(), user.version)));
+            }
+            Principal::Workload(_) | Principal::Operator(_) => {}
         }
     }
     let Some(id) = caller.task else {

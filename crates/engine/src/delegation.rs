@@ -279,10 +279,10 @@ fn bounds_of(
     })
 }
 
-/// When a chain must end at the latest: with the first registration of its agents, and the first of these tasks.
+/// When a chain must end at the latest: with the first of its agents that may act no longer, and the first of these tasks.
 fn ends(live: &Live, chain: &DelegationChain, tasks: [Option<&Task>; 2]) -> Timestamp {
     let agents = chain.principals().iter().filter_map(|principal| match principal {
-        Principal::Agent(name) => live.agents.get(name).map(|agent| agent.expires_at),
+        Principal::Agent(name) => live.agents.get(name).map(|agent| agent.active_until()),
         Principal::User(_) | Principal::Workload(_) | Principal::Operator(_) => None,
     });
     agents.chain(tasks.into_iter().flatten().map(|task| task.expires_at)).min().unwrap_or(Timestamp::MIN)

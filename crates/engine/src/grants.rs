@@ -1,10 +1,7 @@
 //! The life of a grant: given, ended with everything that comes from it. Each change is evidence and takes effect on the
 //! very next call.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
@@ -12,7 +9,7 @@ use bailiwick_model::{
     id::{GrantId, TokenId},
     principal::Principal,
 };
-use bailiwick_ports::store::Spent;
+use bailiwick_ports::store::{EndOfGrants, Spent};
 use jiff::Timestamp;
 
 use crate::{agents::text, broker::Broker, delegation, evidence::Draft, live::Live, refusal::Refusal};
@@ -40,12 +37,9 @@ pub async fn give(broker: &Broker, by: &Principal, grant: Grant, spent: Vec<Spen
         .field_if("bundle", delegated.map(|delegation| delegation.bundle.to_string()))
         .public(broker);
     let epoch = broker.ports.store.give_grant(grant.clone(), spent, entry).await?;
-    let (grant, now) = (Arc::new(grant), broker.now());
+    let grant = Arc::new(grant);
     broker.replace_live(epoch, |live| {
-        let mut all = HashMap::clone(&live.grants);
-        all.retain(|_, grant| grant.is_active(now));
-        all.insert(grant.id, Arc::clone(&grant));
-        live.grants = Arc::new(all);
+        live.grants.insert_mut(grant.id, Arc::clone(&grant));
     });
     Ok(grant)
 }
@@ -72,22 +66,38 @@ pub(crate) async fn end_those(
     reason: &str,
     which: impl Fn(&Grant) -> bool,
 ) -> Result<BTreeSet<GrantId>, Refusal> {
-    let ids = with_descendants(&broker.live(), which);
+    let Some(EndOfGrants { ids, ended, entry }) = ending(broker, by, reason, which) else { return Ok(BTreeSet::new()) };
+    let epoch = broker.ports.store.end_grants(ids.clone(), ended, entry).await?;
+    broker.replace_live(epoch, |live| remove(live, &ids));
+    Ok(ids.into_iter().collect())
+}
+
+/// How every active grant that `which` holds of ends, with all that come from them: for a change that ends them with
+/// itself. `None` where there are none.
+pub(crate) fn ending(
+    broker: &Broker,
+    by: &Principal,
+    reason: &str,
+    which: impl Fn(&Grant) -> bool,
+) -> Option<EndOfGrants> {
+    let now = broker.now();
+    let ids = with_descendants(&broker.live(), |grant| grant.is_active(now) && which(grant));
     if ids.is_empty() {
-        return Ok(ids);
+        return None;
     }
     let entry = draft(broker, by, "ended")
         .field("grants", ids.iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("reason", reason)
         .public(broker);
-    let ended = GrantStatus::Ended { at: broker.now(), reason: reason.to_owned() };
-    let epoch = broker.ports.store.end_grants(ids.iter().copied().collect(), ended, entry).await?;
-    broker.replace_live(epoch, |live| {
-        let mut all = HashMap::clone(&live.grants);
-        all.retain(|id, _| !ids.contains(id));
-        live.grants = Arc::new(all);
-    });
-    Ok(ids)
+    let ended = GrantStatus::Ended { at: now, reason: reason.to_owned() };
+    Some(EndOfGrants { ids, ended, entry })
+}
+
+/// Takes ended grants out of the live state.
+pub(crate) fn remove(live: &mut Live, ids: &[GrantId]) {
+    for id in ids {
+        live.grants.remove_mut(id);
+    }
 }
 
 /// Revokes one access token that would end at `until`. One that is revoked already stays so.
@@ -98,15 +108,14 @@ pub async fn revoke_token(broker: &Broker, by: &Principal, id: TokenId, until: T
         return Ok(());
     }
     let entry = draft(broker, by, "token revoked").field("token", id.to_string()).public(broker);
-    let epoch = broker.ports.store.revoke_token(id, until, entry).await?;
-    broker.replace_live(epoch, |live| {
-        let mut all = HashMap::clone(&live.revoked);
-        all.retain(|_, until| *until > now);
-        all.insert(id, until);
-        live.revoked = Arc::new(all);
-    });
     let came_by = |grant: &Grant| grant.subject.is_some_and(|subject| subject.id == id);
-    end_those(broker, by, "the token that it was exchanged for was revoked", came_by).await?;
+    let ends = ending(broker, by, "the token that it was exchanged for was revoked", came_by);
+    let ended = ends.as_ref().map(|ends| ends.ids.clone()).unwrap_or_default();
+    let epoch = broker.ports.store.revoke_token(id, until, ends, entry).await?;
+    broker.replace_live(epoch, |live| {
+        live.revoked.insert_mut(id, until);
+        remove(live, &ended);
+    });
     Ok(())
 }
 
@@ -115,7 +124,7 @@ fn draft(broker: &Broker, by: &Principal, verb: &str) -> Draft {
 }
 
 /// Grants that `which` holds of, and those that come from them. Chains of grants are as short as those of principals.
-fn with_descendants(live: &Live, which: impl Fn(&Grant) -> bool) -> BTreeSet<GrantId> {
+fn with_descendants(live: &Live, which: impl Fn(&Grant) -> bool) -> Vec<GrantId> {
     let mut found: BTreeSet<GrantId> =
         live.grants.values().filter(|grant| which(grant)).map(|grant| grant.id).collect();
     loop {
@@ -126,7 +135,7 @@ fn with_descendants(live: &Live, which: impl Fn(&Grant) -> bool) -> BTreeSet<Gra
             .map(|grant| grant.id)
             .collect();
         if more.is_empty() {
-            return found;
+            return found.into_iter().collect();
         }
         found.extend(more);
     }

@@ -28,6 +28,7 @@ pub mod hook;
 pub mod inspection;
 pub mod inventory;
 pub mod invitations;
+pub mod lifecycle;
 pub mod lineage;
 pub mod live;
 pub mod observation;

@@ -24,6 +24,9 @@ use jiff::Timestamp;
 
 use crate::{observation::Watch, refusal::Refusal};
 
+/// A map that shares with its copies all that did not change: a change costs the same however many there are.
+pub type Shared<K, V> = rpds::HashTrieMapSync<K, V>;
+
 /// What was last seen of one system's definitions.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
@@ -41,15 +44,15 @@ pub struct Live {
     /// The one environment that is served; `None` serves all.
     pub environment: Option<Environment>,
     /// All agents, retired ones included.
-    pub agents: Arc<HashMap<AgentName, Arc<Agent>>>,
+    pub agents: Shared<AgentName, Arc<Agent>>,
     /// All users, those who left included.
-    pub users: Arc<HashMap<UserId, Arc<User>>>,
-    /// Active grants.
-    pub grants: Arc<HashMap<GrantId, Arc<Grant>>>,
+    pub users: Shared<UserId, Arc<User>>,
+    /// Active grants, and for some seconds those whose end has passed.
+    pub grants: Shared<GrantId, Arc<Grant>>,
     /// Access tokens that were revoked before their end, with that end.
-    pub revoked: Arc<HashMap<TokenId, Timestamp>>,
-    /// Open tasks.
-    pub tasks: Arc<HashMap<TaskId, Arc<Task>>>,
+    pub revoked: Shared<TokenId, Timestamp>,
+    /// Open tasks, and for some seconds those whose end has passed.
+    pub tasks: Shared<TaskId, Arc<Task>>,
     /// Safe modes that are on.
     pub safe_modes: Arc<BTreeMap<SafeModeScope, SafeModeRow>>,
     /// Observations that were turned on; whether one covers a call depends on the time too.

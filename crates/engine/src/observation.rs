@@ -72,6 +72,11 @@ impl LatestTime {
         Self(AtomicI64::new(latest.map_or(i64::MIN, Timestamp::as_microsecond)))
     }
 
+    /// The latest time so far.
+    pub(crate) fn seen(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.0.load(Ordering::Relaxed)).unwrap_or(Timestamp::MIN)
+    }
+
     fn at_least(&self, now: Timestamp) -> Timestamp {
         let before = self.0.fetch_max(now.as_microsecond(), Ordering::Relaxed);
         Timestamp::from_microsecond(before).map_or(now, |before| before.max(now))

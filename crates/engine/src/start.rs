@@ -19,6 +19,7 @@ use crate::{
     broker::{Broker, Ports, Settings},
     evidence::Draft,
     facts::Facts,
+    lifecycle,
     live::{Live, Seen},
     observation::{self, LatestTime, Watch},
     refusal::Refusal,
@@ -61,6 +62,7 @@ pub async fn begin(broker: &Arc<Broker>) -> Result<(), Refusal> {
         broker.ports.store.conclude(Conclusion { entry, facts: Vec::new(), at_once: true }).await?;
     }
     observation::end_overdue(broker).await?;
+    lifecycle::advance(broker).await?;
     observation::now(broker).iter().for_each(observation::warn);
     Ok(())
 }
@@ -99,11 +101,11 @@ fn live(
     Ok(Live {
         epoch: state.epoch,
         environment,
-        agents: Arc::new(state.agents.into_iter().map(|agent| (agent.name.clone(), Arc::new(agent))).collect()),
-        tasks: Arc::new(state.tasks.into_iter().map(|task| (task.id, Arc::new(task))).collect()),
-        users: Arc::new(state.users.into_iter().map(|user| (user.id.clone(), Arc::new(user))).collect()),
-        grants: Arc::new(state.grants.into_iter().map(|grant| (grant.id, Arc::new(grant))).collect()),
-        revoked: Arc::new(state.revoked.into_iter().collect()),
+        agents: state.agents.into_iter().map(|agent| (agent.name.clone(), Arc::new(agent))).collect(),
+        tasks: state.tasks.into_iter().map(|task| (task.id, Arc::new(task))).collect(),
+        users: state.users.into_iter().map(|user| (user.id.clone(), Arc::new(user))).collect(),
+        grants: state.grants.into_iter().map(|grant| (grant.id, Arc::new(grant))).collect(),
+        revoked: state.revoked.into_iter().collect(),
         safe_modes: Arc::new(
             state.safe_modes.into_iter().map(|row| (row.scope.clone(), row)).collect::<BTreeMap<_, _>>(),
         ),

@@ -1,6 +1,6 @@
 //! Tasks: made, shown, ended. A task only ever narrows what its agent's role allows.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use bailiwick_audit_log::{commit::commit, event::EventKind};
 use bailiwick_model::{
@@ -92,10 +92,7 @@ pub async fn create(broker: &Broker, by: &Principal, ask: TaskAsk) -> Result<Arc
     let epoch = broker.ports.store.create_task(task.clone(), entry).await?;
     let task = Arc::new(task);
     broker.replace_live(epoch, |live| {
-        let mut all = HashMap::clone(&live.tasks);
-        all.retain(|_, task| task.is_open(now));
-        all.insert(task.id, Arc::clone(&task));
-        live.tasks = Arc::new(all);
+        live.tasks.insert_mut(task.id, Arc::clone(&task));
     });
     Ok(task)
 }
@@ -113,13 +110,13 @@ pub async fn end(broker: &Broker, by: &Principal, id: TaskId, reason: &str) -> R
         .sealed("reason", reason)
         .finish(broker, &Principal::Agent(task.agent.clone()))
         .await?;
-    let epoch = broker.ports.store.end_task(task.clone(), entry).await?;
+    let ends = grants::ending(broker, by, "its task ended", |grant| grant.is_of_task(id));
+    let ended = ends.as_ref().map(|ends| ends.ids.clone()).unwrap_or_default();
+    let epoch = broker.ports.store.end_task(task.clone(), ends, entry).await?;
     broker.replace_live(epoch, |live| {
-        let mut all = HashMap::clone(&live.tasks);
-        all.remove(&id);
-        live.tasks = Arc::new(all);
+        live.tasks.remove_mut(&id);
+        grants::remove(live, &ended);
     });
-    grants::end_those(broker, by, "its task ended", |grant| grant.is_of_task(id)).await?;
     Ok(Arc::new(task))
 }
 

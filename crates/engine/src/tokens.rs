@@ -369,7 +369,7 @@ fn lifetime(
         Audience::System(_) | Audience::Aggregate | Audience::Access => agent.token_ttl_s,
     };
     let ttl = SignedDuration::from_secs(i64::try_from(ttl_s).unwrap_or(0));
-    let mut expires_at = (now + ttl).min(agent.expires_at);
+    let mut expires_at = (now + ttl).min(agent.active_until());
     if let Some(id) = task {
         expires_at = expires_at.min(open_task(&broker.live(), id, chain, now)?.expires_at);
     }

@@ -1,12 +1,10 @@
 //! Users: made known, changed, stopped. Agents act for those who are active, from the very next call on.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
+    id::GrantId,
     limits::{GROUPS_PER_USER_MAX, TEXT_BYTES_MAX},
     name::UserId,
     principal::Principal,
@@ -14,7 +12,7 @@ use bailiwick_model::{
 };
 use jiff::Timestamp;
 
-use crate::{agents::text, broker::Broker, evidence::Draft, grants, refusal::Refusal};
+use crate::{agents::text, broker::Broker, evidence::Draft, grants, lifecycle, refusal::Refusal};
 
 /// Makes a user known.
 pub async fn add(
@@ -37,7 +35,7 @@ pub async fn add(
     let _changing = broker.changing().await;
     let entry = draft(broker, by, &user, "added").await?;
     let epoch = broker.ports.store.add_user(user.clone(), entry).await?;
-    Ok(install(broker, epoch, user))
+    Ok(install(broker, epoch, user, &[]))
 }
 
 /// Gives a user other groups; whoever acts for them has or loses what the groups allow at once. What a directory cannot
@@ -99,7 +97,8 @@ pub async fn resume(broker: &Broker, by: &Principal, id: &UserId) -> Result<Arc<
     .await
 }
 
-/// A user left for good: all that they granted ends with it.
+/// A user left for good: all that they granted ends with it, and the agents that they answered for are looked after by
+/// somebody else in time, or stop.
 pub async fn leave(broker: &Broker, by: &Principal, id: &UserId, reason: &str) -> Result<Arc<User>, Refusal> {
     let reason = text("reason", reason, "say why, for whoever looks back")?;
     let user = change(broker, by, id, "left", |user, now| match user.status {
@@ -110,10 +109,7 @@ pub async fn leave(broker: &Broker, by: &Principal, id: &UserId, reason: &str) -
         UserStatus::Left { .. } => Err(already(user)),
     })
     .await?;
-    let _changing = broker.changing().await;
-    let principal = Principal::User(id.clone());
-    let of_user = |grant: &bailiwick_model::grant::Grant| grant.chain.principals().contains(&principal);
-    grants::end_those(broker, by, "its user left", of_user).await?;
+    lifecycle::users_left(broker).await?;
     Ok(user)
 }
 
@@ -130,8 +126,16 @@ async fn change(
     change(&mut user, broker.now())?;
     user.version += 1;
     let entry = draft(broker, by, &user, verb).await?;
-    let epoch = broker.ports.store.change_user(user.clone(), entry).await?;
-    Ok(install(broker, epoch, user))
+    let ends = match user.status {
+        UserStatus::Left { .. } => {
+            let principal = Principal::User(id.clone());
+            grants::ending(broker, by, "its user left", |grant| grant.chain.principals().contains(&principal))
+        }
+        UserStatus::Active | UserStatus::Suspended { .. } => None,
+    };
+    let ended = ends.as_ref().map(|ends| ends.ids.clone()).unwrap_or_default();
+    let epoch = broker.ports.store.change_user(user.clone(), ends, entry).await?;
+    Ok(install(broker, epoch, user, &ended))
 }
 
 /// What evidence says of a change: the pseudonym and groups; the rest is sealed under the user's own key.
@@ -157,12 +161,11 @@ pub(crate) async fn draft(
     Ok(draft.finish(broker, &Principal::User(user.id.clone())).await?)
 }
 
-fn install(broker: &Broker, epoch: u64, user: User) -> Arc<User> {
+fn install(broker: &Broker, epoch: u64, user: User, ended: &[GrantId]) -> Arc<User> {
     let user = Arc::new(user);
     broker.replace_live(epoch, |live| {
-        let mut all = HashMap::clone(&live.users);
-        all.insert(user.id.clone(), Arc::clone(&user));
-        live.users = Arc::new(all);
+        live.users.insert_mut(user.id.clone(), Arc::clone(&user));
+        grants::remove(live, ended);
     });
     user
 }

@@ -134,19 +134,41 @@ pub struct Agent {
     pub created_at: Timestamp,
     /// When the whole registration ends.
     pub expires_at: Timestamp,
+    /// From when on it may not act unless somebody reviewed it before.
+    pub review_by: Timestamp,
+    /// Its owner left: from when on it may not act unless somebody else took it over before.
+    pub successor_by: Option<Timestamp>,
     /// Counts changes; a change names the version it saw.
     pub version: u64,
 }
 
 impl Agent {
-    /// Whether it may act at `now`: active and not past its expiry. Says why not.
+    /// Whether it may act at `now`: active, not past its expiry, reviewed and owned in time. Says why not.
     pub fn standing(&self, now: Timestamp) -> Result<(), Inactive> {
         match &self.status {
-            AgentStatus::Active if now < self.expires_at => Ok(()),
-            AgentStatus::Active => Err(Inactive::Expired),
+            AgentStatus::Active => self.overdue(now).map_or(Ok(()), Err),
             AgentStatus::Suspended { .. } => Err(Inactive::Suspended),
             AgentStatus::Retired { .. } => Err(Inactive::Retired),
         }
+    }
+
+    /// What it would need before it may act at `now`, whatever its state.
+    pub fn overdue(&self, now: Timestamp) -> Option<Inactive> {
+        if now >= self.expires_at {
+            Some(Inactive::Expired)
+        } else if now >= self.review_by {
+            Some(Inactive::Unreviewed)
+        } else if self.successor_by.is_some_and(|by| now >= by) {
+            Some(Inactive::Ownerless)
+        } else {
+            None
+        }
+    }
+
+    /// Until when it may act if nobody does anything.
+    pub fn active_until(&self) -> Timestamp {
+        let until = self.expires_at.min(self.review_by);
+        self.successor_by.map_or(until, |by| until.min(by))
     }
 }
 
@@ -165,6 +187,12 @@ pub enum Inactive {
     /// Its registration ran out.
     #[error("its registration has expired")]
     Expired,
+    /// Nobody reviewed it in time.
+    #[error("nobody reviewed it in time")]
+    Unreviewed,
+    /// Its owner left, and nobody took it over in time.
+    #[error("its owner left, and nobody took it over")]
+    Ownerless,
     /// It is registered for an environment that this broker does not serve.
     #[error("it belongs to another environment than this broker serves")]
     Elsewhere,

@@ -18,6 +18,8 @@ pub const PUSHED_REQUEST_PATH: &str = "/oauth/par";
 pub const TOKEN_PATH: &str = "/oauth/token";
 /// Path of the revocation endpoint below the issuer (RFC 7009).
 pub const REVOCATION_PATH: &str = "/oauth/revoke";
+/// Path of the endpoint where a client says that it is done, below the issuer. No standard has one.
+pub const DEREGISTRATION_PATH: &str = "/oauth/deregister";
 /// Path of the introspection endpoint below the issuer (RFC 7662).
 pub const INTROSPECTION_PATH: &str = "/oauth/introspect";
 /// What the issuer's own keys sign with.

@@ -93,7 +93,7 @@ pub struct Intent {
     pub facts: Vec<FactRow>,
     /// The observations that cover it, which count it: any that is not on at that time makes [`StoreError::Conflict`].
     pub observed: BTreeMap<ObservationScope, WouldBe>,
-    /// The principals and task whose versions the decision relied on: any that moved makes [`StoreError::Conflict`].
+    /// All whose change since the decision makes [`StoreError::Conflict`].
     pub relied_on: ReliedOn,
 }
 
@@ -113,12 +113,31 @@ pub struct FactRow {
 pub struct ReliedOn {
     /// Agents by the version that was seen.
     pub agents: BTreeMap<AgentName, u64>,
+    /// Users by the version that was seen.
+    pub users: BTreeMap<UserId, u64>,
+    /// The token that the call was made with, which must not be revoked.
+    pub token: Option<TokenId>,
+    /// The grant that the token was issued from, which must be active. Whatever ends one that it comes from ends it too, in
+    /// the same transaction.
+    pub grant: Option<GrantId>,
     /// The task, which must still be open.
     pub task: Option<TaskId>,
     /// The number of facts that were seen for the initiating principal.
     pub facts: Option<(Principal, u64)>,
     /// The epoch of safe modes and bundle that was seen.
     pub epoch: u64,
+}
+
+/// Grants that end together with what they stood on: one transaction, so that no crash leaves one without the other.
+/// Those that have ended already stay as they are.
+#[derive(Debug, Clone)]
+pub struct EndOfGrants {
+    /// Which.
+    pub ids: Vec<GrantId>,
+    /// How they end.
+    pub ended: GrantStatus,
+    /// Its own evidence, placed after that of the change.
+    pub entry: Entry,
 }
 
 /// An outcome and what it settles.
@@ -317,7 +336,13 @@ pub trait Store: Send + Sync {
     /// The credential that an unexpired token was issued on; `None` where no such token is known.
     async fn token_credential(&self, id: TokenId) -> Result<Option<Thumbprint>, StoreError>;
     /// Revokes one access token, which would end at `until`. Returns the new epoch.
-    async fn revoke_token(&self, id: TokenId, until: Timestamp, entry: Entry) -> Result<u64, StoreError>;
+    async fn revoke_token(
+        &self,
+        id: TokenId,
+        until: Timestamp,
+        ends: Option<EndOfGrants>,
+        entry: Entry,
+    ) -> Result<u64, StoreError>;
 
     /// Access tokens as they are listed.
     async fn tokens(&self, filter: TokenFilter) -> Result<Vec<ListedToken>, StoreError>;
@@ -350,7 +375,7 @@ pub trait Store: Send + Sync {
     async fn add_user(&self, user: User, entry: Entry) -> Result<u64, StoreError>;
     /// Replaces a user whose stored version is `user.version - 1`; the sessions of one who is no longer active end with
     /// it. Returns the new epoch.
-    async fn change_user(&self, user: User, entry: Entry) -> Result<u64, StoreError>;
+    async fn change_user(&self, user: User, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError>;
 
     // ---- sessions ----------------------------------------------------------
     /// Opens a session; a user who is not active makes [`StoreError::Conflict`].
@@ -385,13 +410,13 @@ pub trait Store: Send + Sync {
     /// Adds an agent; a name that was ever used is [`StoreError::Exists`].
     async fn register_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError>;
     /// Replaces an agent whose stored version is `agent.version - 1`. Returns the new epoch.
-    async fn change_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError>;
+    async fn change_agent(&self, agent: Agent, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError>;
 
     // ---- tasks -------------------------------------------------------------
     /// Adds a task with its sealed prompt in `entry`. Returns the new epoch.
     async fn create_task(&self, task: Task, entry: Entry) -> Result<u64, StoreError>;
     /// Ends an open task. Returns the new epoch.
-    async fn end_task(&self, task: Task, entry: Entry) -> Result<u64, StoreError>;
+    async fn end_task(&self, task: Task, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError>;
     /// One task, open or ended.
     async fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bailiwick_engine::observation;
+use bailiwick_engine::{lifecycle, observation};
 use bailiwick_keys::chance::SystemClock;
 use bailiwick_ports::{chance::Clock as _, signer::CheckpointSigner, store::Store as _};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,8 @@ use crate::wiring::Wired;
 pub const INTEGRATE_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked for observations whose time is over.
 pub const END_OBSERVATIONS_EVERY: Duration = Duration::from_secs(1);
+/// How often what time brings to agents is looked for; what is overdue is refused without it.
+pub const ADVANCE_LIVES_EVERY: Duration = Duration::from_secs(5);
 /// How often due steps of a key rotation are taken.
 pub const ROTATE_EVERY: Duration = Duration::from_secs(60);
 
@@ -42,6 +44,19 @@ pub async fn end_observations(wired: Arc<Wired>, stop: CancellationToken) {
         }
         if let Err(error) = observation::end_overdue(&wired.broker).await {
             tracing::error!(%error, "the end of an observation is not recorded; it is over all the same");
+        }
+    }
+}
+
+/// Suspends agents that nobody looked after, and forgets what is over.
+pub async fn advance_lives(wired: Arc<Wired>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(ADVANCE_LIVES_EVERY) => {}
+        }
+        if let Err(error) = lifecycle::advance(&wired.broker).await {
+            tracing::error!(%error, "what is overdue is not recorded; it is refused all the same");
         }
     }
 }

@@ -151,6 +151,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     tracker.spawn(listen::serve_tcp(listener, tls, agents, stop.clone()));
     tracker.spawn(socket::serve(socket, operators, stop.clone()));
     tracker.spawn(background::end_observations(Arc::clone(&wired), stop.clone()));
+    tracker.spawn(background::advance_lives(Arc::clone(&wired), stop.clone()));
     tracker.spawn(background::rotate(Arc::clone(&wired), stop.clone()));
     tracker.spawn(upstreams::follow(Arc::clone(&wired.broker), pool.clone(), stop.clone()));
     pool.watch(observer(Arc::clone(&wired.broker)));

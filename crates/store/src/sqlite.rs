@@ -25,8 +25,8 @@ use bailiwick_ports::{
     entry::{Entry, Receipt},
     signer::CheckpointSigner,
     store::{
-        Conclusion, EntryFilter, Intent, IssuedToken, ObservationRow, PublishedBundle, Quarantine, SafeModeRow, Spent,
-        State, Store, StoreError, StoredEntry,
+        Conclusion, EndOfGrants, EntryFilter, Intent, IssuedToken, ObservationRow, PublishedBundle, Quarantine,
+        SafeModeRow, Spent, State, Store, StoreError, StoredEntry,
     },
     token_rows::{ListedToken, RefreshToken, Rotation, TokenFilter},
 };
@@ -169,8 +169,14 @@ impl Store for SqliteStore {
         self.readers.read(move |connection| calls::token_credential(connection, id)).await
     }
 
-    async fn revoke_token(&self, id: TokenId, until: Timestamp, entry: Entry) -> Result<u64, StoreError> {
-        self.writer.write(move |turn| grants::revoke_token(turn, id, until, entry)).await
+    async fn revoke_token(
+        &self,
+        id: TokenId,
+        until: Timestamp,
+        ends: Option<EndOfGrants>,
+        entry: Entry,
+    ) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| grants::revoke_token(turn, (id, until), ends, entry)).await
     }
 
     async fn tokens(&self, filter: TokenFilter) -> Result<Vec<ListedToken>, StoreError> {
@@ -215,8 +221,8 @@ impl Store for SqliteStore {
         self.writer.write(move |turn| users::add(turn, &user, entry)).await
     }
 
-    async fn change_user(&self, user: User, entry: Entry) -> Result<u64, StoreError> {
-        self.writer.write(move |turn| users::change(turn, &user, entry)).await
+    async fn change_user(&self, user: User, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| users::change(turn, &user, ends, entry)).await
     }
 
     async fn open_session(&self, session: Session, entry: Entry) -> Result<Receipt, StoreError> {
@@ -274,16 +280,16 @@ impl Store for SqliteStore {
         self.writer.write(move |turn| agents::register(turn, &agent, entry)).await
     }
 
-    async fn change_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError> {
-        self.writer.write(move |turn| agents::change(turn, &agent, entry)).await
+    async fn change_agent(&self, agent: Agent, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| agents::change(turn, &agent, ends, entry)).await
     }
 
     async fn create_task(&self, task: Task, entry: Entry) -> Result<u64, StoreError> {
         self.writer.write(move |turn| tasks::create(turn, &task, entry)).await
     }
 
-    async fn end_task(&self, task: Task, entry: Entry) -> Result<u64, StoreError> {
-        self.writer.write(move |turn| tasks::end(turn, &task, entry)).await
+    async fn end_task(&self, task: Task, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| tasks::end(turn, &task, ends, entry)).await
     }
 
     async fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError> {

@@ -153,6 +153,7 @@ impl World {
             task_required: false,
             token_ttl_s: None,
             lifetime_days: None,
+            review_days: None,
         };
         agents::register(&self.broker, &operator(), ask).await.unwrap();
         self.keys.insert(name, key);

@@ -61,6 +61,8 @@ macro_rules! store_suite {
             grants_are_given_and_end_once,
             a_grant_ends_with_the_one_that_it_comes_from,
             what_ends_a_grant_overtakes_a_decision,
+            what_stood_on_it_ends_with_it,
+            what_is_over_is_forgotten,
             a_revoked_token_is_remembered_until_its_end,
             sessions_are_kept_whole,
             sessions_end_with_their_user,

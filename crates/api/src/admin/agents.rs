@@ -2,7 +2,7 @@
 
 use bailiwick_engine::broker::Broker;
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Credential},
+    agent::{Agent, AgentStatus, Credential, Inactive},
     jwk::PublicKey,
 };
 use bailiwick_oauth::key_policy::KeyPolicy;
@@ -17,12 +17,15 @@ use super::Shared;
 
 mod add_key;
 mod list;
+mod owner;
+mod owner_left;
 mod promote;
 mod redirect_uris;
 mod register;
 mod remove_key;
 mod resume;
 mod retire;
+mod review;
 mod show;
 mod sightings;
 mod suspend;
@@ -35,6 +38,9 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(suspend::suspend))
         .routes(routes!(resume::resume))
         .routes(routes!(retire::retire))
+        .routes(routes!(review::review))
+        .routes(routes!(owner::owner))
+        .routes(routes!(owner_left::owner_left))
         .routes(routes!(add_key::add_key))
         .routes(routes!(remove_key::remove_key))
         .routes(routes!(redirect_uris::redirect_uris))
@@ -86,6 +92,13 @@ pub(super) struct AgentView {
     /// When the registration ends.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
+    /// When it is suspended unless somebody reviewed it before.
+    #[schema(value_type = String, format = DateTime)]
+    review_by: Timestamp,
+    /// Its owner left: when it is suspended unless somebody took it over before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    successor_by: Option<Timestamp>,
     /// The newest use of any of its keys.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_used_at: Option<Timestamp>,
@@ -134,6 +147,8 @@ impl AgentView {
             status,
             created_at,
             expires_at,
+            review_by,
+            successor_by,
             version,
         } = agent;
         let (state_reason, state_since) = match status {
@@ -142,7 +157,12 @@ impl AgentView {
                 (Some(reason.clone()), Some(*at))
             }
         };
-        let expired = *status == AgentStatus::Active && now >= *expires_at;
+        let state = match agent.overdue(now) {
+            Some(Inactive::Expired) if *status == AgentStatus::Active => "expired",
+            // Recorded within seconds.
+            Some(_) if *status == AgentStatus::Active => "suspended",
+            Some(_) | None => status.as_str(),
+        };
         Self {
             name: name.to_string(),
             owner: owner.clone(),
@@ -156,12 +176,14 @@ impl AgentView {
             bearer_tokens_allowed: *bearer_tokens_allowed,
             task_required: *task_required,
             token_ttl_s: *token_ttl_s,
-            state: if expired { "expired" } else { status.as_str() }.to_owned(),
+            state: state.to_owned(),
             state_reason,
             state_since,
             keys: credentials.iter().map(|credential| KeyView::of(credential, broker)).collect(),
             created_at: *created_at,
             expires_at: *expires_at,
+            review_by: *review_by,
+            successor_by: *successor_by,
             last_used_at: credentials.iter().filter_map(|credential| broker.last_used(credential)).max(),
             version: *version,
         }

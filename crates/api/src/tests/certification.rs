@@ -120,6 +120,7 @@ pub(super) async fn register(scene: &Scene, name: &str, role: &str) {
         task_required: false,
         token_ttl_s: None,
         lifetime_days: None,
+        review_days: None,
     };
     agents::register(broker, &operator(), ask).await.unwrap();
     agents::promote(broker, &operator(), &name.parse().unwrap(), "it writes").await.unwrap();

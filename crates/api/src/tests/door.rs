@@ -50,5 +50,5 @@ async fn without_an_account_the_socket_refuses_everything() {
         let answer = send(&scene.admin, message, Some(json!({}))).await;
         assert_eq!((answer.status, answer.json()["code"].as_str()), (403, Some("operator_unknown")), "{method} {path}");
     }
-    assert_eq!(scene.world.broker.live().agents.len(), 3);
+    assert_eq!(scene.world.broker.live().agents.size(), 3);
 }

@@ -51,6 +51,7 @@ impl Watched {
             task_required: false,
             token_ttl_s: None,
             lifetime_days: None,
+            review_days: None,
         };
         agents::register(&scene.world.broker, &operator(), ask).await.unwrap();
         Self { scene, key }

@@ -121,7 +121,7 @@ async fn what_fails_here_counts_at_every_door_for_clients() {
     assert_eq!((throttled.status, &throttled.json["access_token"]), (429, &Value::Null));
 }
 
-/// Each revocation has every decision under way made again: nobody may keep all others from being decided.
+/// Each revocation has every open stream looked at again: nobody may keep the broker busy with them.
 #[tokio::test]
 async fn a_client_revokes_no_faster_than_others_can_live_with() {
     let scene = Scene::new().await;

@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure};
 /// Seconds before its end at which a token is replaced.
 const RENEW_BEFORE_S: i64 = 60;
 /// How long the broker may take over a token.
-const TOKEN_TIME_MAX: Duration = Duration::from_secs(15);
+pub(crate) const TOKEN_TIME_MAX: Duration = Duration::from_secs(15);
 /// Answers that only ask for a fresh nonce before one of them counts as a refusal.
 const NONCE_ROUNDS_MAX: u32 = 2;
 
@@ -103,11 +103,13 @@ pub(crate) fn is_here(issuer: &str) -> bool {
     }
 }
 
-fn now() -> jiff::Timestamp {
+/// Now.
+pub(crate) fn now() -> jiff::Timestamp {
     SystemClock.now()
 }
 
-fn fresh_id() -> String {
+/// An identifier that nobody used before.
+pub(crate) fn fresh_id() -> String {
     let mut bytes = [0; 16];
     SystemEntropy.fill(&mut bytes);
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

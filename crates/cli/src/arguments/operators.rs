@@ -37,6 +37,41 @@ pub(crate) enum Agents {
     Resume(Named),
     /// End it for good; its name is never given again.
     Retire(Reasoned),
+    /// Say that it is still needed; until the next review is missed, it goes on.
+    Review {
+        /// The agent.
+        name: String,
+        /// Days until the next review: 90 unless given, and never beyond the registration's end.
+        #[arg(long, value_name = "DAYS")]
+        days: Option<u32>,
+        /// What was looked at, for whoever looks back.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Give it to somebody else, who answers for it from now on.
+    Owner {
+        /// The agent.
+        name: String,
+        /// The person or team.
+        owner: String,
+        /// Why, for whoever looks back.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// An owner left: give all their agents a successor, or suspend them in time.
+    OwnerLeft {
+        /// Who left, as `agents list` shows them.
+        owner: String,
+        /// Who answers for all of their agents from now on.
+        #[arg(long, value_name = "OWNER", conflicts_with = "hours")]
+        successor: Option<String>,
+        /// Or hours until each is suspended that nobody took over: 72 unless given, 0 at once.
+        #[arg(long, value_name = "HOURS")]
+        hours: Option<u32>,
+        /// Why, for whoever looks back.
+        #[arg(long)]
+        reason: String,
+    },
     /// Add a key; both work until one is removed.
     AddKey {
         /// The agent.
@@ -107,6 +142,9 @@ pub(crate) struct Register {
     /// Days until registration and keys expire: 90 unless given.
     #[arg(long, value_name = "DAYS")]
     pub(crate) lifetime_days: Option<u32>,
+    /// Days until somebody must have reviewed it, or it is suspended; only when it expires unless given.
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) review_days: Option<u32>,
 }
 
 /// An agent and why.

@@ -30,6 +30,19 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Agents, output: &Output) ->
         Agents::Suspend(named) => change(&door, "suspend", &named.name, &named.reason, output).await?,
         Agents::Resume(named) => change(&door, "resume", &named.name, &named.reason, output).await?,
         Agents::Retire(named) => change(&door, "retire", &named.name, &named.reason, output).await?,
+        Agents::Review { name, days, reason } => {
+            let path = format!("/api/v1/agents/{}/review", agent_name(name)?);
+            output.document(&door.change(&path, &json!({"reason": reason, "days": days})).await?, one);
+        }
+        Agents::Owner { name, owner, reason } => {
+            let path = format!("/api/v1/agents/{}/owner", agent_name(name)?);
+            output.document(&door.change(&path, &json!({"owner": owner, "reason": reason})).await?, one);
+        }
+        Agents::OwnerLeft { owner, successor, hours, reason } => {
+            let body = json!({"owner": owner, "successor": successor, "hours": hours, "reason": reason});
+            let left = door.change("/api/v1/owners/left", &body).await?;
+            output.document(&left, rows);
+        }
         Agents::AddKey { name, public_key } => {
             let body = json!({"key": read_public_key(public_key)?});
             let agent = door.change(&format!("/api/v1/agents/{}/keys", agent_name(name)?), &body).await?;
@@ -86,7 +99,7 @@ async fn register(door: &Door, ask: &Register, output: &Output) -> Result<(), Fa
         "key": key, "systems": ask.systems, "scopes": ask.scopes,
         "redirect_uris": ask.redirect_uris,
         "bearer_tokens_allowed": ask.danger_allow_bearer_tokens, "task_required": ask.task_required,
-        "token_ttl_s": ask.token_ttl_s, "lifetime_days": ask.lifetime_days,
+        "token_ttl_s": ask.token_ttl_s, "lifetime_days": ask.lifetime_days, "review_days": ask.review_days,
     });
     // The key file comes first: an agent whose key could not be kept would be lost.
     if let Some((path, pair)) = &pair {
@@ -120,30 +133,34 @@ fn read_public_key(path: &Path) -> Result<Value, Failure> {
 async fn list(door: &Door, output: &Output) -> Result<(), Failure> {
     let listed = door.read("/api/v1/agents").await?;
     let agents = listed.get("agents").and_then(Value::as_array).cloned().unwrap_or_default();
-    output.document(&listed, |_| {
-        table(
-            ["name", "state", "role", "environment", "owner", "expires", "last used"],
-            agents.iter().map(|agent| {
-                [
-                    text(agent, "/name"),
-                    state(agent),
-                    text(agent, "/role"),
-                    text(agent, "/environment"),
-                    text(agent, "/owner"),
-                    expiry(agent),
-                    minute(&text(agent, "/last_used_at")),
-                ]
-            }),
-        )
-    });
-    let soon = agents.iter().filter(|agent| expiry(agent).contains('!')).count();
+    output.document(&listed, rows);
+    let soon = agents.iter().filter(|agent| ends(agent).contains('!')).count();
     if soon > 0 {
-        output.hint(&format!("{soon} of these expire within {EXPIRY_ALERT_DAYS} days or have expired (marked `!`)"));
+        output.hint(&format!("{soon} of these stop within {EXPIRY_ALERT_DAYS} days or have stopped (marked `!`)"));
     }
     if agents.is_empty() {
         output.hint("nobody is registered yet: `bailiwick agents register --help`");
     }
     Ok(())
+}
+
+/// Agents as a table.
+fn rows(listed: &Value) -> String {
+    let agents = listed.get("agents").and_then(Value::as_array).cloned().unwrap_or_default();
+    table(
+        ["name", "state", "role", "environment", "owner", "stops", "last used"],
+        agents.iter().map(|agent| {
+            [
+                text(agent, "/name"),
+                state(agent),
+                text(agent, "/role"),
+                text(agent, "/environment"),
+                text(agent, "/owner"),
+                ends(agent),
+                minute(&text(agent, "/last_used_at")),
+            ]
+        }),
+    )
 }
 
 /// Its state in one word: an active agent that was not promoted only reads.
@@ -154,14 +171,19 @@ fn state(agent: &Value) -> String {
     }
 }
 
-/// The day on which it expires, marked when that is near.
-fn expiry(agent: &Value) -> String {
-    let at = text(agent, "/expires_at");
+/// The day on which it stops if nobody does anything, marked when that is near.
+fn ends(agent: &Value) -> String {
+    let (at, why) = [("/expires_at", ""), ("/review_by", " review"), ("/successor_by", " owner")]
+        .map(|(place, why)| (text(agent, place), why))
+        .into_iter()
+        .filter(|(at, _)| at != "-")
+        .min_by(|(one, _), (other, _)| one.cmp(other))
+        .unwrap_or_default();
     let day = at.chars().take(10).collect::<String>();
     let near = at.parse::<jiff::Timestamp>().is_ok_and(|at| {
         at.as_second().saturating_sub(jiff::Timestamp::now().as_second()) < EXPIRY_ALERT_DAYS * 24 * 60 * 60
     });
-    if near && text(agent, "/state") != "retired" { format!("{day} !") } else { day }
+    if near && text(agent, "/state") != "retired" { format!("{day}{why} !") } else { format!("{day}{why}") }
 }
 
 /// A time to the minute.
@@ -238,10 +260,14 @@ fn one(agent: &Value) -> String {
         ("bearer tokens", yes("/bearer_tokens_allowed")),
         ("tokens live", format!("{} s", text(agent, "/token_ttl_s"))),
         ("expires", minute(&text(agent, "/expires_at"))),
+        ("review by", minute(&text(agent, "/review_by"))),
         ("keys", keys.join("\n")),
     ];
     if agent.pointer("/redirect_uris/0").is_some() {
         rows.push(("redirect URIs", text(agent, "/redirect_uris")));
+    }
+    if agent.get("successor_by").is_some() {
+        rows.push(("needs an owner by", minute(&text(agent, "/successor_by"))));
     }
     if agent.get("state_reason").is_some() {
         rows.push(("reason", text(agent, "/state_reason")));

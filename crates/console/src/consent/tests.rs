@@ -347,6 +347,7 @@ async fn what_an_agent_is_called_cannot_become_markup() {
         task_required: false,
         token_ttl_s: None,
         lifetime_days: None,
+        review_days: None,
     };
     agents::register(&scene.world.broker, &operator(), ask).await.unwrap();
     let page = scene.asked(&honest("sly"), &ada).await;
@@ -389,7 +390,7 @@ async fn users_see_what_they_allowed_and_take_it_back() {
         let form = [("grant", &*grant.to_string()), ("form_token", token)];
         scene.post(WITHDRAW_PATH, &ada, origin, &form).await.status
     };
-    let active = || scene.world.broker.live().grants.len();
+    let active = || scene.world.broker.live().grants.size();
     assert_eq!(withdraw(of_bob, Some(ISSUER), &token).await, 404);
     assert_eq!(withdraw(of_ada, Some("https://evil.example"), &token).await, 403);
     assert_eq!(withdraw(of_ada, Some(ISSUER), "").await, 403);

@@ -9,7 +9,7 @@ use bailiwick_model::{
     grant::{Authentication, Grant, GrantKind, GrantStatus},
     id::GrantId,
     jwk::Thumbprint,
-    name::{Scope, UserId},
+    name::{AgentName, Scope, UserId},
     principal::Principal,
     secret::Secret,
 };
@@ -76,6 +76,13 @@ pub struct Presented {
     pub confirmation: Option<Thumbprint>,
     /// The assertion's and the proof's identifiers.
     pub spent: Vec<Spent>,
+}
+
+impl Code {
+    /// Whether it is for this client.
+    pub(super) fn is_of(&self, client: &AgentName) -> bool {
+        self.consented.request.client == *client
+    }
 }
 
 impl Consented {

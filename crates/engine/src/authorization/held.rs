@@ -86,6 +86,11 @@ impl<V> Held<V> {
         Some(look(&mut entry.owner, &mut entry.value))
     }
 
+    /// Drops every value that `which` holds of.
+    pub(super) fn drop_those(&self, which: impl Fn(&V) -> bool) {
+        self.entries().retain(|_, entry| !which(&entry.value));
+    }
+
     fn entries(&self) -> MutexGuard<'_, HashMap<Digest, Entry<V>>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -235,6 +235,7 @@ impl Bench {
             task_required: false,
             token_ttl_s: None,
             lifetime_days: None,
+            review_days: None,
         };
         agents::register(&self.broker, &operator(), ask).await.unwrap();
         agents::promote(&self.broker, &operator(), &name, "tests").await.unwrap();

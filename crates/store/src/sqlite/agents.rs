@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 
 use bailiwick_model::agent::{Agent, AgentStatus};
-use bailiwick_ports::{entry::Entry, store::StoreError};
+use bailiwick_ports::{
+    entry::Entry,
+    store::{EndOfGrants, StoreError},
+};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter, types::Value};
 
 use super::{
     failure::Step,
+    grants,
     rows::{self, Fields, json_text, word},
     statements,
     turn::{Turn, signed},
@@ -22,7 +26,7 @@ pub(crate) fn register(turn: &mut Turn<'_>, agent: &Agent, entry: Entry) -> Step
 }
 
 /// Replaces an agent whose stored version is the one before.
-pub(crate) fn change(turn: &mut Turn<'_>, agent: &Agent, entry: Entry) -> Step<u64> {
+pub(crate) fn change(turn: &mut Turn<'_>, agent: &Agent, ends: Option<EndOfGrants>, entry: Entry) -> Step<u64> {
     let name = agent.name.as_str();
     let found = version(turn, name)?.ok_or_else(|| StoreError::Missing(name.to_owned()))?;
     if signed(agent.version)?.checked_sub(1) != Some(found) {
@@ -33,7 +37,9 @@ pub(crate) fn change(turn: &mut Turn<'_>, agent: &Agent, entry: Entry) -> Step<u
     let used = last_used(turn, name)?;
     turn.execute(statements::DELETE_CREDENTIALS, [name])?;
     insert_credentials(turn, agent, &used)?;
-    turn.change(entry)
+    let epoch = turn.change(entry)?;
+    grants::end_along(turn, ends)?;
+    Ok(epoch)
 }
 
 /// The stored version of an agent.
@@ -88,6 +94,8 @@ fn columns(agent: &Agent) -> Step<Vec<Value>> {
         status_reason.into(),
         agent.created_at.as_microsecond().into(),
         agent.expires_at.as_microsecond().into(),
+        agent.review_by.as_microsecond().into(),
+        agent.successor_by.map(Timestamp::as_microsecond).into(),
     ])
 }
 

@@ -11,9 +11,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     agents,
     failure::{Failure, Step},
+    grants,
     rows::Fields,
     safety, spent, statements,
     turn::{Turn, signed},
+    users,
 };
 
 /// Microseconds of a minute: the last use of a credential is kept no finer.
@@ -120,11 +122,12 @@ pub(crate) fn use_up(turn: &mut Turn<'_>, spent: &[Spent]) -> Step<()> {
 }
 
 fn check(turn: &Turn<'_>, relied_on: &ReliedOn, now: i64) -> Step<()> {
-    let ReliedOn { agents, task, facts, epoch } = relied_on;
+    let ReliedOn { agents, users, token, grant, task, facts, epoch } = relied_on;
     let conflict = |what: String| -> Step<()> { Err(StoreError::Conflict(what).into()) };
     let (current, decisive): (i64, i64) =
         turn.statement(statements::EPOCHS)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    // Changes of agents and tasks raise the epoch too, but those that matter here are compared by themselves.
+    // Changes of agents, users, grants and tasks raise the epoch too, but those that matter here are compared by themselves:
+    // nobody's call waits for what concerns somebody else.
     if !(decisive..=current).contains(&signed(*epoch)?) {
         return conflict("policy".to_owned());
     }
@@ -132,6 +135,21 @@ fn check(turn: &Turn<'_>, relied_on: &ReliedOn, now: i64) -> Step<()> {
         if agents::version(turn, name.as_str())? != Some(signed(*version)?) {
             return conflict(name.to_string());
         }
+    }
+    for (id, version) in users {
+        if users::version(turn, id.as_str())? != Some(signed(*version)?) {
+            return conflict(id.to_string());
+        }
+    }
+    if let Some(token) = token
+        && grants::is_revoked(turn, *token)?
+    {
+        return conflict(token.to_string());
+    }
+    if let Some(grant) = grant
+        && !grants::stands(turn, *grant, now)?
+    {
+        return conflict(grant.to_string());
     }
     if let Some(task) = task {
         let standing: i64 =

@@ -6,7 +6,7 @@ use bailiwick_model::{
 };
 use bailiwick_ports::{
     entry::Entry,
-    store::{Spent, StoreError},
+    store::{EndOfGrants, Spent, StoreError},
 };
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -51,7 +51,7 @@ pub(crate) fn give(turn: &mut Turn<'_>, grant: &Grant, used: &[Spent], entry: En
     turn.change(entry)
 }
 
-/// Ends active grants. A decision under way that relied on one of them is made again.
+/// Ends active grants. A decision under way that relied on one of them is made again; no other is.
 pub(crate) fn end(turn: &mut Turn<'_>, ids: &[GrantId], ended: &GrantStatus, entry: Entry) -> Step<u64> {
     for id in ids {
         let (_, Some(at), Some(reason)) = columns(ended) else {
@@ -63,7 +63,32 @@ pub(crate) fn end(turn: &mut Turn<'_>, ids: &[GrantId], ended: &GrantStatus, ent
             return Err(if known { StoreError::Conflict(id) } else { StoreError::Missing(id) }.into());
         }
     }
-    turn.decisive_change(entry)
+    turn.change(entry)
+}
+
+/// Ends grants with the change that is under way.
+pub(crate) fn end_along(turn: &mut Turn<'_>, ends: Option<EndOfGrants>) -> Step<()> {
+    let Some(EndOfGrants { ids, ended, entry }) = ends else { return Ok(()) };
+    let (_, Some(at), Some(reason)) = columns(&ended) else {
+        return Err(StoreError::Conflict("the end of grants".to_owned()).into());
+    };
+    for id in ids {
+        turn.execute(statements::END_GRANT, params![at, reason, id.as_bytes()])?;
+    }
+    turn.place(entry).map(|_| ())
+}
+
+/// Whether a grant is active at `now` (microseconds).
+pub(crate) fn stands(turn: &Turn<'_>, id: GrantId, now: i64) -> Step<bool> {
+    let row = params![id.as_bytes(), now];
+    let standing: i64 = turn.statement(statements::GRANT_STANDING)?.query_row(row, |row| row.get(0))?;
+    Ok(standing > 0)
+}
+
+/// Whether a token was revoked.
+pub(crate) fn is_revoked(turn: &Turn<'_>, id: TokenId) -> Step<bool> {
+    let revoked: i64 = turn.statement(statements::TOKEN_REVOKED)?.query_row([id.as_bytes()], |row| row.get(0))?;
+    Ok(revoked > 0)
 }
 
 /// One grant.
@@ -84,12 +109,18 @@ pub(crate) fn active(connection: &Connection, now: i64) -> Step<Vec<Grant>> {
     Ok(grants)
 }
 
-/// Revokes one access token.
-pub(crate) fn revoke_token(turn: &mut Turn<'_>, id: TokenId, until: Timestamp, entry: Entry) -> Step<u64> {
-    turn.execute(statements::FORGET_REVOKED, [entry.event.at.as_microsecond()])?;
+/// Revokes one access token, which would end at a given time.
+pub(crate) fn revoke_token(
+    turn: &mut Turn<'_>,
+    (id, until): (TokenId, Timestamp),
+    ends: Option<EndOfGrants>,
+    entry: Entry,
+) -> Step<u64> {
     let row = params![id.as_bytes(), until.as_microsecond()];
     turn.insert(statements::REVOKE_TOKEN, row, || id.to_string())?;
-    turn.decisive_change(entry)
+    let epoch = turn.change(entry)?;
+    end_along(turn, ends)?;
+    Ok(epoch)
 }
 
 /// Revoked tokens whose end is after `now` (microseconds).

@@ -135,6 +135,8 @@ pub(crate) fn agent(fields: &Fields<'_>) -> Step<Agent> {
         status,
         created_at: fields.time("created_at")?,
         expires_at: fields.time("expires_at")?,
+        review_by: fields.time("review_by")?,
+        successor_by: fields.maybe_time("successor_by")?,
         version: fields.count("version")?,
     })
 }

@@ -91,9 +91,8 @@ statements! {
     USE_REFRESH_TOKEN = "UPDATE refresh_tokens SET used_at = $1 WHERE digest = $2 AND used_at IS NULL";
     REFRESH_TOKEN = "SELECT digest, grant_id, number, confirmation, issued_at, used_at, expires_at \
         FROM refresh_tokens WHERE digest = $1";
-    FORGET_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE expires_at <= $1";
     REVOKE_TOKEN = "INSERT INTO revoked_tokens (id, until_at) VALUES ($1, $2)";
-    FORGET_REVOKED = "DELETE FROM revoked_tokens WHERE until_at <= $1";
+    TOKEN_REVOKED = "SELECT COUNT(*) FROM revoked_tokens WHERE id = $1";
     REVOKED_TOKENS = "SELECT id, until_at FROM revoked_tokens WHERE until_at > $1 ORDER BY id";
 
     // ---- grants ----
@@ -102,6 +101,7 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
     END_GRANT = "UPDATE grants SET status = 'ended', ended_at = $1, ended_reason = $2 \
         WHERE id = $3 AND status = 'active'";
+    GRANT_STANDING = "SELECT COUNT(*) FROM grants WHERE id = $1 AND status = 'active' AND expires_at > $2";
     GRANT = "SELECT id, kind, chain, parent, resources, scopes, task, authentication, status, ended_at, ended_reason, \
         created_at, expires_at, subject_token, subject_task FROM grants WHERE id = $1";
     ACTIVE_GRANTS = "SELECT id, kind, chain, parent, resources, scopes, task, authentication, status, ended_at, \
@@ -153,15 +153,16 @@ statements! {
     // ---- agents ----
     INSERT_AGENT = "INSERT INTO agents (name, version, owner, purpose, environment, role, systems, scopes, redirect_uris, \
         promoted, bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, \
-        expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+        expires_at, review_by, successor_by) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
     UPDATE_AGENT = "UPDATE agents SET name = $1, version = $2, owner = $3, purpose = $4, environment = $5, role = $6, \
         systems = $7, scopes = $8, redirect_uris = $9, promoted = $10, bearer_tokens_allowed = $11, \
         task_required = $12, token_ttl_s = $13, status = $14, status_at = $15, status_reason = $16, created_at = $17, \
-        expires_at = $18 WHERE name = $1 AND version = $19";
+        expires_at = $18, review_by = $19, successor_by = $20 WHERE name = $1 AND version = $21";
     AGENT_VERSION = "SELECT version FROM agents WHERE name = $1";
     AGENTS = "SELECT name, version, owner, purpose, environment, role, systems, scopes, redirect_uris, promoted, \
-        bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at \
-        FROM agents ORDER BY name";
+        bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at, \
+        review_by, successor_by FROM agents ORDER BY name";
     INSERT_CREDENTIAL = "INSERT INTO credentials (agent, thumbprint, place, kid, algorithm, jwk, created_at, \
         expires_at, last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     CREDENTIALS_USED = "SELECT thumbprint, last_used_at FROM credentials WHERE agent = $1";
@@ -225,10 +226,23 @@ statements! {
         (SELECT budget, window_start_s FROM budgets WHERE until_at <= $1 ORDER BY until_at LIMIT $2)";
     FORGET_FACTS = "DELETE FROM facts WHERE (initiating, fact) IN \
         (SELECT initiating, fact FROM facts WHERE until_at <= $1 ORDER BY until_at LIMIT $2)";
+    FORGET_REVOKED = "DELETE FROM revoked_tokens WHERE id IN \
+        (SELECT id FROM revoked_tokens WHERE until_at <= $1 ORDER BY until_at LIMIT $2)";
+    FORGET_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE digest IN \
+        (SELECT digest FROM refresh_tokens WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
+    /// A grant that others or refresh tokens come from goes after them: each is gone by its own end at the latest.
+    FORGET_GRANTS = "DELETE FROM grants WHERE id IN (SELECT g.id FROM grants g WHERE g.expires_at <= $1 \
+        AND NOT EXISTS (SELECT 1 FROM grants c WHERE c.parent = g.id) \
+        AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = g.id) ORDER BY g.expires_at LIMIT $2)";
+    /// An id begins with the time of its issue, so the oldest are the first: no index but that of the ids is needed.
+    FORGET_TOKENS = "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE id < $1 AND expires_at <= $2 \
+        ORDER BY id LIMIT $3)";
 }
 
-/// What is run before each commit besides [`FORGET_SPENT`]: $1 is the time, $2 the number of rows.
-pub(crate) const FORGET: [&str; 2] = [FORGET_BUDGETS, FORGET_FACTS];
+/// What is run before each commit besides [`FORGET_SPENT`] and [`FORGET_TOKENS`]: $1 is the time, $2 the number of rows.
+/// Each row is kept until what it is about has ended by itself; what it said stays in the evidence.
+pub(crate) const FORGET: [&str; 5] =
+    [FORGET_BUDGETS, FORGET_FACTS, FORGET_REVOKED, FORGET_REFRESH_TOKENS, FORGET_GRANTS];
 
 /// The start of every search of entries; [`super::evidence`] adds its conditions.
 pub(crate) const ENTRIES: &str = "SELECT e.sequence AS sequence, e.leaf AS leaf, s.subject AS subject, \
@@ -284,6 +298,13 @@ mod tests {
             FORGET_SPENT,
             FORGET_BUDGETS,
             FORGET_FACTS,
+            FORGET_REVOKED,
+            FORGET_REFRESH_TOKENS,
+            FORGET_GRANTS,
+            FORGET_TOKENS,
+            GRANT_STANDING,
+            TOKEN_REVOKED,
+            USER_VERSION,
             ENTRIES_OF,
             NEWEST_ENTRY,
             HASHES,

@@ -4,12 +4,16 @@ use bailiwick_model::{
     id::TaskId,
     task::{Task, TaskStatus},
 };
-use bailiwick_ports::{entry::Entry, store::StoreError};
+use bailiwick_ports::{
+    entry::Entry,
+    store::{EndOfGrants, StoreError},
+};
 use rusqlite::{Connection, params};
 
 use super::{
     agents,
     failure::Step,
+    grants,
     rows::{self, Fields, json_text},
     statements,
     turn::Turn,
@@ -38,7 +42,7 @@ pub(crate) fn create(turn: &mut Turn<'_>, task: &Task, entry: Entry) -> Step<u64
 }
 
 /// Ends an open task.
-pub(crate) fn end(turn: &mut Turn<'_>, task: &Task, entry: Entry) -> Step<u64> {
+pub(crate) fn end(turn: &mut Turn<'_>, task: &Task, ends: Option<EndOfGrants>, entry: Entry) -> Step<u64> {
     let (_, Some(at), Some(reason)) = columns(&task.status) else {
         return Err(StoreError::Conflict(task.id.to_string()).into());
     };
@@ -47,7 +51,9 @@ pub(crate) fn end(turn: &mut Turn<'_>, task: &Task, entry: Entry) -> Step<u64> {
         let known = one(turn.connection, task.id)?.is_some();
         return Err(if known { StoreError::Conflict(id) } else { StoreError::Missing(id) }.into());
     }
-    turn.change(entry)
+    let epoch = turn.change(entry)?;
+    grants::end_along(turn, ends)?;
+    Ok(epoch)
 }
 
 /// One task.

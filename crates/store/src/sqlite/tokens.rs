@@ -4,6 +4,7 @@ use bailiwick_model::{
     digest::Digest,
     grant::GrantKind,
     id::{GrantId, TaskId, TokenId},
+    limits::HOOK_TOKEN_TTL_S,
 };
 use bailiwick_ports::{
     entry::{Entry, Receipt},
@@ -23,7 +24,6 @@ use super::{
 
 /// Keeps the first refresh token of an active grant, which has at most one at a time.
 pub(crate) fn first_refresh(turn: &mut Turn<'_>, token: &RefreshToken, entry: Entry) -> Step<Receipt> {
-    turn.execute(statements::FORGET_REFRESH_TOKENS, [entry.event.at.as_microsecond()])?;
     insert_refresh(turn, token)?;
     turn.place(entry)
 }
@@ -102,6 +102,14 @@ pub(crate) fn listed(connection: &Connection, filter: &TokenFilter) -> Step<Vec<
         tokens.push(token_row(&Fields::of(row, "tokens"))?);
     }
     Ok(tokens)
+}
+
+/// The first id that a token can have which has not expired at `now` (microseconds): an id begins with the time of its
+/// issue, and no token lives longer than that of a hook.
+pub(crate) fn oldest(now: i64) -> TokenId {
+    let longest_us = i64::try_from(HOOK_TOKEN_TTL_S).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    let oldest_ms = now.saturating_sub(longest_us).div_euclid(1_000);
+    TokenId::new(u64::try_from(oldest_ms).unwrap_or(0), [0; 10])
 }
 
 /// One access token.

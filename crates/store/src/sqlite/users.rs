@@ -1,12 +1,15 @@
 //! Users: made known once, changed by version, never removed.
 
 use bailiwick_model::user::{User, UserStatus};
-use bailiwick_ports::{entry::Entry, store::StoreError};
+use bailiwick_ports::{
+    entry::Entry,
+    store::{EndOfGrants, StoreError},
+};
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Value};
 
 use super::{
     failure::Step,
-    passkeys,
+    grants, passkeys,
     rows::{self, Fields, json_text},
     sessions, statements,
     turn::{Turn, signed},
@@ -18,11 +21,10 @@ pub(crate) fn add(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64> {
     turn.change(entry)
 }
 
-/// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again,
-/// and the sessions of who is no longer active end with their links, and the passkeys of who left.
-pub(crate) fn change(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64> {
+/// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again, and the sessions of who is no longer active end with their links, and the passkeys of who left.
+pub(crate) fn change(turn: &mut Turn<'_>, user: &User, ends: Option<EndOfGrants>, entry: Entry) -> Step<u64> {
     let id = user.id.as_str();
-    let found: Option<i64> = turn.statement(statements::USER_VERSION)?.query_row([id], |row| row.get(0)).optional()?;
+    let found = version(turn, id)?;
     let found = found.ok_or_else(|| StoreError::Missing(id.to_owned()))?;
     if signed(user.version)?.checked_sub(1) != Some(found) {
         return Err(StoreError::Conflict(id.to_owned()).into());
@@ -33,7 +35,14 @@ pub(crate) fn change(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64
         sessions::close_all(turn, id)?;
         passkeys::end(turn, id, matches!(user.status, UserStatus::Left { .. }))?;
     }
-    turn.decisive_change(entry)
+    let epoch = turn.change(entry)?;
+    grants::end_along(turn, ends)?;
+    Ok(epoch)
+}
+
+/// The stored version of a user.
+pub(crate) fn version(turn: &Turn<'_>, id: &str) -> Step<Option<i64>> {
+    Ok(turn.statement(statements::USER_VERSION)?.query_row([id], |row| row.get(0)).optional()?)
 }
 
 /// All users, by id.

@@ -33,6 +33,7 @@ use super::{
     spent::UsedUp,
     statements,
     stats::Counters,
+    tokens,
     turn::{Head, Turn},
     write_ahead,
 };
@@ -366,6 +367,9 @@ impl Worker {
         for statement in statements::FORGET {
             self.connection.prepare_cached(statement)?.execute([self.head.latest, step])?;
         }
+        let oldest = tokens::oldest(self.head.latest);
+        let row = rusqlite::params![oldest.as_bytes(), self.head.latest, step];
+        self.connection.prepare_cached(statements::FORGET_TOKENS)?.execute(row)?;
         Ok(())
     }
 

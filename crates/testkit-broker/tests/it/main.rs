@@ -35,6 +35,7 @@ mod lives;
 mod masks;
 mod observation;
 mod people;
+mod pipelines;
 mod policy_clients;
 mod probes;
 mod real_claude_code;

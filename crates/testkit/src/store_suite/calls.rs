@@ -87,7 +87,7 @@ pub async fn an_intent_relies_on_what_was_seen(bench: &dyn Bench) {
     let mut seen = prepared(&*store).await;
     let mut suspended = agent("bot");
     (suspended.version, suspended.status) = (2, AgentStatus::Suspended { at: at(1), reason: "odd".into() });
-    store.change_agent(suspended, changed("evt_3")).await.unwrap();
+    store.change_agent(suspended, None, changed("evt_3")).await.unwrap();
     assert!(matches!(store.commit_intent(seen.clone()).await, Err(StoreError::Conflict(name)) if name == "bot"));
     seen.relied_on.agents = BTreeMap::from([("bot".parse().unwrap(), 2)]);
 
@@ -96,7 +96,7 @@ pub async fn an_intent_relies_on_what_was_seen(bench: &dyn Bench) {
     assert!(matches!(store.commit_intent(late).await, Err(StoreError::Conflict(_))), "the task is past its end");
     let mut ended = task(1, "bot");
     ended.status = TaskStatus::Ended { at: at(1), reason: "done".into() };
-    store.end_task(ended, changed("evt_4")).await.unwrap();
+    store.end_task(ended, None, changed("evt_4")).await.unwrap();
     assert!(matches!(store.commit_intent(seen.clone()).await, Err(StoreError::Conflict(_))), "the task was ended");
     seen.relied_on.task = None;
 

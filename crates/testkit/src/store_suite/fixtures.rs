@@ -80,6 +80,8 @@ pub fn agent(name: &str) -> Agent {
         status: AgentStatus::Active,
         created_at: at(0),
         expires_at: at(86_400),
+        review_by: at(80_000),
+        successor_by: Some(at(70_000)),
         version: 1,
     }
 }

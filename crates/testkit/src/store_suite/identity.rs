@@ -1,9 +1,10 @@
 //! Users, grants, revoked tokens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
+    agent::Agent,
     digest::Digest,
     grant::{Authentication, Grant, GrantKind, GrantStatus, SubjectToken},
     id::{BrowserSessionId, GrantId, TaskId, TokenId},
@@ -12,9 +13,13 @@ use bailiwick_model::{
     passkey::{Invitation, Passkey},
     principal::{DelegationChain, Principal},
     session::Session,
+    task::TaskStatus,
     user::{User, UserStatus},
 };
-use bailiwick_ports::{entry::Entry, store::StoreError};
+use bailiwick_ports::{
+    entry::Entry,
+    store::{EndOfGrants, StoreError},
+};
 
 use super::{Bench, fixtures::*};
 
@@ -69,9 +74,9 @@ pub async fn users_are_kept_whole(bench: &dyn Bench) {
     second.version = 2;
     second.status = UserStatus::Left { at: at(8), reason: "gone".into() };
     second.groups.clear();
-    store.change_user(second.clone(), changed("evt_3")).await.unwrap();
-    assert!(matches!(store.change_user(second.clone(), changed("evt_x")).await, Err(StoreError::Conflict(_))));
-    assert!(matches!(store.change_user(user("u-3"), changed("evt_x")).await, Err(StoreError::Missing(_))));
+    store.change_user(second.clone(), None, changed("evt_3")).await.unwrap();
+    assert!(matches!(store.change_user(second.clone(), None, changed("evt_x")).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(store.change_user(user("u-3"), None, changed("evt_x")).await, Err(StoreError::Missing(_))));
     assert_eq!(store.load().await.unwrap().users, [first, second]);
     assert_eq!(count(&*store).await, 3, "a refused change leaves no evidence");
 }
@@ -116,23 +121,97 @@ pub async fn a_grant_ends_with_the_one_that_it_comes_from(bench: &dyn Bench) {
     assert!(matches!(late, Err(StoreError::Conflict(_))), "an exchange lost the race with a revocation");
 }
 
-/// A decision that was made before a grant ended, a token was revoked or a user changed is made again.
+/// A decision that relied on a grant, token or user is made again when that one ends or changes, and no other decision is.
 pub async fn what_ends_a_grant_overtakes_a_decision(bench: &dyn Bench) {
     let store = bench.open(1).await;
+    let told = |id| entry(EventKind::UserChanged, id);
+    for id in ["u-1", "u-2"] {
+        store.add_user(user(id), told(id)).await.unwrap();
+    }
+    for (number, id) in (1..).zip(["evt_1", "evt_2", "evt_3"]) {
+        store.give_grant(grant(number, None), vec![], changed(id)).await.unwrap();
+    }
+    let seen = store.load().await.unwrap();
+    // What every call of the one relied on; the other has a grant, a token and a user of its own.
+    let by = |id: &str, number: u8, user: &str| {
+        let mut call = intent(id, &seen);
+        call.relied_on.users = BTreeMap::from([(user.parse().unwrap(), 1)]);
+        call.relied_on.token = Some(TokenId::from_bytes([number; 16]));
+        call.relied_on.grant = Some(GrantId::from_bytes([number; 16]));
+        call
+    };
+    store.commit_intent(by("eval_0", 1, "u-1")).await.unwrap();
+    let conflicts = async |call| matches!(store.commit_intent(call).await, Err(StoreError::Conflict(_)));
+    store.revoke_token(TokenId::from_bytes([1; 16]), at(900), None, changed("evt_r")).await.unwrap();
+    assert!(conflicts(by("eval_1", 1, "u-1")).await, "its token was revoked");
+    store.end_grants(vec![GrantId::from_bytes([2; 16])], ended(), changed("evt_e")).await.unwrap();
+    assert!(conflicts(by("eval_2", 2, "u-1")).await, "its grant ended");
+    store.change_user(User { version: 2, ..user("u-1") }, None, told("evt_4")).await.unwrap();
+    assert!(conflicts(by("eval_3", 3, "u-1")).await, "its user changed");
+    let mut late = by("eval_4", 3, "u-2");
+    late.entry.event.at = grant(3, None).expires_at;
+    assert!(conflicts(late).await, "its grant is past its end");
+    store.commit_intent(by("eval_5", 3, "u-2")).await.unwrap();
+}
+
+/// What stood on an agent, a user, a task or a token ends in the same transaction as it, with its own evidence; what had
+/// ended before stays as it ended.
+pub async fn what_stood_on_it_ends_with_it(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    store.register_agent(agent("bot"), entry(EventKind::AgentChanged, "evt_a")).await.unwrap();
     store.add_user(user("u-1"), entry(EventKind::UserChanged, "evt_u")).await.unwrap();
+    store.create_task(task(1, "bot"), entry(EventKind::TaskChanged, "evt_t")).await.unwrap();
+    for number in 1..=4 {
+        store.give_grant(grant(number, None), vec![], changed(&format!("evt_g{number}"))).await.unwrap();
+    }
+    let ends = |numbers: &[u8], id: &str| {
+        let ids = numbers.iter().map(|number| GrantId::from_bytes([*number; 16])).collect();
+        Some(EndOfGrants { ids, ended: ended(), entry: changed(id) })
+    };
+    let left = async || store.load().await.unwrap().grants.len();
+    let stale = store.change_agent(agent("bot"), ends(&[1], "evt_x"), entry(EventKind::AgentChanged, "evt_y")).await;
+    assert!(matches!(stale, Err(StoreError::Conflict(_))));
+    assert_eq!((left().await, count(&*store).await), (4, 7), "all or nothing");
+    let retired = Agent { version: 2, ..agent("bot") };
+    store.change_agent(retired, ends(&[1], "evt_2"), entry(EventKind::AgentChanged, "evt_1")).await.unwrap();
+    assert_eq!(left().await, 3);
+    let gone = User { version: 2, ..user("u-1") };
+    store.change_user(gone, ends(&[1, 2], "evt_4"), entry(EventKind::UserChanged, "evt_3")).await.unwrap();
+    assert_eq!(left().await, 2);
+    let mut over = task(1, "bot");
+    over.status = TaskStatus::Ended { at: at(1), reason: "done".into() };
+    store.end_task(over, ends(&[3], "evt_6"), entry(EventKind::TaskChanged, "evt_5")).await.unwrap();
+    assert_eq!(left().await, 1);
+    store.revoke_token(TokenId::from_bytes([7; 16]), at(900), ends(&[4], "evt_8"), changed("evt_7")).await.unwrap();
+    assert_eq!((left().await, count(&*store).await), (0, 15));
+    assert_eq!(store.grant(GrantId::from_bytes([1; 16])).await.unwrap().unwrap().status, ended());
+}
+
+/// Rows go, some with each commit, once what they are about has ended by itself: tokens, revocations, refresh tokens, and
+/// grants after all that comes from them.
+pub async fn what_is_over_is_forgotten(bench: &dyn Bench) {
+    let store = bench.open(1).await;
     store.give_grant(grant(1, None), vec![], changed("evt_1")).await.unwrap();
-    let seen = store.load().await.unwrap();
-    store.end_grants(vec![GrantId::from_bytes([1; 16])], ended(), changed("evt_2")).await.unwrap();
-    assert!(matches!(store.commit_intent(intent("eval_1", &seen)).await, Err(StoreError::Conflict(_))));
-    let seen = store.load().await.unwrap();
-    store.revoke_token(TokenId::from_bytes([1; 16]), at(900), changed("evt_3")).await.unwrap();
-    assert!(matches!(store.commit_intent(intent("eval_2", &seen)).await, Err(StoreError::Conflict(_))));
-    let seen = store.load().await.unwrap();
-    let changed_user = User { version: 2, ..user("u-1") };
-    store.change_user(changed_user, entry(EventKind::UserChanged, "evt_4")).await.unwrap();
-    assert!(matches!(store.commit_intent(intent("eval_3", &seen)).await, Err(StoreError::Conflict(_))));
-    let seen = store.load().await.unwrap();
-    store.commit_intent(intent("eval_4", &seen)).await.unwrap();
+    store.give_grant(grant(2, Some(1)), vec![], changed("evt_2")).await.unwrap();
+    let lasting = Grant { expires_at: at(900_000), ..grant(3, None) };
+    store.give_grant(lasting, vec![], changed("evt_3")).await.unwrap();
+    store.end_grants(vec![GrantId::from_bytes([3; 16])], ended(), changed("evt_4")).await.unwrap();
+    let known = async |number| store.grant(GrantId::from_bytes([number; 16])).await.unwrap().is_some();
+    let tick = async |id: &str, second| {
+        let mut later = changed(id);
+        later.event.at = at(second);
+        store.append(later, vec![]).await.unwrap();
+    };
+    tick("evt_5", 899).await;
+    assert!(known(1).await && known(2).await, "not before their end");
+    for round in 0..3 {
+        tick(&format!("evt_6{round}"), 901).await;
+    }
+    assert!(!known(1).await && !known(2).await);
+    assert!(
+        known(3).await,
+        "one that was ended stays until it would have ended, so that a copy of what it gave is noticed"
+    );
 }
 
 /// A revocation outlives a restart, and not the token.
@@ -140,13 +219,13 @@ pub async fn a_revoked_token_is_remembered_until_its_end(bench: &dyn Bench) {
     let (short, long) = (TokenId::from_bytes([1; 16]), TokenId::from_bytes([2; 16]));
     {
         let store = bench.open(1).await;
-        store.revoke_token(short, at(50), changed("evt_1")).await.unwrap();
-        store.revoke_token(long, at(90_000), changed("evt_2")).await.unwrap();
+        store.revoke_token(short, at(50), None, changed("evt_1")).await.unwrap();
+        store.revoke_token(long, at(90_000), None, changed("evt_2")).await.unwrap();
     }
     let store = bench.open(2).await;
     let revoked = store.load().await.unwrap().revoked;
     assert!(revoked.contains(&(long, at(90_000))), "{revoked:?}");
-    assert!(matches!(store.revoke_token(long, at(90_000), changed("evt_3")).await, Err(StoreError::Exists(_))));
+    assert!(matches!(store.revoke_token(long, at(90_000), None, changed("evt_3")).await, Err(StoreError::Exists(_))));
 }
 
 fn session(number: u8) -> Session {
@@ -200,10 +279,10 @@ pub async fn sessions_end_with_their_user(bench: &dyn Bench) {
     store.add_user(user("u-1"), changed("evt_u")).await.unwrap();
     store.open_session(session(1), signed_in("evt_1")).await.unwrap();
     let suspended = UserStatus::Suspended { at: at(5), reason: "away".into() };
-    store.change_user(User { version: 2, status: suspended, ..user("u-1") }, changed("evt_2")).await.unwrap();
+    store.change_user(User { version: 2, status: suspended, ..user("u-1") }, None, changed("evt_2")).await.unwrap();
     assert_eq!(store.session(session(1).token).await.unwrap(), None);
     assert!(matches!(store.open_session(session(2), signed_in("evt_x")).await, Err(StoreError::Conflict(_))));
-    store.change_user(User { version: 3, ..user("u-1") }, changed("evt_3")).await.unwrap();
+    store.change_user(User { version: 3, ..user("u-1") }, None, changed("evt_3")).await.unwrap();
     assert!(store.sessions(&session(1).user).await.unwrap().is_empty());
 }
 
@@ -301,10 +380,10 @@ pub async fn who_leaves_has_no_passkey(bench: &dyn Bench) {
     store.add_passkey(passkey(1), None, changed("evt_1")).await.unwrap();
     store.invite(link(1), changed("evt_2")).await.unwrap();
     let suspended = UserStatus::Suspended { at: at(5), reason: "away".into() };
-    store.change_user(User { version: 2, status: suspended, ..user("u-1") }, changed("evt_3")).await.unwrap();
+    store.change_user(User { version: 2, status: suspended, ..user("u-1") }, None, changed("evt_3")).await.unwrap();
     assert_eq!(store.invitation(link(1).token).await.unwrap(), None);
     assert_eq!(store.passkey(&passkey(1).credential).await.unwrap(), Some(passkey(1)));
     let left = UserStatus::Left { at: at(6), reason: "gone".into() };
-    store.change_user(User { version: 3, status: left, ..user("u-1") }, changed("evt_4")).await.unwrap();
+    store.change_user(User { version: 3, status: left, ..user("u-1") }, None, changed("evt_4")).await.unwrap();
     assert_eq!(store.passkey(&passkey(1).credential).await.unwrap(), None);
 }

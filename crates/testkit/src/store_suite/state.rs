@@ -55,20 +55,20 @@ pub async fn an_agent_changes_from_the_version_that_was_seen(bench: &dyn Bench) 
     agent.purpose = "another".into();
     agent.credentials.remove(1);
     agent.credentials.insert(0, credential("key-3"));
-    store.change_agent(agent.clone(), changed("evt_2")).await.unwrap();
+    store.change_agent(agent.clone(), None, changed("evt_2")).await.unwrap();
     // The use of the key that stayed was noted after the caller had looked.
     agent.credentials[1].last_used_at = Some(at(90 - at(90).as_second() % 60));
     assert_eq!(store.load().await.unwrap().agents, [agent.clone()]);
     for version in [0, 1, 2, 4, u64::MAX] {
         agent.version = version;
-        let stale = store.change_agent(agent.clone(), changed("evt_3")).await;
+        let stale = store.change_agent(agent.clone(), None, changed("evt_3")).await;
         assert!(stale.is_err(), "{version}");
     }
     agent.version = 2;
-    let stale = store.change_agent(agent.clone(), changed("evt_3")).await;
+    let stale = store.change_agent(agent.clone(), None, changed("evt_3")).await;
     assert!(matches!(stale, Err(StoreError::Conflict(name)) if name == "bot"));
     agent.name = "nobody".parse().unwrap();
-    let missing = store.change_agent(agent, changed("evt_3")).await;
+    let missing = store.change_agent(agent, None, changed("evt_3")).await;
     assert!(matches!(missing, Err(StoreError::Missing(name)) if name == "nobody"));
     assert_eq!(count(&*store).await, 3);
 }
@@ -85,14 +85,14 @@ pub async fn tasks_open_and_end_once(bench: &dyn Bench) {
     assert_eq!(store.load().await.unwrap().tasks, [first.clone(), second.clone()]);
     assert!(matches!(store.create_task(first.clone(), changed("evt_x")).await, Err(StoreError::Exists(_))));
     assert!(matches!(store.create_task(task(3, "nobody"), changed("evt_x")).await, Err(StoreError::Missing(_))));
-    assert!(matches!(store.end_task(first.clone(), changed("evt_x")).await, Err(StoreError::Conflict(_))));
+    assert!(matches!(store.end_task(first.clone(), None, changed("evt_x")).await, Err(StoreError::Conflict(_))));
     first.status = TaskStatus::Ended { at: at(7), reason: "done".into() };
-    store.end_task(first.clone(), changed("evt_4")).await.unwrap();
-    assert!(matches!(store.end_task(first.clone(), changed("evt_x")).await, Err(StoreError::Conflict(_))));
+    store.end_task(first.clone(), None, changed("evt_4")).await.unwrap();
+    assert!(matches!(store.end_task(first.clone(), None, changed("evt_x")).await, Err(StoreError::Conflict(_))));
     assert_eq!(store.task(first.id).await.unwrap(), Some(first.clone()));
     assert_eq!(store.load().await.unwrap().tasks, [second.clone()]);
     first.id = TaskId::from_bytes([9; 16]);
-    assert!(matches!(store.end_task(first, changed("evt_x")).await, Err(StoreError::Missing(_))));
+    assert!(matches!(store.end_task(first, None, changed("evt_x")).await, Err(StoreError::Missing(_))));
     store.append(entry_at(EventKind::Alert, "evt_5", at(3_600)), vec![]).await.unwrap();
     assert_eq!(store.load().await.unwrap().tasks, [], "past its end");
     assert_eq!(store.task(second.id).await.unwrap(), Some(second));
@@ -237,11 +237,11 @@ pub async fn every_change_raises_the_epoch(bench: &dyn Bench) {
     let mut bot = agent("bot");
     let mut epochs = vec![store.register_agent(bot.clone(), changed("evt_1")).await.unwrap()];
     bot.version += 1;
-    epochs.push(store.change_agent(bot, changed("evt_2")).await.unwrap());
+    epochs.push(store.change_agent(bot, None, changed("evt_2")).await.unwrap());
     let mut task = task(1, "bot");
     epochs.push(store.create_task(task.clone(), changed("evt_3")).await.unwrap());
     task.status = TaskStatus::Ended { at: at(1), reason: "done".into() };
-    epochs.push(store.end_task(task, changed("evt_4")).await.unwrap());
+    epochs.push(store.end_task(task, None, changed("evt_4")).await.unwrap());
     let bundle = bundle("one", 1);
     epochs.push(store.publish_bundle(bundle.clone(), changed("evt_5")).await.unwrap());
     epochs.push(store.activate_bundle(bundle.revision, changed("evt_6")).await.unwrap());

@@ -87,7 +87,7 @@ pub async fn issued_tokens_are_listed_with_what_became_of_them(bench: &dyn Bench
     for (number, one) in [own(1, 0), issued(2), own(3, 60), token(4, "other", 60)].into_iter().enumerate() {
         store.issue_token(one, vec![], entry(EventKind::TokenIssued, &format!("evt_{number}"))).await.unwrap();
     }
-    store.revoke_token(own(3, 60).id, at(960), entry(EventKind::GrantChanged, "evt_r")).await.unwrap();
+    store.revoke_token(own(3, 60).id, at(960), None, entry(EventKind::GrantChanged, "evt_r")).await.unwrap();
     let all =
         TokenFilter { unexpired_at: at(0), after: TokenId::from_bytes([0; 16]), client: None, grant: None, limit: 100 };
     let listed = async |filter: TokenFilter| store.tokens(filter).await.unwrap();

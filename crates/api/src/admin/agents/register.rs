@@ -61,6 +61,8 @@ pub(crate) struct RegistrationBody {
     token_ttl_s: Option<u64>,
     /// Days until it expires: 1 to 366, 90 if left out.
     lifetime_days: Option<u32>,
+    /// Days until somebody must have reviewed it, or it is suspended: 1 to 366; only when it expires if left out.
+    review_days: Option<u32>,
 }
 
 /// Registers an agent.
@@ -90,6 +92,7 @@ pub(super) async fn register(
         task_required,
         token_ttl_s,
         lifetime_days,
+        review_days,
     } = body;
     let ask = Registration {
         name,
@@ -105,6 +108,7 @@ pub(super) async fn register(
         task_required,
         token_ttl_s,
         lifetime_days,
+        review_days,
     };
     let agent = agents::register(&admin.broker, &operator.principal(), ask).await?;
     Ok((StatusCode::CREATED, Json(AgentView::of(&agent, &admin.broker))))

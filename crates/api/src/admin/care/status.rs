@@ -156,6 +156,7 @@ fn agents(live: &bailiwick_engine::live::Live, now: Timestamp) -> AgentCounts {
     for agent in live.agents.values() {
         match &agent.status {
             AgentStatus::Active if now >= agent.expires_at => counts.expired += 1,
+            AgentStatus::Active if agent.overdue(now).is_some() => counts.suspended += 1,
             AgentStatus::Active => {
                 counts.active += 1;
                 counts.not_promoted += usize::from(!agent.promoted);

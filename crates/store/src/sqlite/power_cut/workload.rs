@@ -111,7 +111,7 @@ async fn rarely(store: &SqliteStore, path: &Path, id: &str, round: usize, mut bo
     if round.is_multiple_of(3) {
         bot.version = 2;
         bot.status = AgentStatus::Suspended { at: at(9), reason: "odd".into() };
-        store.change_agent(bot.clone(), changed(&change("revoked"))).await?;
+        store.change_agent(bot.clone(), None, changed(&change("revoked"))).await?;
         say(&format!("agent {} 2 {}", bot.name, change("revoked")));
     }
     if round % 5 == 1 {
