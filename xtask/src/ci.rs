@@ -22,6 +22,8 @@ use crate::{
 const END_TO_END: &str = "bailiwick-testkit-broker";
 /// Where a run leaves its last line for whoever started it.
 const CLOSING_LINE: &str = "target/ci-closing-line";
+/// Agents of the soak that come for one job at the same time, and go.
+const SOAK_JOBS: &str = "1000";
 /// Rounds of the end-to-end tests in the long form.
 const SOAK_ROUNDS: u32 = 10;
 /// Seconds per fuzz target in the long form.
@@ -132,7 +134,9 @@ pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
         for round in 1..=SOAK_ROUNDS {
             // Each round dies at other moments, of other runs.
             steps.run(&format!("end to end, {round} of {SOAK_ROUNDS}"), || {
-                end_to_end_tests_with(root, |command| command.env("BAILIWICK_CRASH_SEED", round.to_string()))
+                end_to_end_tests_with(root, |command| {
+                    command.env("BAILIWICK_CRASH_SEED", round.to_string()).env("BAILIWICK_JOBS", SOAK_JOBS)
+                })
             });
         }
     }

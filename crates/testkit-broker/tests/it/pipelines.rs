@@ -30,7 +30,7 @@ const WORKERS: usize = 4;
 const CALLS_MAX: usize = 10_000;
 
 fn jobs() -> usize {
-    std::env::var("BAILIWICK_JOBS").map_or(JOBS, |jobs| jobs.parse().expect("a number of jobs"))
+    std::env::var("BAILIWICK_JOBS").map_or(JOBS, |jobs| jobs.parse().unwrap())
 }
 
 fn lookup() -> Value {
@@ -38,7 +38,8 @@ fn lookup() -> Value {
 }
 
 fn was_allowed(answer: &HttpAnswer) -> bool {
-    answer.status == 200 && answer.messages().iter().any(|message| message["result"]["isError"] == json!(false))
+    answer.status == 200
+        && answer.messages().iter().any(|told| told["result"].is_object() && told["result"]["isError"] != true)
 }
 
 async fn deregister(client: &HttpClient<'_>, url: &str) -> HttpAnswer {
