@@ -22,6 +22,7 @@ use crate::{
 struct Pins {
     cargo: BTreeMap<String, String>,
     node: Packages,
+    clients: Packages,
     conformance: Packages,
     bench: Packages,
     python: BTreeMap<String, Packages>,
@@ -91,10 +92,12 @@ fn cargo_install(root: &Path, name: &str, flags: &[&str], opt_level: &str) -> Re
 pub(crate) fn install_servers(root: &Path) -> Result<(), Failure> {
     let pins = pins(root)?;
     let folder = servers(root);
-    let node = folder.join("node");
-    if !installed(&node, &pins.node) {
-        node_packages(root, &node, &pins.node)?;
-        mark(&node, &pins.node)?;
+    for (name, packages) in [("node", &pins.node), ("clients", &pins.clients)] {
+        let place = folder.join(name);
+        if !installed(&place, packages) {
+            node_packages(root, &place, packages)?;
+            mark(&place, packages)?;
+        }
     }
     for (name, packages) in &pins.python {
         let place = folder.join(format!("python-{name}"));

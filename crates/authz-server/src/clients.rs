@@ -161,13 +161,15 @@ impl Visit<'_> {
         Ok(Client { agent, credential, once: spent(once) })
     }
 
-    /// Verifies the assertion with the client's unexpired keys.
+    /// Verifies the assertion with the client's keys that are neither expired nor for an algorithm that the operator no
+    /// longer admits.
     fn verify(&self, assertion: UnverifiedAssertion<'_>, agent: &Agent) -> Result<VerifiedAssertion, Failure> {
-        let now = self.entrance().broker().now();
+        let broker = self.entrance().broker();
+        let (now, algorithms) = (broker.now(), &broker.settings().agent_algorithms);
         let keys: Vec<PublicKey> = agent
             .credentials
             .iter()
-            .filter(|credential| now < credential.expires_at)
+            .filter(|credential| now < credential.expires_at && algorithms.contains(&credential.key.algorithm))
             .map(|credential| credential.key.clone())
             .collect();
         let expected = AssertionExpectation { issuer: self.entrance().issuer(), token_endpoint: None };

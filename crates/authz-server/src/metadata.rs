@@ -13,7 +13,8 @@ const CACHE: &str = "public, max-age=300";
 
 pub(crate) async fn metadata(State(entrance): State<Arc<Entrance>>) -> impl IntoResponse {
     let scopes: BTreeSet<_> = ACCESS_EVALUATE.parse().into_iter().collect();
-    let mut document = AuthorizationServerMetadata::new(entrance.issuer(), scopes, Vec::new());
+    let mut document = AuthorizationServerMetadata::new(entrance.issuer(), scopes, Vec::new())
+        .with_assertions_by(&entrance.broker().settings().agent_algorithms);
     document.acr_values_supported = authorization::classes(entrance.broker());
     ([(header::CACHE_CONTROL, CACHE)], Json(document))
 }

@@ -13,6 +13,7 @@ use bailiwick_model::{
     principal::Principal,
     redirect_uri::{REDIRECT_URIS_MAX, RedirectUri},
 };
+use bailiwick_oauth::key_policy::algorithm_name;
 use bailiwick_ports::store::Spent;
 use jiff::{SignedDuration, Timestamp};
 
@@ -107,6 +108,7 @@ fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
             "make one with `bailiwick agents register --generate-key FILE`",
         ));
     }
+    ask.keys.iter().try_for_each(|key| admitted(broker, key))?;
     let ttl = ask.token_ttl_s.unwrap_or(ACCESS_TOKEN_TTL_S);
     if !(60..=ACCESS_TOKEN_TTL_S_MAX).contains(&ttl) {
         return Err(Refusal::invalid(
@@ -140,6 +142,19 @@ fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
         successor_by: None,
         version: 1,
     })
+}
+
+/// Whether the operator lets agents use a key's algorithm.
+fn admitted(broker: &Broker, key: &PublicKey) -> Result<(), Refusal> {
+    let algorithms = &broker.settings().agent_algorithms;
+    if algorithms.contains(&key.algorithm) {
+        return Ok(());
+    }
+    let names: Vec<&str> = algorithms.iter().map(|algorithm| algorithm_name(*algorithm)).collect();
+    Err(Refusal::invalid(
+        format!("keys for `{}` are not admitted here", algorithm_name(key.algorithm)),
+        format!("use `{}`; `keys.agent_algorithms` in `bailiwick.toml` says which", names.join("`, `")),
+    ))
 }
 
 /// Redirect URIs: bounded, each once.
@@ -258,6 +273,7 @@ pub async fn deregister(broker: &Broker, name: &AgentName, once: Spent) -> Resul
 
 /// Adds a key; both work until the older one expires or is removed.
 pub async fn add_key(broker: &Broker, by: &Principal, name: &AgentName, key: PublicKey) -> Result<Arc<Agent>, Refusal> {
+    admitted(broker, &key)?;
     change(broker, by, name, Change::new("key_added", ""), |agent, now| {
         if agent.credentials.len() >= KEYS_PER_AGENT_MAX {
             return Err(Refusal::Conflict(format!("agent `{}` has {KEYS_PER_AGENT_MAX} keys already", agent.name)));

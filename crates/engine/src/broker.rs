@@ -10,7 +10,7 @@ use std::{
 use arc_swap::ArcSwap;
 use bailiwick_model::{
     agent::Credential,
-    jwk::Thumbprint,
+    jwk::{SigningAlgorithm, Thumbprint},
     name::{Acr, AgentName},
 };
 use bailiwick_ports::{
@@ -45,6 +45,8 @@ pub struct Settings {
     pub fact_window: Duration,
     /// Authentication context classes that other ways of signing in than passkeys can have.
     pub sign_in_classes: BTreeSet<Acr>,
+    /// What agents' own keys may be registered for, and authenticate by.
+    pub agent_algorithms: Vec<SigningAlgorithm>,
 }
 
 /// The implementations behind the ports.

@@ -71,7 +71,7 @@ impl SigningKey {
         let pair = match algorithm {
             SigningAlgorithm::ES256 => EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::P256),
             SigningAlgorithm::EdDSA => Ed25519KeyPair::generate().map(Pair::Ed25519),
-            SigningAlgorithm::PS256 => return Err(SigningKeyError::NotGenerated),
+            SigningAlgorithm::PS256 | SigningAlgorithm::RS256 => return Err(SigningKeyError::NotGenerated),
         };
         Self::of(pair.map_err(|_| SigningKeyError::Generate)?, None)
     }
@@ -108,7 +108,7 @@ impl SigningKey {
                     .map(Pair::P256)
             }
             SigningAlgorithm::EdDSA => Ed25519KeyPair::from_seed_and_public_key(&private, &x).map(Pair::Ed25519),
-            SigningAlgorithm::PS256 => return Err(SigningKeyError::Kind),
+            SigningAlgorithm::PS256 | SigningAlgorithm::RS256 => return Err(SigningKeyError::Kind),
         };
         Self::of(pair.map_err(|_| SigningKeyError::Kind)?, Some(&public.kid))
     }

@@ -60,6 +60,13 @@ pub enum SigningAlgorithm {
     EdDSA,
     /// RSASSA-PSS with SHA-256, 2048 bits at least.
     PS256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256, 2048 bits at least: for clients that sign their assertions with nothing newer.
+    RS256,
+}
+
+impl SigningAlgorithm {
+    /// All that there are.
+    pub const ALL: [Self; 4] = [Self::ES256, Self::EdDSA, Self::PS256, Self::RS256];
 }
 
 /// A public key that passed the key policy: made only by `oauth::key_policy`, stored and compared by everyone.

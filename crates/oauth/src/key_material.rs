@@ -4,12 +4,14 @@
 use aws_lc_rs::{
     encoding::AsDer as _,
     rsa::{PublicKey as RsaPublicKey, PublicKeyComponents},
-    signature::{ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PSS_2048_8192_SHA256},
+    signature::{
+        ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+    },
 };
 use bailiwick_model::jwk::{PublicKey, SigningAlgorithm, Thumbprint};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::key_policy::KeyError;
+use crate::key_policy::{KeyError, algorithm_name};
 
 /// Bits of an RSA modulus, at least (NIST SP 800-131A).
 pub const RSA_BITS_MIN: usize = 2_048;
@@ -49,7 +51,18 @@ pub enum KeyMaterial {
         n: Vec<u8>,
         /// The exponent, big-endian without leading zeros.
         e: Vec<u8>,
+        /// Which of the two signatures it verifies; the numbers do not say.
+        padding: RsaPadding,
     },
+}
+
+/// How an RSA signature is padded (RFC 8017 §8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RsaPadding {
+    /// RSASSA-PSS: `PS256`.
+    Pss,
+    /// RSASSA-PKCS1-v1_5: `RS256`.
+    Pkcs1,
 }
 
 impl KeyMaterial {
@@ -64,9 +77,18 @@ impl KeyMaterial {
         }
     }
 
-    /// From RSA numbers, big-endian without leading zeros.
+    /// From RSA numbers, big-endian without leading zeros; its signatures are padded by PSS.
     pub const fn of_rsa(n: Vec<u8>, e: Vec<u8>) -> Self {
-        Self::Rsa { n, e }
+        Self::Rsa { n, e, padding: RsaPadding::Pss }
+    }
+
+    /// An RSA key for signatures padded so; any other key as it is.
+    #[must_use]
+    pub fn padded(self, padding: RsaPadding) -> Self {
+        match self {
+            Self::Rsa { n, e, padding: _ } => Self::Rsa { n, e, padding },
+            other => other,
+        }
     }
 
     /// From the DER of a `SubjectPublicKeyInfo`.
@@ -80,10 +102,10 @@ impl KeyMaterial {
         }
         let unknown = KeyError::Kind("use P-256, Ed25519 or RSA in a `SubjectPublicKeyInfo`");
         let key = RsaPublicKey::from_der(der).map_err(|_| unknown.clone())?;
-        let material = Self::Rsa {
-            n: key.modulus().big_endian_without_leading_zero().to_vec(),
-            e: key.exponent().big_endian_without_leading_zero().to_vec(),
-        };
+        let material = Self::of_rsa(
+            key.modulus().big_endian_without_leading_zero().to_vec(),
+            key.exponent().big_endian_without_leading_zero().to_vec(),
+        );
         // One spelling only: what is read must be what would be written.
         match key.as_der() {
             Ok(canonical) if canonical.as_ref() == der => Ok(material),
@@ -96,7 +118,8 @@ impl KeyMaterial {
         match self {
             Self::P256 { .. } => SigningAlgorithm::ES256,
             Self::Ed25519 { .. } => SigningAlgorithm::EdDSA,
-            Self::Rsa { .. } => SigningAlgorithm::PS256,
+            Self::Rsa { padding: RsaPadding::Pss, .. } => SigningAlgorithm::PS256,
+            Self::Rsa { padding: RsaPadding::Pkcs1, .. } => SigningAlgorithm::RS256,
         }
     }
 
@@ -107,7 +130,7 @@ impl KeyMaterial {
                 format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#, text(x), text(y))
             }
             Self::Ed25519 { x } => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, text(x)),
-            Self::Rsa { n, e } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, text(e), text(n)),
+            Self::Rsa { n, e, padding: _ } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, text(e), text(n)),
         })
     }
 
@@ -134,8 +157,9 @@ impl KeyMaterial {
             Self::Ed25519 { x } => {
                 format!(r#"{{"alg":"EdDSA","crv":"Ed25519","kid":"{kid}","kty":"OKP","use":"sig","x":"{}"}}"#, text(x))
             }
-            Self::Rsa { n, e } => format!(
-                r#"{{"alg":"PS256","e":"{}","kid":"{kid}","kty":"RSA","n":"{}","use":"sig"}}"#,
+            Self::Rsa { n, e, padding: _ } => format!(
+                r#"{{"alg":"{}","e":"{}","kid":"{kid}","kty":"RSA","n":"{}","use":"sig"}}"#,
+                algorithm_name(self.algorithm()),
                 text(e),
                 text(n)
             ),
@@ -157,10 +181,14 @@ impl KeyMaterial {
                 }
                 ParsedPublicKey::new(&ED25519, x).map_err(|_| KeyError::Unsound("not an Ed25519 point"))
             }
-            Self::Rsa { n, e } => {
+            Self::Rsa { n, e, padding } => {
                 check_rsa(n, e)?;
+                let scheme = match padding {
+                    RsaPadding::Pss => &RSA_PSS_2048_8192_SHA256,
+                    RsaPadding::Pkcs1 => &RSA_PKCS1_2048_8192_SHA256,
+                };
                 PublicKeyComponents { n, e }
-                    .to_parsed_public_key(&RSA_PSS_2048_8192_SHA256)
+                    .to_parsed_public_key(scheme)
                     .map_err(|_| KeyError::Unsound("not an RSA key"))
             }
         }

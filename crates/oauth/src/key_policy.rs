@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     json::{JsonError, parse_object},
-    key_material::KeyMaterial,
+    key_material::{KeyMaterial, RsaPadding},
     pem,
     verifying_key::VerifyingKey,
 };
@@ -46,7 +46,9 @@ pub enum KeyError {
     #[error("the key's member `{0}` is missing or is not strict base64url")]
     Member(&'static str),
     /// Its algorithm does not fit its kind, or is none of ours.
-    #[error("the key's `alg` is not the algorithm of its kind\nhint: use `ES256`, `EdDSA` or `PS256`")]
+    #[error(
+        "the key's `alg` is not the algorithm of its kind\nhint: use `ES256`, `EdDSA`, `PS256`, or `RS256` where it is admitted"
+    )]
     Algorithm,
     /// The policy does not admit its algorithm.
     #[error("keys for `{0:?}` are not admitted here")]
@@ -84,16 +86,22 @@ pub struct KeyPolicy {
 }
 
 impl Default for KeyPolicy {
-    /// All algorithms that we verify: ES256, EdDSA, PS256.
+    /// What may prove possession: ES256, EdDSA, PS256. Whoever makes a proof today can make one of these.
     fn default() -> Self {
         Self { algorithms: vec![SigningAlgorithm::ES256, SigningAlgorithm::EdDSA, SigningAlgorithm::PS256] }
     }
 }
 
 impl KeyPolicy {
-    /// A policy that admits these algorithms only.
+    /// A policy that admits these algorithms only. An RSA key that does not say what it is for is for `PS256`, unless
+    /// `RS256` is the only one of the two.
     pub const fn admitting(algorithms: Vec<SigningAlgorithm>) -> Self {
         Self { algorithms }
+    }
+
+    /// The policy for keys that agents are registered with: all that we verify. The operator may admit fewer.
+    pub fn of_agents() -> Self {
+        Self { algorithms: SigningAlgorithm::ALL.to_vec() }
     }
 
     /// One JWK.
@@ -124,7 +132,7 @@ impl KeyPolicy {
             return Err(KeyError::PrivatePem);
         }
         let material = KeyMaterial::of_spki(&pem::decode("PUBLIC KEY", text)?)?;
-        self.admit(material.public_key(kid)?)
+        self.admit(material.padded(self.unsaid()).public_key(kid)?)
     }
 
     /// What a person hands over: a JWK, a JWK set or a public key in PEM.
@@ -143,7 +151,7 @@ impl KeyPolicy {
 
     /// One JWK that has been parsed strictly, ready to verify.
     pub fn verifying_key(&self, jwk: &Map<String, Value>) -> Result<VerifyingKey, KeyError> {
-        let material = public_material(jwk)?;
+        let material = public_material(jwk, self.unsaid())?;
         check_algorithm(jwk, material.algorithm())?;
         check_use(jwk)?;
         let kid = match jwk.get("kid") {
@@ -153,6 +161,16 @@ impl KeyPolicy {
         };
         let public = self.admit(material.describe(kid)?)?;
         VerifyingKey::ready(&material, public)
+    }
+
+    /// What an RSA key is for that does not say it.
+    fn unsaid(&self) -> RsaPadding {
+        let admits = |algorithm| self.algorithms.contains(&algorithm);
+        if admits(SigningAlgorithm::RS256) && !admits(SigningAlgorithm::PS256) {
+            RsaPadding::Pkcs1
+        } else {
+            RsaPadding::Pss
+        }
     }
 
     fn admit(&self, key: PublicKey) -> Result<PublicKey, KeyError> {
@@ -187,8 +205,8 @@ pub fn jwks_document(keys: &[PublicKey]) -> String {
     format!(r#"{{"keys":[{}]}}"#, jwks.join(","))
 }
 
-/// The numbers of a public JWK.
-pub(crate) fn public_material(jwk: &Map<String, Value>) -> Result<KeyMaterial, KeyError> {
+/// The numbers of a public JWK; `unsaid` is what an RSA key is for that does not say it.
+pub(crate) fn public_material(jwk: &Map<String, Value>, unsaid: RsaPadding) -> Result<KeyMaterial, KeyError> {
     if jwk.get("kty") == Some(&Value::from("oct")) {
         return Err(KeyError::Shared);
     }
@@ -202,7 +220,15 @@ pub(crate) fn public_material(jwk: &Map<String, Value>) -> Result<KeyMaterial, K
         (Some("EC"), _) => Err(KeyError::Kind("use the curve `P-256`")),
         (Some("OKP"), Some("Ed25519")) => Ok(KeyMaterial::Ed25519 { x: chunk(jwk, "x")? }),
         (Some("OKP"), _) => Err(KeyError::Kind("use the curve `Ed25519`")),
-        (Some("RSA"), _) => Ok(KeyMaterial::of_rsa(bytes(jwk, "n")?, bytes(jwk, "e")?)),
+        (Some("RSA"), _) => {
+            // The numbers fit two algorithms. `check_algorithm` refuses whatever else it may say.
+            let padding = match text(jwk, "alg") {
+                Some("RS256") => RsaPadding::Pkcs1,
+                Some(_) => RsaPadding::Pss,
+                None => unsaid,
+            };
+            Ok(KeyMaterial::Rsa { n: bytes(jwk, "n")?, e: bytes(jwk, "e")?, padding })
+        }
         _ => Err(KeyError::Kind("use `kty` `EC`, `OKP` or `RSA`")),
     }
 }
@@ -235,6 +261,7 @@ pub fn algorithm_of(name: &str) -> Option<SigningAlgorithm> {
         "ES256" => Some(SigningAlgorithm::ES256),
         "EdDSA" | "Ed25519" => Some(SigningAlgorithm::EdDSA),
         "PS256" => Some(SigningAlgorithm::PS256),
+        "RS256" => Some(SigningAlgorithm::RS256),
         _ => None,
     }
 }
@@ -245,6 +272,7 @@ pub const fn algorithm_name(algorithm: SigningAlgorithm) -> &'static str {
         SigningAlgorithm::ES256 => "ES256",
         SigningAlgorithm::EdDSA => "EdDSA",
         SigningAlgorithm::PS256 => "PS256",
+        SigningAlgorithm::RS256 => "RS256",
     }
 }
 

@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use bailiwick_model::name::{Acr, Scope};
+use bailiwick_model::{
+    jwk::SigningAlgorithm,
+    name::{Acr, Scope},
+};
 use serde::Serialize;
 
-use crate::{presented::Scheme, token_request::GRANT_TYPES};
+use crate::{key_policy::algorithm_name, presented::Scheme, token_request::GRANT_TYPES};
 
-/// The signature algorithms that we verify, as the JOSE registry spells them.
+/// What proofs of possession may be signed with, as the JOSE registry spells it.
 pub const SIGNING_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "Ed25519", "PS256"];
 /// Path of the authorization endpoint below the issuer.
 pub const AUTHORIZATION_PATH: &str = "/oauth/authorize";
@@ -62,19 +65,19 @@ pub struct AuthorizationServerMetadata {
     /// How clients authenticate.
     pub token_endpoint_auth_methods_supported: [&'static str; 1],
     /// What their assertions may be signed with.
-    pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// Where a client ends what it holds (RFC 7009).
     pub revocation_endpoint: String,
     /// How clients authenticate there.
     pub revocation_endpoint_auth_methods_supported: [&'static str; 1],
     /// What their assertions may be signed with.
-    pub revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// Where a client that may ask learns whether a token holds (RFC 7662).
     pub introspection_endpoint: String,
     /// How clients authenticate there.
     pub introspection_endpoint_auth_methods_supported: [&'static str; 1],
     /// What their assertions may be signed with.
-    pub introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    pub introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// What we sign such answers with (RFC 9701 §7).
     pub introspection_signing_alg_values_supported: [&'static str; 1],
     /// What proofs may be signed with (RFC 9449 §5.1).
@@ -108,13 +111,13 @@ impl AuthorizationServerMetadata {
             response_modes_supported: ["query"],
             grant_types_supported: &GRANT_TYPES,
             token_endpoint_auth_methods_supported: AUTH_METHODS,
-            token_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            token_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
             revocation_endpoint: format!("{issuer}{REVOCATION_PATH}"),
             revocation_endpoint_auth_methods_supported: AUTH_METHODS,
-            revocation_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            revocation_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
             introspection_endpoint: format!("{issuer}{INTROSPECTION_PATH}"),
             introspection_endpoint_auth_methods_supported: AUTH_METHODS,
-            introspection_endpoint_auth_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            introspection_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
             introspection_signing_alg_values_supported: [ISSUER_ALGORITHM],
             dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
             code_challenge_methods_supported: ["S256"],
@@ -123,6 +126,25 @@ impl AuthorizationServerMetadata {
             service_documentation: None,
         }
     }
+
+    /// The same document where assertions may be signed with these alone.
+    #[must_use]
+    pub fn with_assertions_by(mut self, algorithms: &[SigningAlgorithm]) -> Self {
+        let names = names(algorithms);
+        self.revocation_endpoint_auth_signing_alg_values_supported.clone_from(&names);
+        self.introspection_endpoint_auth_signing_alg_values_supported.clone_from(&names);
+        self.token_endpoint_auth_signing_alg_values_supported = names;
+        self
+    }
+}
+
+/// Algorithms as the JOSE registry spells them, one of them in two ways.
+fn names(algorithms: &[SigningAlgorithm]) -> Vec<&'static str> {
+    let spelled = algorithms.iter().map(|algorithm| match algorithm {
+        SigningAlgorithm::EdDSA => vec!["EdDSA", "Ed25519"],
+        other => vec![algorithm_name(*other)],
+    });
+    spelled.flatten().collect()
 }
 
 /// A protected resource's document (RFC 9728 §2).
@@ -200,13 +222,13 @@ mod tests {
                     "urn:ietf:params:oauth:grant-type:token-exchange",
                 ],
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-                "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
+                "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
                 "revocation_endpoint": "https://b.example/oauth/revoke",
                 "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
-                "revocation_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
+                "revocation_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
                 "introspection_endpoint": "https://b.example/oauth/introspect",
                 "introspection_endpoint_auth_methods_supported": ["private_key_jwt"],
-                "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
+                "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
                 "introspection_signing_alg_values_supported": ["ES256"],
                 "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
                 "code_challenge_methods_supported": ["S256"],

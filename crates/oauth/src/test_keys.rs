@@ -3,13 +3,15 @@
 use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeyPair as RsaKeyPair,
-    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PSS_SHA256},
+    signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA256,
+    },
 };
-use bailiwick_model::jwk::PublicKey;
+use bailiwick_model::jwk::{PublicKey, SigningAlgorithm};
 
 use crate::{
     jws::{SigningInput, TokenType},
-    key_material::KeyMaterial,
+    key_material::{KeyMaterial, RsaPadding},
 };
 
 enum Private {
@@ -43,7 +45,10 @@ impl TestKey {
             Private::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
             Private::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PSS_SHA256, &random, message, &mut signature).unwrap();
+                match self.public.algorithm {
+                    SigningAlgorithm::RS256 => pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap(),
+                    _ => pair.sign(&RSA_PSS_SHA256, &random, message, &mut signature).unwrap(),
+                }
                 signature
             }
         }
@@ -88,4 +93,10 @@ pub(crate) fn rsa() -> TestKey {
         public.exponent().big_endian_without_leading_zero().to_vec(),
     );
     TestKey::new(Private::Rsa(pair), material)
+}
+
+/// An RSA key of 2048 bits that signs as older clients do.
+pub(crate) fn rsa_pkcs1() -> TestKey {
+    let TestKey { private, material, .. } = rsa();
+    TestKey::new(private, material.padded(RsaPadding::Pkcs1))
 }

@@ -8,7 +8,7 @@ use bailiwick_model::jwk::{PublicKey, SigningAlgorithm, Thumbprint};
 
 use crate::{
     json::parse_object,
-    key_material::KeyMaterial,
+    key_material::{KeyMaterial, RsaPadding},
     key_policy::{KeyError, public_material},
 };
 
@@ -28,7 +28,7 @@ impl VerifyingKey {
     /// Makes a registered key ready. Its numbers are checked again, so that an
     /// altered row is an error and never a different key.
     pub fn of(public: &PublicKey) -> Result<Self, KeyError> {
-        let material = public_material(&parse_object(public.jwk.as_bytes())?)?;
+        let material = public_material(&parse_object(public.jwk.as_bytes())?, RsaPadding::Pss)?;
         if material.describe(Some(&public.kid))? != *public {
             return Err(KeyError::Inconsistent);
         }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bailiwick_model::agent::Environment;
+use bailiwick_model::{agent::Environment, jwk::SigningAlgorithm};
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
@@ -70,6 +70,7 @@ struct StoreFile {
 #[serde(deny_unknown_fields)]
 struct KeysFile {
     directory: Option<PathBuf>,
+    agent_algorithms: Option<Vec<SigningAlgorithm>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,6 +128,8 @@ pub struct Config {
     pub store: PathBuf,
     /// The folder of keys.
     pub keys: PathBuf,
+    /// What agents' own keys may be registered for, and authenticate by; never empty.
+    pub agent_algorithms: Vec<SigningAlgorithm>,
     /// Network zones, first match wins.
     pub zones: Vec<Zone>,
     /// Networks to fetch keys and documents of others from though not everybody reaches them.
@@ -172,6 +175,7 @@ impl Config {
             trusted_proxies: parsed.listen.trusted_proxies,
             store: within(parsed.store.path.unwrap_or_else(|| PathBuf::from("data/bailiwick.db"))),
             keys: within(parsed.keys.directory.unwrap_or_else(|| PathBuf::from("keys"))),
+            agent_algorithms: parsed.keys.agent_algorithms.unwrap_or_else(|| SigningAlgorithm::ALL.to_vec()),
             zones: parsed.network.zones,
             fetch_allowed: parsed.fetch.allow,
             fetch_roots: parsed.fetch.roots.map(within),
@@ -184,6 +188,12 @@ impl Config {
 
     /// Nothing listens beyond loopback without TLS or a declared proxy, nor calls itself by plain HTTP there.
     fn guard(&self) -> Result<(), (String, &'static str)> {
+        if self.agent_algorithms.is_empty() {
+            return Err((
+                "`keys.agent_algorithms` admits no algorithm, so no agent could authenticate".to_owned(),
+                "leave it out, or name some of `ES256`, `EdDSA`, `PS256` and `RS256`",
+            ));
+        }
         let loopback = self.address.ip().is_loopback();
         if !loopback && self.tls.is_none() && self.trusted_proxies.is_empty() {
             return Err((

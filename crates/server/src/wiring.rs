@@ -136,6 +136,7 @@ pub async fn wire_keys_and_store(config: &Config, patience: Patience) -> Result<
         zone_of: Arc::new(move |address| zones.zone_of(address)),
         fact_window: FACT_WINDOW,
         sign_in_classes: BTreeSet::new(),
+        agent_algorithms: config.agent_algorithms.clone(),
     };
     let ports = Ports {
         store: Arc::clone(&store) as Arc<dyn Store>,

@@ -22,6 +22,8 @@ pub enum Need {
     ClaudeCode,
     /// Python and its packages: `cargo xtask tools`.
     Python,
+    /// OAuth clients of others, in Node.js and in Python: `cargo xtask tools`.
+    Clients,
     /// Chromium, and Node.js with what drives it: `cargo xtask tools`.
     Browser,
 }
@@ -71,6 +73,10 @@ impl Tools {
             Need::Node => (self.installed.join("node/installed"), "cargo xtask tools"),
             Need::ClaudeCode => (self.claude_code(), "cargo xtask tools"),
             Need::Python => (self.installed.join("python-current/installed"), "cargo xtask tools"),
+            Need::Clients if self.installed.join("clients/installed").exists() => {
+                (self.installed.join("python-oauth/installed"), "cargo xtask tools")
+            }
+            Need::Clients => (self.installed.join("clients/installed"), "cargo xtask tools"),
             Need::Browser if Path::new(CHROMIUM).exists() => {
                 (self.installed.join("browser/installed"), "cargo xtask tools")
             }
@@ -98,6 +104,11 @@ impl Tools {
     pub fn node_server(&self, name: &str) -> String {
         let path = self.node_modules().join(format!("@modelcontextprotocol/server-{name}/dist/index.js"));
         path.to_string_lossy().into_owned()
+    }
+
+    /// The folder `node_modules` of the OAuth clients.
+    pub fn client_modules(&self) -> PathBuf {
+        self.installed.join("clients/node_modules")
     }
 
     /// The folder `node_modules` of what drives the browser.

@@ -96,6 +96,7 @@ impl World {
             zone_of: Arc::new(|_| "unknown".to_owned()),
             fact_window: FACT_WINDOW,
             sign_in_classes: std::collections::BTreeSet::new(),
+            agent_algorithms: SigningAlgorithm::ALL.to_vec(),
         };
         let ports =
             Ports { store, clock: clock.clone(), entropy, token_signer: token_keys.clone(), vault: Arc::new(vault) };

@@ -3,7 +3,7 @@
 use bailiwick_engine::broker::Broker;
 use bailiwick_model::{
     agent::{Agent, AgentStatus, Credential, Inactive},
-    jwk::PublicKey,
+    jwk::{PublicKey, SigningAlgorithm},
 };
 use bailiwick_oauth::key_policy::KeyPolicy;
 use bailiwick_web::problem::Problem;
@@ -219,15 +219,16 @@ pub(super) struct Because {
     pub(super) reason: String,
 }
 
-/// Reads a public key: a JWK, a JWK set, or PEM.
-fn public_keys(key: &serde_json::Value) -> Result<Vec<PublicKey>, Problem> {
+/// Reads a public key: a JWK, a JWK set, or PEM; for `algorithm` alone, where that is said beside it.
+fn public_keys(key: &serde_json::Value, algorithm: Option<SigningAlgorithm>) -> Result<Vec<PublicKey>, Problem> {
     let text = match key {
         serde_json::Value::String(pem) => pem.clone(),
         other => other.to_string(),
     };
-    KeyPolicy::default().any(&text).map_err(|error| {
+    let policy = algorithm.map_or_else(KeyPolicy::of_agents, |one| KeyPolicy::admitting(vec![one]));
+    policy.any(&text).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST, "key_unfit", format!("the key cannot be used: {error}")).with_hint(
-            "send a public JWK, a JWK set or a public key in PEM: ES256, EdDSA or PS256 of 2048 bits at least",
+            "send a public JWK, a JWK set or a public key in PEM: ES256, EdDSA, or PS256 or RS256 of 2048 bits at least",
         )
     })
 }

@@ -79,6 +79,9 @@ pub(crate) enum Agents {
         /// The public key: JWK, JWKS or PEM.
         #[arg(long, value_name = "FILE")]
         public_key: PathBuf,
+        /// What it signs by, where its file does not say it: `RS256` for an RSA key in PEM of a client that knows no `PS256`.
+        #[arg(long, value_name = "ALGORITHM")]
+        key_algorithm: Option<String>,
     },
     /// Replace where users are sent back to after consent; none: it acts for itself.
     RedirectUris {
@@ -118,6 +121,9 @@ pub(crate) struct Register {
     /// Its public key: JWK, JWKS or PEM.
     #[arg(long, value_name = "FILE")]
     pub(crate) public_key: Option<PathBuf>,
+    /// What it signs by, where its file does not say it: `RS256` for an RSA key in PEM of a client that knows no `PS256`.
+    #[arg(long, value_name = "ALGORITHM", conflicts_with = "generate_key")]
+    pub(crate) key_algorithm: Option<String>,
     /// Or make a key pair: the private key goes to this new file, which only you can read.
     #[arg(long, value_name = "FILE")]
     pub(crate) generate_key: Option<PathBuf>,

@@ -43,8 +43,8 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Agents, output: &Output) ->
             let left = door.change("/api/v1/owners/left", &body).await?;
             output.document(&left, rows);
         }
-        Agents::AddKey { name, public_key } => {
-            let body = json!({"key": read_public_key(public_key)?});
+        Agents::AddKey { name, public_key, key_algorithm } => {
+            let body = json!({"key": read_public_key(public_key)?, "key_algorithm": key_algorithm});
             let agent = door.change(&format!("/api/v1/agents/{}/keys", agent_name(name)?), &body).await?;
             output.document(&agent, one);
         }
@@ -96,7 +96,7 @@ async fn register(door: &Door, ask: &Register, output: &Output) -> Result<(), Fa
     };
     let body = json!({
         "name": name, "owner": ask.owner, "purpose": ask.purpose, "environment": ask.environment, "role": ask.role,
-        "key": key, "systems": ask.systems, "scopes": ask.scopes,
+        "key": key, "key_algorithm": ask.key_algorithm, "systems": ask.systems, "scopes": ask.scopes,
         "redirect_uris": ask.redirect_uris,
         "bearer_tokens_allowed": ask.danger_allow_bearer_tokens, "task_required": ask.task_required,
         "token_ttl_s": ask.token_ttl_s, "lifetime_days": ask.lifetime_days, "review_days": ask.review_days,

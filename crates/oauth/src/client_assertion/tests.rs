@@ -1,9 +1,10 @@
 //! Assertions that must not authenticate anybody.
 
+use bailiwick_model::jwk::SigningAlgorithm;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::test_keys::{TestKey, ed25519, p256};
+use crate::test_keys::{TestKey, ed25519, p256, rsa, rsa_pkcs1};
 
 const ISSUER: &str = "https://b.example";
 const TOKEN_ENDPOINT: &str = "https://b.example/oauth/token";
@@ -63,6 +64,20 @@ fn an_honest_assertion_authenticates_its_client() {
         with(json!({"extra": {"x": [1]}})),
     ] {
         assert!(verify(&fine).is_ok(), "{fine}: {:?}", verify(&fine));
+    }
+}
+
+/// What the MCP SDKs sign by unless told otherwise, under a key that is registered for it.
+#[test]
+fn an_rsa_assertion_is_signed_as_its_key_is_registered() {
+    for key in [rsa(), rsa_pkcs1()] {
+        let keys = std::slice::from_ref(&key.public);
+        assert!(verify_with(&key, keys, &honest(), None).is_ok(), "{:?}", key.public.algorithm);
+        let other = if key.public.algorithm == SigningAlgorithm::PS256 { "RS256" } else { "PS256" };
+        let jwk = key.public.jwk.replace(&format!("{:?}", key.public.algorithm), other);
+        let registered = crate::key_policy::KeyPolicy::of_agents().jwk(&jwk).unwrap();
+        let refused = verify_with(&key, &[registered], &honest(), None);
+        assert_eq!(refused, Err(AssertionError::Token(JwsError::OtherAlgorithm)), "{other}");
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     dpop_nonce::NONCE_SLOT_S,
-    test_keys::{TestKey, ed25519, p256, rsa},
+    test_keys::{TestKey, ed25519, p256, rsa, rsa_pkcs1},
 };
 
 const URI: &str = "https://b.example/mcp/files";
@@ -48,6 +48,8 @@ fn an_honest_proof_names_its_key() {
         assert_eq!(proof.once.scope, format!("dpop:{}", key.public.thumbprint));
         assert!(proof.once.forget_at > at(NOW_S + PROOF_AGE_S_MAX + CLOCK_SKEW_S));
     }
+    let older = prove(&rsa_pkcs1(), &honest());
+    assert!(matches!(older, Err(DpopError::Key(_))), "RS256 is for assertions alone: {older:?}");
 }
 
 #[test]

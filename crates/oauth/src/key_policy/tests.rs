@@ -64,7 +64,7 @@ fn a_private_key_is_refused_and_says_what_to_do() {
 #[test]
 fn an_algorithm_fits_its_kind_or_the_key_is_refused() {
     for key in [test_keys::ed25519(), test_keys::p256(), test_keys::rsa()] {
-        for name in ["none", "HS256", "RS256", "ES384", "ES256K", "RSA-OAEP", "es256", ""] {
+        for name in ["none", "HS256", "RS384", "rs256", "ES384", "ES256K", "RSA-OAEP", "es256", ""] {
             assert_eq!(refuse(&with(&key.public, json!({"alg": name}))), KeyError::Algorithm, "{name}");
         }
         assert_eq!(refuse(&with(&key.public, json!({"alg": 1}))), KeyError::Algorithm);
@@ -74,6 +74,35 @@ fn an_algorithm_fits_its_kind_or_the_key_is_refused() {
     let narrow = KeyPolicy::admitting(vec![SigningAlgorithm::ES256]);
     let refused = narrow.jwk(&test_keys::ed25519().public.jwk);
     assert_eq!(refused, Err(KeyError::NotAdmitted(SigningAlgorithm::EdDSA)));
+}
+
+/// The numbers of an RSA key fit two algorithms; which it is for is said once, when it is registered.
+#[test]
+fn an_rsa_key_verifies_by_the_algorithm_that_it_is_registered_for_and_no_other() {
+    let (pss, pkcs1) = (test_keys::rsa(), test_keys::rsa_pkcs1());
+    let agents = KeyPolicy::of_agents();
+    assert_eq!(agents.jwk(&pkcs1.public.jwk).as_ref(), Ok(&pkcs1.public));
+    assert_eq!(pkcs1.public.algorithm, SigningAlgorithm::RS256);
+    assert_eq!(KeyPolicy::default().jwk(&pkcs1.public.jwk), Err(KeyError::NotAdmitted(SigningAlgorithm::RS256)));
+    let unsaid = agents.jwk(&with(&pkcs1.public, json!({"alg": null}))).unwrap();
+    assert_eq!(unsaid.algorithm, SigningAlgorithm::PS256, "unless it says otherwise");
+    assert_eq!(unsaid.thumbprint, pkcs1.public.thumbprint);
+    let sole = KeyPolicy::admitting(vec![SigningAlgorithm::RS256]);
+    assert_eq!(
+        sole.jwk(&with(&pkcs1.public, json!({"alg": null}))).as_ref(),
+        Ok(&pkcs1.public),
+        "nothing else is left"
+    );
+    assert_eq!(sole.jwk(&pss.public.jwk), Err(KeyError::NotAdmitted(SigningAlgorithm::PS256)));
+    let renamed: Value = serde_json::from_str(&with(&unsaid, json!({"kid": "other"}))).unwrap();
+    let both = json!({"keys": [jwk(&pkcs1.public), renamed]});
+    assert_eq!(agents.jwks(&both.to_string()), Err(KeyError::Repeated), "one key is not registered for both");
+    for (signer, other) in [(&pkcs1, unsaid), (&pss, agents.jwk(&with(&pss.public, json!({"alg": "RS256"}))).unwrap())]
+    {
+        let signature = signer.sign(b"message");
+        assert!(VerifyingKey::of(&signer.public).unwrap().verify(b"message", &signature).is_ok());
+        assert!(VerifyingKey::of(&other).unwrap().verify(b"message", &signature).is_err(), "{:?}", other.algorithm);
+    }
 }
 
 #[test]

@@ -6,6 +6,8 @@ import { createPrivateKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
+import { answer } from "./user.mjs";
+
 const [folder, text] = process.argv.slice(2);
 const plan = JSON.parse(text);
 const oauth = await import(pathToFileURL(`${folder}/build/index.js`).href);
@@ -60,39 +62,16 @@ if (plan.pushed) {
   authorize.search = parameters;
 }
 
-// The user's browser: follows redirects with its cookie until it is asked something or sent back to the client.
-async function visit(url, init = {}) {
-  for (let steps = 0; steps < 5; steps += 1) {
-    const response = await fetch(url, { redirect: "manual", ...init, headers: { cookie: plan.cookie, ...init.headers } });
-    const location = response.headers.get("location");
-    if (location === null) return { url: new URL(url), page: await response.text(), status: response.status };
-    if (response.status !== 303) throw new Error(`redirected by ${response.status}`);
-    if (location.startsWith(plan.redirect)) return { sent: new URL(location) };
-    [url, init] = [new URL(location, url), {}];
-  }
-  throw new Error("redirected in circles");
-}
-
-let came = await visit(authorize);
-if (came.page !== undefined) {
-  told.asked = came.status;
-  const field = (name) => came.page.match(new RegExp(`name="${name}" value="([^"]*)"`))?.[1] ?? "";
-  const form = new URLSearchParams({
-    request: field("request"),
-    form_token: field("form_token"),
-    lasting: "session",
-    decision: plan.decision,
-  });
-  came = await visit(new URL("/oauth/consent", came.url), { method: "POST", body: form, headers: { origin: came.url.origin } });
-}
+const came = await answer(authorize, plan);
+told.asked = came.asked;
 
 try {
-  const answer = oauth.validateAuthResponse(server, client, came.sent, state);
+  const sent = oauth.validateAuthResponse(server, client, came.sent, state);
   const redeem = async () =>
     oauth.processAuthorizationCodeResponse(
       server,
       client,
-      await oauth.authorizationCodeGrantRequest(server, client, authentication, answer, plan.redirect, verifier, {
+      await oauth.authorizationCodeGrantRequest(server, client, authentication, sent, plan.redirect, verifier, {
         DPoP,
         ...http,
       }),

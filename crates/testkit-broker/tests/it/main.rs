@@ -46,6 +46,7 @@ mod real_memory;
 mod real_sqlite;
 mod suggestions;
 mod tasks;
+mod third_parties;
 mod tls;
 mod tokens;
 mod why;

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use bailiwick_engine::agents;
-use bailiwick_model::name::AgentName;
+use bailiwick_model::{jwk::SigningAlgorithm, name::AgentName};
 use bailiwick_web::{json::StrictJson, problem::Problem};
 use http::StatusCode;
 use serde::Deserialize;
@@ -19,6 +19,9 @@ pub(crate) struct NewKey {
     /// A public JWK, a JWK set of one key, or a public key in PEM.
     #[schema(value_type = Object)]
     key: serde_json::Value,
+    /// What it signs by, where its form does not say it: `RS256` for an RSA key in PEM.
+    #[schema(value_type = Option<String>, example = "RS256")]
+    key_algorithm: Option<SigningAlgorithm>,
 }
 
 /// Adds a key to an agent.
@@ -36,7 +39,7 @@ pub(super) async fn add_key(
     Named(name): Named<AgentName>,
     StrictJson(body): StrictJson<NewKey>,
 ) -> Result<(StatusCode, Json<AgentView>), Problem> {
-    let mut keys = public_keys(&body.key)?.into_iter();
+    let mut keys = public_keys(&body.key, body.key_algorithm)?.into_iter();
     let (Some(key), None) = (keys.next(), keys.next()) else {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "key_count", "exactly one key can be added at a time"));
     };

@@ -4,6 +4,7 @@ use axum::{Json, extract::State};
 use bailiwick_engine::agents::{self, Registration};
 use bailiwick_model::{
     agent::Environment,
+    jwk::SigningAlgorithm,
     name::{AgentName, RoleName, Scope, SystemName},
     redirect_uri::RedirectUri,
 };
@@ -38,6 +39,10 @@ pub(crate) struct RegistrationBody {
     /// A public JWK, a JWK set, or a public key in PEM.
     #[schema(value_type = Object)]
     key: serde_json::Value,
+    /// What the key signs by, where its form does not say it: `RS256` for an RSA key in PEM, which is taken for `PS256`
+    /// otherwise.
+    #[schema(value_type = Option<String>, example = "RS256")]
+    key_algorithm: Option<SigningAlgorithm>,
     /// Systems that it may ask tokens for; empty means all that its role can reach.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -85,6 +90,7 @@ pub(super) async fn register(
         environment,
         role,
         key,
+        key_algorithm,
         systems,
         scopes,
         redirect_uris,
@@ -100,7 +106,7 @@ pub(super) async fn register(
         purpose,
         environment,
         role,
-        keys: public_keys(&key)?,
+        keys: public_keys(&key, key_algorithm)?,
         systems,
         scopes,
         redirect_uris,

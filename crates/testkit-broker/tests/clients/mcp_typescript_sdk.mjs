@@ -1,0 +1,75 @@
+// The TypeScript SDK of MCP, unchanged: from nothing but an endpoint and its own key it discovers the broker, authenticates
+// by a signed assertion, takes a token (bound to a key, if `dpop`), and calls.
+//
+// Its one argument is a plan as JSON: library (the package's file), url, issuer, client, key, algorithm, dpop, calls
+// ([[tool, arguments]]), and for a user also cookie and redirect. Prints what came of each step.
+import { readFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+import { answer } from "./user.mjs";
+
+const plan = JSON.parse(process.argv[2]);
+const sdk = await import(pathToFileURL(plan.library).href);
+const privateKey = readFileSync(plan.key, "utf8");
+const { client: clientId, issuer, algorithm } = plan;
+
+/** A client that its user sends to the authorization endpoint. */
+class ForUser {
+  addClientAuthentication = sdk.createPrivateKeyJwtAuth({
+    issuer: clientId, subject: clientId, privateKey, alg: algorithm,
+  });
+  redirectUrl = plan.redirect;
+  clientMetadata = {
+    client_name: clientId,
+    redirect_uris: [plan.redirect],
+    grant_types: ["authorization_code", "refresh_token"],
+    token_endpoint_auth_method: "private_key_jwt",
+  };
+  clientInformation = () => ({ client_id: clientId, issuer });
+  tokens = () => this.held;
+  saveTokens = (tokens) => { this.held = tokens; };
+  state = () => (this.sent_state ??= crypto.randomUUID());
+  saveCodeVerifier = (verifier) => { this.verifier = verifier; };
+  codeVerifier = () => this.verifier;
+  discoveryState = () => this.discovered;
+  saveDiscoveryState = (discovered) => { this.discovered = discovered; };
+  redirectToAuthorization = (url) => { this.asks = url; };
+}
+
+const provider = plan.redirect === undefined
+  ? new sdk.PrivateKeyJwtProvider({ clientId, privateKey, algorithm, expectedIssuer: issuer })
+  : new ForUser();
+if (plan.dpop) {
+  const session = await sdk.DpopSession.create();
+  provider.dpop = () => session;
+}
+
+const open = () => new sdk.StreamableHTTPClientTransport(new URL(plan.url), { authProvider: provider });
+const client = () => new sdk.Client({ name: "testkit", version: "1" });
+const told = {};
+let mcp = client();
+let transport = open();
+try {
+  await mcp.connect(transport);
+} catch (error) {
+  if (!(error instanceof sdk.UnauthorizedError) || provider.asks === undefined) throw error;
+  const { asked, sent } = await answer(provider.asks, plan);
+  told.asked = asked;
+  await transport.finishAuth(sent.searchParams);
+  [mcp, transport] = [client(), open()];
+  await mcp.connect(transport);
+}
+told.token_type = (await provider.tokens()).token_type;
+told.tools = (await mcp.listTools()).tools.map(({ name }) => name);
+const call = ([name, args]) => mcp.callTool({ name, arguments: args });
+told.calls = [];
+for (const one of plan.calls) told.calls.push(await call(one));
+if (plan.redirect !== undefined) {
+  const before = (await provider.tokens()).refresh_token;
+  told.renewed = await sdk.auth(provider, { serverUrl: plan.url });
+  told.rotated = (await provider.tokens()).refresh_token !== before;
+  told.again = await call(plan.calls[0]);
+}
+await mcp.close();
+console.log(JSON.stringify(told));
+process.exit(0);
