@@ -49,7 +49,7 @@ const PROGRAMS: [Program; 7] = [
     program("intents", 60, What::Bench("intents")),
     program("gateway", 110, What::Load("gateway")),
     program("authzen", 80, What::Load("authzen")),
-    program("tokens", 70, What::Load("tokens")),
+    program("tokens", 100, What::Load("tokens")),
     program("scale", 120, What::Load("scale")),
     program("catalogue", 80, What::Load("catalogue")),
 ];

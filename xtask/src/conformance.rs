@@ -1,8 +1,9 @@
 //! `conformance`: the suite of the MCP project against our own server, against
-//! the same server behind the gateway, and as the server of our upstream client.
-//! Writes the tables of `docs/conformance.md`; any other count than the recorded
+//! the same server behind the gateway, as the server of our upstream client, and
+//! against the broker as authorization server. Writes the tables of `docs/conformance.md`; any other count than the recorded
 //! one fails, and so do tables that were out of date.
 
+mod authorization;
 mod client;
 mod report;
 mod running;
@@ -90,6 +91,18 @@ pub(crate) fn run(root: &Path) -> Result<Tally, Failure> {
         rows.push(Row { place: place.name(), revision, scenario: None, measured, expected: *passed });
     }
     gateway.end()?;
+    // A user signs in there, at a real browser.
+    tools::install_browser(root)?;
+    let mut issuer = command(root, program(root, "conformance-authorization"), &[]);
+    issuer.env("BAILIWICK_CI", "1").env("BAILIWICK_BIN", broker(root));
+    let mut issuer = Running::start(&mut issuer)?;
+    for (revision, passed) in authorization::EXPECTED {
+        say::err(format_args!("running {revision}, {}", authorization::PLACE));
+        let results = root.join("target/conformance/authorization").join(revision);
+        let measured = authorization::measure(suite.command(root), revision, &mut issuer, &results)?;
+        rows.push(Row { place: authorization::PLACE, revision, scenario: None, measured, expected: passed });
+    }
+    issuer.end()?;
     let mut left_out = Vec::new();
     for revision in REVISIONS {
         left_out.extend(client::left_out(revision, &suite.listing(root, revision)?)?);
@@ -187,7 +200,7 @@ fn measure(run: &mut Command, results: &Path) -> Result<Measured, Failure> {
     let output = output.map_err(|error| Failure::new(format!("the suite does not run: {error}")))?;
     let told = [output.stdout, output.stderr].concat();
     fs::write(results.with_extension("log"), &told)?;
-    let measured = Measured::read(results)?;
+    let measured = Measured::read(results, &[])?;
     if measured.passed == 0 {
         return Err(Failure::new(format!("the suite measured nothing:\n{}", String::from_utf8_lossy(&told))));
     }

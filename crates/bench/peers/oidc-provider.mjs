@@ -1,8 +1,9 @@
 // The npm package `oidc-provider` with one client, as its documentation sets it up for `client_credentials` with
-// `private_key_jwt` and access tokens that are ES256 JWTs: `node oidc-provider.mjs CLIENT JWK RESOURCE`.
+// `private_key_jwt` and access tokens that are ES256 JWTs: `node oidc-provider.mjs CLIENT JWK RESOURCE`. Proofs of
+// possession need its nonce. It keeps no JWT, so what it is asked about is an opaque token, for RESOURCE with `-opaque`.
 // Prints its URL first. Its packages are in PEER_MODULES.
 
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { pathToFileURL } from 'node:url';
 
@@ -33,13 +34,15 @@ const provider = new Provider(issuer, {
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },
+    introspection: { enabled: true },
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
     resourceIndicators: {
       enabled: true,
-      getResourceServerInfo: () => ({
+      getResourceServerInfo: (_, asked) => ({
         scope: '',
-        audience: resource,
+        audience: asked,
         accessTokenTTL: 900,
-        accessTokenFormat: 'jwt',
+        accessTokenFormat: asked === resource ? 'jwt' : 'opaque',
         jwt: { sign: { alg: 'ES256' } },
       }),
     },

@@ -41,6 +41,7 @@ pub struct HttpClient<'a> {
     resource: String,
     revision: Revision,
     task: Option<String>,
+    scope: Option<String>,
     nonce: Option<String>,
     session: Option<String>,
     last_id: u64,
@@ -127,6 +128,14 @@ impl<'a> HttpClient<'a> {
         client
     }
 
+    /// Gets a token that hands some of the agent's scope over to another agent.
+    pub async fn hand_over(broker: &Broker, agent: &'a Agent, to: &str, scope: &str) -> String {
+        let mut client = Self::of(broker, agent, &format!("/agents/{to}"), Revision::Stateless, None);
+        client.scope = Some(scope.to_owned());
+        client.take_token().await;
+        client.token
+    }
+
     fn of(broker: &Broker, agent: &'a Agent, path: &str, revision: Revision, task: Option<&str>) -> Self {
         let issuer = broker.url();
         Self {
@@ -136,6 +145,7 @@ impl<'a> HttpClient<'a> {
             issuer,
             revision,
             task: task.map(str::to_owned),
+            scope: None,
             nonce: None,
             session: None,
             last_id: 0,
@@ -180,6 +190,9 @@ impl<'a> HttpClient<'a> {
         ];
         if let Some(task) = &self.task {
             form.push(("bailiwick_task", task));
+        }
+        if let Some(scope) = &self.scope {
+            form.push(("scope", scope));
         }
         let proof = self.proof("POST", &endpoint, None);
         send(self.http.post(&endpoint).form(&form).header("dpop", proof)).await

@@ -8,6 +8,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`broker`] | an installation, its commands and its server |
+//! | [`browser`], [`person`] | a real browser, and a user who signed in at it |
 //! | [`http_client`] | MCP over HTTP with a token and a proof per request |
 //! | [`suite_client`] | MCP as an agent's framework speaks it, without credentials |
 //! | [`model_api`] | a loopback fake of a model, with a script |
@@ -20,10 +21,12 @@
 #![expect(clippy::panic, clippy::expect_used, reason = "a harness fails the test that uses it, and says with what")]
 
 pub mod broker;
+pub mod browser;
 pub mod documents;
 pub mod fixture;
 pub mod http_client;
 pub mod model_api;
+pub mod person;
 pub mod ports;
 pub mod shim;
 pub mod stdio_client;

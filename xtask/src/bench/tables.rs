@@ -64,7 +64,7 @@ const fn at_most(row: &'static str, figure: &'static str, bound: f64, what: &'st
     Budget { row, figure, asked: Asked::AtMost(bound), what }
 }
 
-pub(super) const TABLES: [Table; 8] = [
+pub(super) const TABLES: [Table; 10] = [
     Table {
         name: "evaluation",
         program: "decision",
@@ -145,6 +145,32 @@ pub(super) const TABLES: [Table; 8] = [
             times("ratio", "times the peer, per CPU-second"),
         ],
         budgets: &[at_least("bailiwick", "ratio", 5.0, "times the tokens of oidc-provider per CPU-second")],
+    },
+    Table {
+        name: "bound",
+        program: "tokens",
+        title: "The same, bound to a key: a DPoP proof under the server's nonce",
+        first: "issued by",
+        columns: &[
+            whole("per_cpu_s", "tokens per CPU-second"),
+            whole("rate", "tokens/s"),
+            fine("p50_ms", "p50, ms"),
+            times("ratio", "times the peer, per CPU-second"),
+        ],
+        budgets: &[at_least("bailiwick", "ratio", 6.0, "times the bound tokens of oidc-provider per CPU-second")],
+    },
+    Table {
+        name: "introspection",
+        program: "tokens",
+        title: "Introspection by private_key_jwt",
+        first: "answered by",
+        columns: &[
+            whole("per_cpu_s", "answers per CPU-second"),
+            whole("rate", "answers/s"),
+            fine("p50_ms", "p50, ms"),
+            times("ratio", "times the peer, per CPU-second"),
+        ],
+        budgets: &[at_least("bailiwick", "ratio", 5.0, "times the answers of oidc-provider per CPU-second")],
     },
     Table {
         name: "scale",

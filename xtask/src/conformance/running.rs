@@ -1,7 +1,7 @@
 //! A program that tells its URL in its first line and ends with its standard input.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     process::{Child, ChildStdin, Command, Stdio},
 };
 
@@ -35,6 +35,12 @@ impl Running {
 
     pub(super) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Writes a line to it.
+    pub(super) fn tell(&mut self, line: &str) -> Result<(), Failure> {
+        let gone = || Failure::new("a server of the suite no longer listens to its input");
+        writeln!(self.input.as_mut().ok_or_else(gone)?, "{line}").map_err(|_| gone())
     }
 
     /// Closes its input and waits until it has ended, with everything that it started.

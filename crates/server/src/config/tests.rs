@@ -71,3 +71,12 @@ fn zones_hold_both_spellings_of_an_address() {
     }
     assert_eq!(config.zone_of(None), "unknown");
 }
+
+#[test]
+fn agents_have_some_algorithm_and_none_that_is_not_ours() {
+    check("[keys]\nagent_algorithms = [\"ES256\", \"PS256\"]", Ok(()));
+    check("[keys]\nagent_algorithms = []", Err("no agent could authenticate"));
+    for bad in ["HS256", "none", "es256"] {
+        check(&format!("[keys]\nagent_algorithms = [\"{bad}\"]"), Err(bad));
+    }
+}

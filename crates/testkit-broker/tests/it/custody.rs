@@ -55,7 +55,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// No file under `folder` holds one of these in the clear.
 #[track_caller]
-fn hold_nothing(folder: &Path, needles: &[(&str, String)]) {
+pub(crate) fn hold_nothing(folder: &Path, needles: &[(&str, String)]) {
     let files = files(folder);
     assert!(!files.is_empty(), "{} is empty", folder.display());
     for file in files {

@@ -12,6 +12,7 @@
 mod world;
 
 mod arguments;
+mod attacks;
 mod authzen;
 mod bundles;
 mod clients;
@@ -44,6 +45,7 @@ mod real_filesystem;
 mod real_git;
 mod real_memory;
 mod real_sqlite;
+mod stolen;
 mod suggestions;
 mod tasks;
 mod third_parties;

@@ -1,25 +1,11 @@
 //! People in a real browser with a real (if virtual) authenticator: the one-time link, sign-in, the account, abuse.
 
-use std::process::{Command, Stdio};
-
 use bailiwick_testkit_broker::{
     broker::Broker,
+    browser::browse,
     tools::{Need, Tools, ready},
 };
-use serde_json::{Value, json};
-
-/// Runs the browser; see `tests/clients/browser.mjs` for what the steps are.
-pub(crate) fn browse(tools: &Tools, steps: &Value) -> Vec<Value> {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/browser.mjs");
-    let puppeteer = tools.browser_modules().join("puppeteer-core/lib/esm/puppeteer/puppeteer-core.js");
-    let plan = json!({ "puppeteer": puppeteer, "steps": steps });
-    let output = Command::new("node").arg(script).arg(plan.to_string()).stdin(Stdio::null()).output().unwrap();
-    let (told, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "the browser failed:\n{said}");
-    let told: Value = serde_json::from_str(&told).unwrap_or_else(|error| panic!("no JSON ({error}):\n{told}\n{said}"));
-    assert_eq!(told["complaints"], json!([]), "pages break no policy of theirs and throw nothing");
-    told["results"].as_array().unwrap().clone()
-}
+use serde_json::json;
 
 /// A broker, and a one-time link for an administrator.
 fn invited(tools: &Tools) -> (Broker, String, String) {

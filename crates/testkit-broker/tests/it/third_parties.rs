@@ -3,18 +3,18 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output, Stdio},
 };
 
 use bailiwick_testkit_broker::{
     broker::Agent,
+    person::Person,
     tools::{Need, Tools, ready},
 };
 use serde_json::{Value, json};
 
 use crate::{
     clients::{python, read_json},
-    people::browse,
     world::Depot,
 };
 
@@ -60,11 +60,7 @@ impl Scene {
         broker.write("policies/users/sales.cedar", USERS);
         broker.publish();
         broker.run(&["users", "add", "ada", "--name", "Ada", "--group", "sales"]).succeeded();
-        let link = broker.run(&["users", "invite", "ada"]).succeeded().stdout.trim().to_owned();
-        let steps = json!([["goto", link], ["send", "form[data-passkey] button"], ["cookies"]]);
-        let told = browse(&tools, &steps);
-        let one = &told[2][0];
-        let cookie = format!("{}={}", one["name"].as_str().unwrap(), one["value"].as_str().unwrap());
+        let cookie = Person::sign_in(&tools, broker, "ada").cookie;
         Self { tools, depot, cookie }
     }
 
@@ -169,11 +165,18 @@ fn register_rsa(depot: &Depot, name: &str, public: &Path, flags: &[&str]) {
 }
 
 fn typescript(scene: &Scene, plan: &Value) -> Value {
+    let output = run_typescript(scene, plan);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the client failed:\n{said}");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("no JSON ({error}):\n{said}"))
+}
+
+fn run_typescript(scene: &Scene, plan: &Value) -> Output {
     let mut plan = plan.clone();
     plan["library"] = json!(scene.tools.client_modules().join("@modelcontextprotocol/client/dist/index.mjs"));
     plan["calls"] = json!([["lookup", { "path": "/public/a" }], ["lookup", { "path": "/private/a" }]]);
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/mcp_typescript_sdk.mjs");
-    read_json(Command::new("node").arg(script).arg(plan.to_string()))
+    Command::new("node").arg(script).arg(plan.to_string()).stdin(Stdio::null()).output().unwrap()
 }
 
 fn check_calls(told: &Value) {
@@ -185,8 +188,9 @@ fn check_calls(told: &Value) {
 #[test]
 fn the_mcp_sdks_authenticate_by_what_they_take_by_themselves() {
     let Some(tools) = ready(&[Need::Broker, Need::Clients, Need::Python, Need::Browser]) else { return };
-    let scene = Scene::new(tools);
-    let (depot, issuer, url) = (&scene.depot, scene.depot.broker.url(), scene.resource());
+    let mut scene = Scene::new(tools);
+    let (issuer, url) = (scene.depot.broker.url(), scene.resource());
+    let depot = &scene.depot;
     let pair = rsa_pair(depot.broker.scratch());
     let flags = ["--danger-allow-bearer-tokens", "--key-algorithm", "RS256"];
     register_rsa(depot, "sdk-1", &pair.public, &flags);
@@ -212,6 +216,23 @@ fn the_mcp_sdks_authenticate_by_what_they_take_by_themselves() {
     check_calls(&told);
     assert_eq!(told["token_type"].as_str().unwrap().to_lowercase(), "dpop", "{told}");
     assert_eq!(depot.ledger.acts(), 3, "one allowed call of each");
+
+    // An operator who wants none of it: the key stops working, no other comes in, and nobody is told that it would.
+    scene.depot.broker.kill();
+    let only = "[keys]\nagent_algorithms = [\"ES256\", \"PS256\"]";
+    scene.depot.broker.edit("bailiwick.toml", &[("[keys]", only)]);
+    scene.depot.broker.serve_verified();
+    let refused = run_typescript(&scene, &machine("sdk-1", false));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("invalid_client"), "{said}");
+    check_calls(&typescript(&scene, &plan));
+    let third = rsa_pair(&scene.depot.broker.home().join("data"));
+    let words = ["agents", "register", "sdk-3", "--owner", "o@example.com", "--purpose", "a test", "--role", "reader"];
+    let public = third.public.to_string_lossy();
+    let flags = ["--public-key", &public, "--key-algorithm", "RS256"];
+    let refused = scene.depot.broker.run(&[&words[..], &flags].concat());
+    assert!(refused.code != 0 && refused.stderr.contains("agent_algorithms"), "{refused:?}");
+    assert_eq!(scene.depot.ledger.acts(), 4);
 }
 
 /// The code flow by the SDKs' own providers, discovery included; then calls for the user.
