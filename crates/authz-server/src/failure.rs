@@ -28,6 +28,8 @@ pub(crate) enum Why {
     Target,
     /// The scopes.
     Scope,
+    /// The `authorization_details`.
+    Details,
     /// Too many failures before.
     Throttled,
     /// Our own inability.
@@ -46,6 +48,7 @@ impl Why {
             Self::Proof => "proof of possession",
             Self::Target => "resource",
             Self::Scope => "scope",
+            Self::Details => "authorization details",
             Self::Throttled => "too many failures",
             Self::Unavailable => "broker unavailable",
         }
@@ -132,6 +135,7 @@ pub(crate) fn of_engine(refusal: TokenRefusal) -> Failure {
         TokenRefusal::Grant(_) => (Why::Grant, ErrorCode::InvalidGrant),
         TokenRefusal::Target(_) => (Why::Target, ErrorCode::InvalidTarget),
         TokenRefusal::Scope(_) => (Why::Scope, ErrorCode::InvalidScope),
+        TokenRefusal::Details(_) => (Why::Details, ErrorCode::InvalidAuthorizationDetails),
         TokenRefusal::Proof(_) => (Why::Proof, ErrorCode::InvalidDpopProof),
         TokenRefusal::Subject(_) => (Why::SubjectToken, ErrorCode::InvalidRequest),
         TokenRefusal::Request(_) => (Why::Form, ErrorCode::InvalidRequest),

@@ -64,6 +64,7 @@ fn of_request(error: OAuthError) -> Failure {
     let why = match error.code {
         ErrorCode::InvalidTarget => Why::Target,
         ErrorCode::InvalidScope => Why::Scope,
+        ErrorCode::InvalidAuthorizationDetails => Why::Details,
         ErrorCode::InvalidClient => Why::Client,
         _ => Why::Form,
     };

@@ -9,11 +9,13 @@ use axum::{
 use bailiwick_engine::tokens::Issued;
 use bailiwick_model::secret::Secret;
 use bailiwick_oauth::{
+    authorization_details,
     token_request::{GrantRequest, TokenRequest},
     token_response::TokenResponse,
 };
 use bailiwick_web::entrance::Entrance;
 use http::StatusCode;
+use serde_json::Value;
 
 use crate::{
     clients::{ClientDoor, Visit},
@@ -42,10 +44,11 @@ async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure>
         GrantRequest::RefreshToken(asked) => refresh_token::renew(visit, client, asked).await?,
         GrantRequest::TokenExchange(asked) => {
             let issued = token_exchange::issue(visit, client, asked).await?;
-            return Ok(respond(visit.entrance(), &response(&issued).exchanged()));
+            return Ok(respond(visit.entrance(), &response(visit.entrance(), &issued).exchanged()));
         }
     };
-    let answer = response(&granted.issued).renewed_by(granted.refresh_token.map(|token| token.expose().clone()));
+    let answer = response(visit.entrance(), &granted.issued)
+        .renewed_by(granted.refresh_token.map(|token| token.expose().clone()));
     Ok(respond(visit.entrance(), &answer))
 }
 
@@ -62,8 +65,26 @@ impl From<Issued> for Granted {
     }
 }
 
-fn response(issued: &Issued) -> TokenResponse {
-    TokenResponse::new(issued.token.expose().clone(), issued.scheme, issued.expires_in_s, &issued.scopes)
+fn response(entrance: &Entrance, issued: &Issued) -> TokenResponse {
+    let Issued { token, expires_in_s, scopes, details: _, task: _, scheme } = issued;
+    TokenResponse::new(token.expose().clone(), *scheme, *expires_in_s, scopes)
+        .detailed(granted_details(entrance, issued))
+}
+
+/// What was granted of tools and arguments, and the task that was made (RFC 9396 §7). A task is named by `identifier`.
+fn granted_details(entrance: &Entrance, issued: &Issued) -> Option<Value> {
+    let tools = issued.task.as_ref().map(|task| &task.tools).or(issued.details.as_ref())?;
+    let mut granted = authorization_details::to_value(entrance.issuer(), tools);
+    if let (Some(task), Some(granted)) = (&issued.task, granted.as_array_mut()) {
+        let expires_in = task.expires_at.duration_since(task.created_at).as_secs();
+        granted.push(serde_json::json!({
+            "type": authorization_details::TASK,
+            "identifier": task.id.to_string(),
+            "purpose": task.purpose,
+            "expires_in": expires_in,
+        }));
+    }
+    Some(granted)
 }
 
 fn respond(entrance: &Entrance, answer: &TokenResponse) -> Response {

@@ -19,12 +19,14 @@ use bailiwick_model::{
     name::{Acr, AgentName, Scope, UserId},
     principal::{DelegationChain, Principal},
     secret::Secret,
+    task::ToolGrant,
 };
 use bailiwick_oauth::{
     authorization_request::{AuthorizationRequest, REQUEST_URI_PREFIX},
     authorization_response::AuthorizationResponse,
     error::{ErrorCode, OAuthError},
 };
+use bailiwick_pdp::narrowing::tools_within;
 use bailiwick_ports::store::Spent;
 use jiff::{SignedDuration, Timestamp};
 
@@ -39,6 +41,7 @@ use self::{
 };
 use crate::{
     broker::Broker,
+    details,
     evidence::Draft,
     refusal::Refusal,
     tokens::{Audience, Reach},
@@ -181,13 +184,22 @@ pub fn client(broker: &Broker, client: &AgentName, redirect_uri: &str) -> Result
     Ok(agent)
 }
 
+/// What a client can be allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Scopes.
+    pub scopes: BTreeSet<Scope>,
+    /// Tools and arguments; `None` is all that the scopes open.
+    pub details: Option<Vec<ToolGrant>>,
+}
+
 /// The authentication context classes that somebody who signs in here can have.
 pub fn classes(broker: &Broker) -> BTreeSet<Acr> {
     PHISHING_RESISTANT.parse().into_iter().chain(broker.settings().sign_in_classes.iter().cloned()).collect()
 }
 
 /// What a client can be allowed of what it asks for.
-pub fn wanted(broker: &Broker, agent: &Agent, request: &AuthorizationRequest) -> Result<BTreeSet<Scope>, OAuthError> {
+pub fn wanted(broker: &Broker, agent: &Agent, request: &AuthorizationRequest) -> Result<Wanted, OAuthError> {
     if !(request.acr_values.is_empty() || request.acr_values.iter().any(|acr| classes(broker).contains(acr))) {
         let description = "no way to sign in here is of a class that was asked for\nhint: leave out `acr_values`";
         return Err(OAuthError::new(ErrorCode::UnmetAuthenticationRequirements, description));
@@ -199,11 +211,16 @@ pub fn wanted(broker: &Broker, agent: &Agent, request: &AuthorizationRequest) ->
     let live = broker.live();
     let policy = live.policy.as_deref().ok_or_else(no_target)?;
     let reach = Reach::of(policy, agent, &audience).map_err(|_| no_target())?;
-    if request.scopes.is_empty() {
-        return Ok(reach.into_available());
-    }
-    match request.scopes.iter().find(|scope| !reach.admits(policy, scope)) {
-        None => Ok(request.scopes.clone()),
+    let details = request.details.as_ref().map(|asked| details::tools(broker, &audience, asked)).transpose();
+    let details =
+        details.map_err(|refusal| OAuthError::new(ErrorCode::InvalidAuthorizationDetails, &refusal.to_string()))?;
+    let scopes = match (&details, request.scopes.is_empty()) {
+        (None, true) => return Ok(Wanted { scopes: reach.into_available(), details }),
+        (Some(tools), true) => details::scopes(tools),
+        (_, false) => request.scopes.clone(),
+    };
+    match scopes.iter().find(|scope| !reach.admits(policy, scope)) {
+        None => Ok(Wanted { scopes, details }),
         Some(scope) => {
             let description = format!("scope `{scope}` is not available to this client here");
             Err(OAuthError::new(ErrorCode::InvalidScope, &description))
@@ -268,26 +285,26 @@ pub async fn open(broker: &Broker, handle: &str, visitor: &Visitor) -> Result<Op
         return Ok(Opened::SignIn);
     }
     let agent = client(broker, &asking.request.client, &asking.request.redirect_uri)?;
-    let scopes = match wanted(broker, &agent, &asking.request) {
-        Ok(scopes) => scopes,
+    let wanted = match wanted(broker, &agent, &asking.request) {
+        Ok(wanted) => wanted,
         Err(refused) => return Ok(Opened::Answer(error(broker, &asking.request, refused)?)),
     };
     if let Some(location) = by_standing(broker, &asking.request, visitor)? {
         return Ok(Opened::Answer(location));
     }
-    Ok(Opened::Question(Box::new(question::put(broker, &agent, &asking.request, &scopes, visitor)?)))
+    Ok(Opened::Question(Box::new(question::put(broker, &agent, &asking.request, &wanted, visitor)?)))
 }
 
 /// The user says yes: where their browser goes, with a code.
 pub async fn allow(broker: &Broker, handle: &str, visitor: &Visitor, lasting: Lasting) -> Result<String, Refusal> {
     let Asking { request, .. } = taken(broker, handle, visitor)?;
     let agent = client(broker, &request.client, &request.redirect_uri)?;
-    let scopes = match wanted(broker, &agent, &request) {
-        Ok(scopes) => scopes,
+    let wanted = match wanted(broker, &agent, &request) {
+        Ok(wanted) => wanted,
         Err(refused) => return error(broker, &request, refused),
     };
     let expires_at = lasting.until(visitor, &agent, broker.now());
-    answer_with_code(broker, &request, visitor, Consented::new(broker, &request, visitor, scopes, expires_at))
+    answer_with_code(broker, &request, visitor, Consented::new(broker, &request, visitor, wanted, expires_at))
 }
 
 /// The user says no: where their browser goes.
@@ -327,9 +344,9 @@ fn by_standing(broker: &Broker, request: &AuthorizationRequest, visitor: &Visito
         return Ok(None);
     }
     let agent = client(broker, &request.client, &request.redirect_uri)?;
-    let Ok(scopes) = wanted(broker, &agent, request) else { return Ok(None) };
-    let Some(standing) = standing(broker, &agent, request, &scopes, &visitor.user) else { return Ok(None) };
-    let consented = Consented::new(broker, request, visitor, scopes, standing.expires_at).under(&standing);
+    let Ok(wanted) = wanted(broker, &agent, request) else { return Ok(None) };
+    let Some(standing) = standing(broker, &agent, request, &wanted, &visitor.user) else { return Ok(None) };
+    let consented = Consented::new(broker, request, visitor, wanted, standing.expires_at).under(&standing);
     answer_with_code(broker, request, visitor, consented).map(Some)
 }
 
@@ -358,7 +375,7 @@ fn standing(
     broker: &Broker,
     agent: &Agent,
     request: &AuthorizationRequest,
-    scopes: &BTreeSet<Scope>,
+    wanted: &Wanted,
     user: &UserId,
 ) -> Option<Arc<Grant>> {
     let now = broker.now();
@@ -369,7 +386,8 @@ fn standing(
             && grant.chain == chain
             && grant.is_active(now)
             && grant.resources.contains(&request.resource)
-            && grant.scopes.is_superset(scopes)
+            && grant.scopes.is_superset(&wanted.scopes)
+            && tools_within(wanted.details.as_deref(), grant.details.as_deref())
     };
     broker.live().grants.values().filter(covers).max_by_key(|grant| grant.expires_at).cloned()
 }

@@ -7,6 +7,7 @@ use bailiwick_model::{
     jwk::Thumbprint,
     name::{Scope, SystemName},
     principal::DelegationChain,
+    task::ToolGrant,
 };
 use bailiwick_ports::store::Spent;
 
@@ -21,6 +22,8 @@ pub struct Caller {
     pub grant: Option<GrantId>,
     /// Its scopes.
     pub scopes: BTreeSet<Scope>,
+    /// The tools, and their arguments, that it may be used for; `None` is all that its scopes open.
+    pub details: Option<Vec<ToolGrant>>,
     /// What it is for: the one `aud`.
     pub audience: String,
     /// The task that it is bound to.

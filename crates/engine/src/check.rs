@@ -75,6 +75,7 @@ pub(crate) fn decided(broker: &Broker, id: EvaluationId, question: &Question) ->
         token: TokenId::from_bytes([0; 16]),
         grant: None,
         scopes,
+        details: None,
         audience: String::new(),
         task: question.task,
         confirmation: None,

@@ -85,6 +85,7 @@ pub fn connections(broker: &Broker, agent: Option<&AgentName>, system: Option<&S
     let observations = observation::on(broker, &live);
     let authority = Authority {
         scopes: Default::default(),
+        details: None,
         safe_modes: live.safe_mode_scopes(),
         observations,
         authentication: None,

@@ -131,6 +131,7 @@ fn question(
 pub(crate) fn authority(broker: &Broker, live: &Live, caller: &Caller) -> Authority {
     Authority {
         scopes: caller.scopes.clone(),
+        details: caller.details.clone(),
         safe_modes: live.safe_mode_scopes(),
         observations: observation::on(broker, live),
         authentication: caller.grant.and_then(|grant| live.grants.get(&grant)?.authentication.clone()),
@@ -192,7 +193,7 @@ pub(crate) fn task_context(
         }
     }
     let Some(id) = caller.task else {
-        return Ok((TaskContext { id: None, tools: None, facts }, relied_on));
+        return Ok((TaskContext { id: None, tools: None, self_made: false, facts }, relied_on));
     };
     let task = live.tasks.get(&id).filter(|task| task.is_open(now));
     let of_caller = |agent: &AgentName| {
@@ -200,7 +201,8 @@ pub(crate) fn task_context(
     };
     match task {
         Some(task) if of_caller(&task.agent) => {
-            Ok((TaskContext { id: Some(id), tools: Some(task.tools.clone()), facts }, relied_on))
+            let (tools, self_made) = (Some(task.tools.clone()), task.self_made);
+            Ok((TaskContext { id: Some(id), tools, self_made, facts }, relied_on))
         }
         _ => Err(Box::new(reason(
             ReasonCode::TaskEnded,

@@ -14,14 +14,17 @@ use bailiwick_model::{
     principal::{DelegationChain, Principal},
     task::Task,
 };
-use bailiwick_oauth::access_token::{AccessTokenClaims, AccessTokenExpectation};
-use bailiwick_pdp::narrowing::{Bounds, Dimension, Wanted, hand_down};
+use bailiwick_oauth::{
+    access_token::{AccessTokenClaims, AccessTokenExpectation},
+    authorization_details::AuthorizationDetails,
+};
+use bailiwick_pdp::narrowing::{Bounds, Dimension, Wanted, hand_down, tools_within};
 use bailiwick_ports::{new_id, store::Spent};
 use jiff::Timestamp;
 
 use crate::{
     broker::Broker,
-    grants,
+    details, grants,
     live::Live,
     refusal::Refusal,
     tokens::{self, Audience, Issued, TokenAsk, TokenRefusal, available_scopes, open_task, standing_client},
@@ -53,6 +56,8 @@ pub struct ExchangeAsk {
     pub audience: Audience,
     /// The scopes asked for; `None` is all that was handed over and can be used there.
     pub scopes: Option<BTreeSet<Scope>>,
+    /// The tools and arguments asked for; `None` is what was handed over.
+    pub details: Option<AuthorizationDetails>,
     /// A task of the client, to be narrower than the one that the subject token is bound to.
     pub task: Option<TaskId>,
     /// The key to bind it to.
@@ -75,7 +80,7 @@ pub async fn exchange(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, Token
 
 /// The client's own token becomes one that hands over what its grant allows.
 async fn pass_on(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, TokenRefusal> {
-    let ExchangeAsk { agent, credential, subject, audience, scopes, task, confirmation, spent } = ask;
+    let ExchangeAsk { agent, credential, subject, audience, scopes, details, task, confirmation, spent } = ask;
     let acts = matches!(
         Audience::of_resource(&broker.settings().issuer, &subject.audience),
         Some(Audience::System(_) | Audience::Aggregate)
@@ -95,13 +100,29 @@ async fn pass_on(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, TokenRefus
     if let Some(scope) = scopes.as_ref().and_then(|asked| asked.iter().find(wider)) {
         return Err(TokenRefusal::Scope(format!("scope `{scope}` is not one of the subject token's")));
     }
-    let ask = TokenAsk { agent, credential, grant: Some(grant), audience, scopes, task, confirmation, spent };
+    let details = handed_details(broker, &audience, details, &subject)?;
+    let ask = TokenAsk { agent, credential, grant: Some(grant), audience, scopes, details, task, confirmation, spent };
     tokens::issue_until(broker, ask, subject.expires_at).await
+}
+
+/// The `authorization_details` of a token that hands over: those of the client's own token, or narrower ones.
+fn handed_details(
+    broker: &Broker,
+    audience: &Audience,
+    asked: Option<AuthorizationDetails>,
+    subject: &AccessTokenClaims,
+) -> Result<Option<AuthorizationDetails>, TokenRefusal> {
+    let had = subject.details.as_deref();
+    let Some(asked) = asked else { return Ok(had.map(AuthorizationDetails::of)) };
+    match tools_within(Some(&details::tools(broker, audience, &asked)?), had) {
+        true => Ok(Some(asked)),
+        false => Err(wider(Dimension::Details)),
+    }
 }
 
 /// What was handed to the client becomes a grant of its own, and a token of it.
 async fn accept(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, TokenRefusal> {
-    let ExchangeAsk { agent, credential, subject, audience, scopes, task, confirmation, mut spent } = ask;
+    let ExchangeAsk { agent, credential, subject, audience, scopes, details, task, confirmation, mut spent } = ask;
     let issuer = &broker.settings().issuer;
     if subject.may_act.as_ref() != Some(&agent) {
         return Err(subject_refused(
@@ -128,9 +149,11 @@ async fn accept(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, TokenRefusa
         resource: audience.resource(issuer),
         scopes: Some(usable),
         tools: below.as_ref().map(|task| task.tools.clone()),
+        details: details.map(|asked| details::tools(broker, &audience, &asked)).transpose()?,
         expires_at: ends(&live, &chain, [above.as_deref(), below.as_deref()]),
     };
-    let Bounds { chain, resources, scopes, tools: _, expires_at } = hand_down(&parent, wanted).map_err(wider)?;
+    let Bounds { chain, resources, scopes, tools: _, details, expires_at } =
+        hand_down(&parent, wanted).map_err(wider)?;
     if expires_at <= now {
         return Err(subject_refused("what it comes from has ended"));
     }
@@ -142,6 +165,7 @@ async fn accept(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, TokenRefusa
         subject: Some(SubjectToken { id: subject.id, task: subject.task }),
         resources,
         scopes: scopes.clone(),
+        details,
         task: task.or(subject.task),
         authentication: subject.authentication,
         status: GrantStatus::Active,
@@ -161,6 +185,7 @@ async fn accept(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, TokenRefusa
         grant: Some(grant.id),
         audience,
         scopes: Some(scopes),
+        details: None,
         task: None,
         confirmation,
         spent: Vec::new(),
@@ -275,6 +300,7 @@ fn bounds_of(
         resources: grant.map_or_else(everything, |grant| grant.resources.clone()),
         scopes: subject.scopes.clone(),
         tools: task.map(|task| task.tools.clone()),
+        details: subject.details.clone(),
         expires_at: grant.map_or(subject.expires_at, |grant| subject.expires_at.min(grant.expires_at)),
     })
 }
@@ -293,6 +319,7 @@ fn wider(dimension: Dimension) -> TokenRefusal {
     match dimension {
         Dimension::Resources => TokenRefusal::Target(message),
         Dimension::Scopes => TokenRefusal::Scope(message),
+        Dimension::Details => TokenRefusal::Details(message),
         Dimension::Chain | Dimension::Tools | Dimension::Expiry => TokenRefusal::Request(message),
     }
 }

@@ -12,7 +12,7 @@ use bailiwick_model::{
 use bailiwick_ports::store::{EndOfGrants, Spent};
 use jiff::Timestamp;
 
-use crate::{agents::text, broker::Broker, delegation, evidence::Draft, live::Live, refusal::Refusal};
+use crate::{agents::text, broker::Broker, delegation, details, evidence::Draft, live::Live, refusal::Refusal};
 
 /// Gives a grant, using up what authorized it.
 pub async fn give(broker: &Broker, by: &Principal, grant: Grant, spent: Vec<Spent>) -> Result<Arc<Grant>, Refusal> {
@@ -27,6 +27,7 @@ pub async fn give(broker: &Broker, by: &Principal, grant: Grant, spent: Vec<Spen
         .field("chain", grant.chain.principals().iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("resources", grant.resources.iter().cloned().collect::<Vec<_>>())
         .field("scope", grant.scopes.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field_if("details", grant.details.as_deref().map(details::actions))
         .field("expires_at", grant.expires_at.to_string())
         .field_if("agent", grant.client().map(ToString::to_string))
         .field_if("parent", grant.parent.map(|parent| parent.to_string()))
@@ -34,8 +35,12 @@ pub async fn give(broker: &Broker, by: &Principal, grant: Grant, spent: Vec<Spen
         .field_if("subject_token", grant.subject.map(|subject| subject.id.to_string()))
         .field_if("subject_task", grant.subject.and_then(|subject| subject.task).map(|task| task.to_string()))
         .field_if("delegated_by", delegated.as_ref().map(|delegation| delegation.policy.clone()))
-        .field_if("bundle", delegated.map(|delegation| delegation.bundle.to_string()))
-        .public(broker);
+        .field_if("bundle", delegated.map(|delegation| delegation.bundle.to_string()));
+    let entry = match &grant.details {
+        Some(tools) => entry.sealed("details_whole", serde_json::to_string(tools).unwrap_or_default()),
+        None => entry,
+    };
+    let entry = entry.finish(broker, grant.chain.initiating()).await?;
     let epoch = broker.ports.store.give_grant(grant.clone(), spent, entry).await?;
     let grant = Arc::new(grant);
     broker.replace_live(epoch, |live| {

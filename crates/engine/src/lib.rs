@@ -20,6 +20,7 @@ pub mod coverage;
 mod decide;
 pub mod definitions;
 pub mod delegation;
+mod details;
 pub mod evidence;
 mod facts;
 pub mod grants;

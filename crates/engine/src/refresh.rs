@@ -11,6 +11,7 @@ use bailiwick_model::{
     principal::Principal,
     secret::Secret,
 };
+use bailiwick_oauth::authorization_details::AuthorizationDetails;
 use bailiwick_ports::{
     chance::random,
     store::{Spent, StoreError},
@@ -47,6 +48,8 @@ pub struct RefreshAsk {
     pub audience: Option<Audience>,
     /// The scopes asked for, at most those granted; `None` is all of them.
     pub scopes: Option<BTreeSet<Scope>>,
+    /// The tools and arguments asked for, at most those granted; `None` is all of them.
+    pub details: Option<AuthorizationDetails>,
     /// The key that was proved.
     pub confirmation: Option<Thumbprint>,
     /// The assertion's and the proof's identifiers.
@@ -120,6 +123,7 @@ pub async fn renew(broker: &Broker, ask: RefreshAsk) -> Result<(Issued, Secret<S
         grant: Some(grant.id),
         audience,
         scopes: ask.scopes,
+        details: ask.details,
         task: None,
         confirmation: ask.confirmation,
         spent: ask.spent.clone(),

@@ -12,7 +12,7 @@ use bailiwick_model::{
     task::{Pin, Task, TaskStatus, ToolGrant},
 };
 use bailiwick_pdp::{snapshot::Snapshot, templates::Stated};
-use bailiwick_ports::{chance::random, new_id};
+use bailiwick_ports::{chance::random, new_id, store::Spent};
 use jiff::SignedDuration;
 
 use crate::{agents::text, broker::Broker, evidence::Draft, grants, refusal::Refusal};
@@ -48,6 +48,16 @@ pub enum Work {
 
 /// Makes a task.
 pub async fn create(broker: &Broker, by: &Principal, ask: TaskAsk) -> Result<Arc<Task>, Refusal> {
+    create_once(broker, by, ask, Vec::new()).await
+}
+
+/// The same, using up what authorized it. One that an agent makes for itself is known as such.
+pub(crate) async fn create_once(
+    broker: &Broker,
+    by: &Principal,
+    ask: TaskAsk,
+    spent: Vec<Spent>,
+) -> Result<Arc<Task>, Refusal> {
     let _changing = broker.changing().await;
     let now = broker.now();
     let agent = broker.agent(&ask.agent).ok_or_else(|| Refusal::Missing(format!("agent `{}`", ask.agent)))?;
@@ -71,6 +81,7 @@ pub async fn create(broker: &Broker, by: &Principal, ask: TaskAsk) -> Result<Arc
     let salt: [u8; 32] = random(broker.entropy());
     let task = Task {
         id: new_id!(TaskId, now, broker.entropy()),
+        self_made: *by == Principal::Agent(ask.agent.clone()),
         agent: ask.agent,
         purpose,
         prompt_commitment: ask.prompt.as_ref().map(|prompt| commit(&salt, "prompt", prompt.as_bytes())),
@@ -89,7 +100,7 @@ pub async fn create(broker: &Broker, by: &Principal, ask: TaskAsk) -> Result<Arc
         draft = draft.sealed("prompt", prompt).sealed("prompt_salt", hex::encode(salt));
     }
     let entry = draft.finish(broker, &Principal::Agent(task.agent.clone())).await?;
-    let epoch = broker.ports.store.create_task(task.clone(), entry).await?;
+    let epoch = broker.ports.store.create_task(task.clone(), spent, entry).await?;
     let task = Arc::new(task);
     broker.replace_live(epoch, |live| {
         live.tasks.insert_mut(task.id, Arc::clone(&task));
@@ -186,25 +197,31 @@ fn check_tools(broker: &Broker, tools: &[ToolGrant]) -> Result<(), Refusal> {
         if !seen.insert(&grant.action) {
             return Err(Refusal::invalid(format!("`{}` stands twice", grant.action), "put all its pins in one place"));
         }
-        if !knows_action(policy, &grant.action) {
+        check_tool(policy, grant)?;
+    }
+    Ok(())
+}
+
+/// A tool is in the catalogue, and its pins are bounded and on arguments that it has.
+pub(crate) fn check_tool(policy: &Snapshot, grant: &ToolGrant) -> Result<(), Refusal> {
+    if !knows_action(policy, &grant.action) {
+        return Err(Refusal::invalid(
+            format!("`{}` is not in the catalogue", grant.action),
+            "name a tool as `<system>.<tool>`; `bailiwick systems show` lists them",
+        ));
+    }
+    for (argument, pin) in &grant.pins {
+        takes_argument(policy, grant, argument)?;
+        let fits = match pin {
+            Pin::OneOf(values) => (1..=PIN_VALUES_MAX).contains(&values.len()),
+            Pin::Under(folder) => folder.starts_with('/'),
+            Pin::AtMost(_) => true,
+        };
+        if !fits {
             return Err(Refusal::invalid(
-                format!("`{}` is not in the catalogue", grant.action),
-                "name a tool as `<system>.<tool>`; `bailiwick systems show` lists them",
+                format!("the pin of `{argument}` of `{}` cannot be met or checked", grant.action),
+                "`one_of` takes 1 to 256 values, `under` an absolute path",
             ));
-        }
-        for (argument, pin) in &grant.pins {
-            takes_argument(policy, grant, argument)?;
-            let fits = match pin {
-                Pin::OneOf(values) => (1..=PIN_VALUES_MAX).contains(&values.len()),
-                Pin::Under(folder) => folder.starts_with('/'),
-                Pin::AtMost(_) => true,
-            };
-            if !fits {
-                return Err(Refusal::invalid(
-                    format!("the pin of `{argument}` of `{}` cannot be met or checked", grant.action),
-                    "`one_of` takes 1 to 256 values, `under` an absolute path",
-                ));
-            }
         }
     }
     Ok(())

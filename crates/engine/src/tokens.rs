@@ -1,5 +1,7 @@
 //! Issuing access tokens: short-lived, for one audience, bound to a key, each one in the evidence.
 
+mod own_task;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_audit_log::event::EventKind;
@@ -13,9 +15,11 @@ use bailiwick_model::{
     operation::ActionClass,
     principal::{DelegationChain, Principal},
     secret::Secret,
-    task::Task,
+    task::{Task, ToolGrant},
 };
-use bailiwick_oauth::{access_token::AccessTokenClaims, presented::Scheme};
+use bailiwick_oauth::{
+    access_token::AccessTokenClaims, authorization_details::AuthorizationDetails, presented::Scheme,
+};
 use bailiwick_pdp::{
     catalogue::{ClientKind, System},
     snapshot::Snapshot,
@@ -29,6 +33,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     broker::Broker,
     delegation::{self, Delegation},
+    details,
     evidence::Draft,
     live::Live,
     tasks::knows_action,
@@ -105,6 +110,8 @@ pub struct TokenAsk {
     pub audience: Audience,
     /// The scopes asked for; `None` is all that the client may have there.
     pub scopes: Option<BTreeSet<Scope>>,
+    /// The tools and arguments asked for, and a task to be made; `None` is all that its scopes open.
+    pub details: Option<AuthorizationDetails>,
     /// The task to bind it to.
     pub task: Option<TaskId>,
     /// The key to bind it to; `None` asks for a bearer token.
@@ -122,6 +129,10 @@ pub struct Issued {
     pub expires_in_s: u64,
     /// Its scopes.
     pub scopes: BTreeSet<Scope>,
+    /// The tools and arguments that it is for; `None` is all that its scopes open, in its task.
+    pub details: Option<Vec<ToolGrant>>,
+    /// The task that was made with it.
+    pub task: Option<Arc<Task>>,
     /// How it is to be presented.
     pub scheme: Scheme,
 }
@@ -141,6 +152,9 @@ pub enum TokenRefusal {
     /// `invalid_scope`.
     #[error("{0}")]
     Scope(String),
+    /// `invalid_authorization_details` (RFC 9396 §5).
+    #[error("{0}")]
+    Details(String),
     /// `invalid_dpop_proof` (RFC 9449 §5).
     #[error("{0}")]
     Proof(String),
@@ -157,7 +171,10 @@ pub enum TokenRefusal {
 
 /// Issues a token, recorded before it leaves.
 pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusal> {
-    issue_until(broker, ask, Timestamp::MAX).await
+    match ask.details.as_ref().and_then(|details| details.task.clone()) {
+        Some(task) => own_task::issue(broker, ask, task).await,
+        None => issue_until(broker, ask, Timestamp::MAX).await,
+    }
 }
 
 /// The same, and it ends at `latest` or earlier.
@@ -186,6 +203,7 @@ pub(crate) fn standing_client(broker: &Broker, name: &AgentName) -> Result<Arc<A
 pub(crate) struct Prepared {
     token: Secret<String>,
     scopes: BTreeSet<Scope>,
+    details: Option<Vec<ToolGrant>>,
     pub(crate) row: IssuedToken,
     pub(crate) spent: Vec<Spent>,
     pub(crate) entry: bailiwick_ports::entry::Entry,
@@ -194,11 +212,12 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Hands the token out; its row was written.
     pub(crate) fn issued(self, broker: &Broker) -> Issued {
-        let IssuedToken { credential, confirmation, issued_at, expires_at, .. } = self.row;
+        let Self { token, scopes, details, row, .. } = self;
+        let IssuedToken { credential, confirmation, issued_at, expires_at, .. } = row;
         broker.note_use(credential, issued_at);
         let expires_in_s = u64::try_from(expires_at.as_second().saturating_sub(issued_at.as_second())).unwrap_or(0);
         let scheme = if confirmation.is_some() { Scheme::Dpop } else { Scheme::Bearer };
-        Issued { token: self.token, expires_in_s, scopes: self.scopes, scheme }
+        Issued { token, expires_in_s, scopes, details, task: None, scheme }
     }
 }
 
@@ -230,12 +249,14 @@ fn prepare_until(
     let chain = grant
         .as_ref()
         .map_or_else(|| DelegationChain::of(Principal::Agent(agent.name.clone())), |grant| grant.chain.clone());
+    let details = details::within_grant(broker, &ask.audience, ask.details.as_ref(), grant.as_deref())?;
+    let asked = asked_scopes(&ask, details.as_deref());
     let delegated_by = match ask.audience.handed_to() {
-        Some(to) => Some(delegation::check_hand_over(broker, &chain, to, ask.scopes.as_ref())?),
+        Some(to) => Some(delegation::check_hand_over(broker, &chain, to, asked.as_ref())?),
         None => None,
     };
     let granted = grant.as_ref().map(|grant| &grant.scopes);
-    let scopes = available_scopes(broker, &chain, &ask.audience, ask.scopes.as_ref(), granted)?;
+    let scopes = available_scopes(broker, &chain, &ask.audience, asked.as_ref(), granted)?;
     let task = grant.as_ref().map_or(ask.task, |grant| grant.task);
     let expires_at = lifetime(broker, &agent, &ask, (&chain, task), now)?.min(latest);
     let expires_at = grant.as_ref().map_or(expires_at, |grant| expires_at.min(grant.expires_at));
@@ -250,6 +271,7 @@ fn prepare_until(
         issued_at: now,
         expires_at,
         scopes: scopes.clone(),
+        details: details.clone(),
         confirmation,
         may_act: ask.audience.handed_to().cloned(),
         authentication: grant.as_ref().and_then(|grant| grant.authentication.clone()),
@@ -276,7 +298,12 @@ fn prepare_until(
         issued_at: now,
         expires_at,
     };
-    Ok(Prepared { token, scopes, row, spent: ask.spent, entry })
+    Ok(Prepared { token, scopes, details, row, spent: ask.spent, entry })
+}
+
+/// The scopes that are asked for: of a client that acts for itself and names tools alone, those of the tools.
+pub(crate) fn asked_scopes(ask: &TokenAsk, tools: Option<&[ToolGrant]>) -> Option<BTreeSet<Scope>> {
+    ask.scopes.clone().or_else(|| tools.filter(|_| ask.grant.is_none()).map(details::scopes))
 }
 
 /// Whether the key that a token was asked for with is one of the agent's still. What is bound to no key and lives for
@@ -301,6 +328,7 @@ fn evidence(
         .field("token", claims.id.to_string())
         .field("audience", claims.audience.as_str())
         .field("scope", claims.scopes.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .field_if("details", claims.details.as_deref().map(details::actions))
         .field("grant", kind)
         .field_if("grant_id", claims.grant.map(|grant| grant.to_string()))
         .field_if("refreshed", refreshed.map(|times| i64::try_from(times).unwrap_or(i64::MAX)))

@@ -19,6 +19,7 @@ fuzz_target!(|data: &[u8]| {
         if let Ok(request) = addressee.read() {
             assert!(!(request.prompt.none && (request.prompt.login || request.prompt.consent)));
             assert!(!request.resource.contains('#'));
+            assert!(request.details.is_none_or(|details| details.task.is_none() && !details.tools.is_empty()));
             assert_eq!((request.redirect_uri, request.state), (redirect_uri, state));
         }
     }

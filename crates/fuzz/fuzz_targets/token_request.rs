@@ -2,7 +2,9 @@
 #![no_main]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target that is surprised must fail")]
 
+use bailiwick_model::task::ToolGrant;
 use bailiwick_oauth::{
+    authorization_details::{AuthorizationDetails, ToolDetail, from_value, to_value},
     json::parse_object,
     key_policy::KeyPolicy,
     named_token::NamedToken,
@@ -14,7 +16,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     if let Ok(request) = TokenRequest::parse(data) {
         assert!(!request.client.assertion.is_empty());
-        match request.grant {
+        match &request.grant {
             GrantRequest::ClientCredentials(asked) => assert!(!asked.resource.is_empty()),
             GrantRequest::AuthorizationCode(asked) => {
                 assert!(!asked.code.expose().is_empty());
@@ -25,9 +27,24 @@ fuzz_target!(|data: &[u8]| {
                 assert!(!asked.subject_token.expose().is_empty() && !asked.resource.is_empty());
             }
         }
+        let details = match &request.grant {
+            GrantRequest::ClientCredentials(asked) => &asked.details,
+            GrantRequest::AuthorizationCode(asked) => &asked.details,
+            GrantRequest::RefreshToken(asked) => &asked.details,
+            GrantRequest::TokenExchange(asked) => &asked.details,
+        };
+        if let Some(details) = details {
+            let task_is_new = matches!(&request.grant, GrantRequest::ClientCredentials(asked) if asked.task.is_none());
+            assert!(details.task.is_none() || task_is_new);
+            told_as_asked(details);
+        }
         let body = String::from_utf8(data.to_vec()).expect("a form is ASCII");
         let single = ["grant_type", "client_assertion", "client_assertion_type", "resource"];
-        for once in single.into_iter().chain(["refresh_token", "subject_token", "code", "code_verifier"]) {
+        for once in single
+            .into_iter()
+            .chain(["refresh_token", "subject_token", "code", "code_verifier"])
+            .chain(["authorization_details"])
+        {
             assert!(times(&body, once) <= 1, "{once} counted twice in {body}");
         }
     }
@@ -50,6 +67,21 @@ fuzz_target!(|data: &[u8]| {
         drop(pem::decode("PRIVATE KEY", text));
     }
 });
+
+/// What a token and its answer say of the tools is read as the same tools.
+fn told_as_asked(details: &AuthorizationDetails) {
+    let grants: Vec<_> = details.tools.iter().flat_map(ToolDetail::grants).collect();
+    let told = to_value("https://broker.example", &grants);
+    let again = from_value(&told).expect("what we write we read");
+    let sorted = |grants: &[ToolGrant]| {
+        let mut texts: Vec<String> =
+            grants.iter().map(|grant| serde_json::to_string(grant).expect("it is JSON")).collect();
+        texts.sort();
+        texts.dedup();
+        texts
+    };
+    assert_eq!(sorted(&again), sorted(&grants));
+}
 
 fn times(body: &str, name: &str) -> usize {
     body.split('&').filter(|pair| pair.split('=').next() == Some(name)).count()

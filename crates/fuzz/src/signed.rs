@@ -42,6 +42,7 @@ pub static TOKEN: LazyLock<String> = LazyLock::new(|| {
         client: agent(),
         id: TokenId::new(1_800_000_000_000, [3; 10]),
         scopes: BTreeSet::from(["depot:read".parse().unwrap()]),
+        details: None,
         issued_at: now(),
         expires_at: Timestamp::from_second(1_800_000_900).unwrap(),
         confirmation: Some(AGENT.public().thumbprint),

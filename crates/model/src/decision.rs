@@ -86,6 +86,10 @@ pub enum ReasonCode {
     TaskTool,
     /// An argument is not what the task pins it to.
     TaskPin,
+    /// The token's `authorization_details` do not name this tool.
+    DetailTool,
+    /// An argument is not what the token's `authorization_details` allow.
+    DetailPin,
     /// Safe mode is on.
     SafeMode,
     /// A budget is used up.
@@ -122,6 +126,8 @@ impl ReasonCode {
             Self::GrantEnded => "grant_ended",
             Self::TaskTool => "task_tool",
             Self::TaskPin => "task_pin",
+            Self::DetailTool => "detail_tool",
+            Self::DetailPin => "detail_pin",
             Self::SafeMode => "safe_mode",
             Self::LimitReached => "limit_reached",
             Self::EvidenceUnavailable => "evidence_unavailable",

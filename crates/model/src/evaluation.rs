@@ -47,6 +47,9 @@ pub struct TaskContext {
     pub id: Option<TaskId>,
     /// What the explicit task grants; `None` is the implicit task, which does not narrow.
     pub tools: Option<Vec<ToolGrant>>,
+    /// Whether its agent made it for itself: it narrows, and policy sees no explicit task in it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub self_made: bool,
     /// What the initiating principal came to know or do within its window.
     pub facts: BTreeSet<Fact>,
 }
@@ -57,6 +60,9 @@ pub struct TaskContext {
 pub struct Authority {
     /// The scopes of the access token.
     pub scopes: BTreeSet<Scope>,
+    /// The tools, and their arguments, that the token may be used for (RFC 9396); `None` is all that its scopes open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<Vec<ToolGrant>>,
     /// The safe modes that are on.
     pub safe_modes: BTreeSet<SafeModeScope>,
     /// The observations that are on: the one thing here that widens, and only past rules of the organisation.

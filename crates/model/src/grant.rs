@@ -10,6 +10,7 @@ use crate::{
     id::{GrantId, TaskId, TokenId},
     name::{AgentName, Scope},
     principal::{DelegationChain, Principal},
+    task::ToolGrant,
 };
 
 /// How a grant came to be.
@@ -84,6 +85,8 @@ pub struct Grant {
     pub resources: BTreeSet<String>,
     /// What its tokens may be used for at most.
     pub scopes: BTreeSet<Scope>,
+    /// The tools, and their arguments, that its tokens may be used for (RFC 9396); `None` is all that its scopes open.
+    pub details: Option<Vec<ToolGrant>>,
     /// The task that all its tokens are bound to; ends with it.
     pub task: Option<TaskId>,
     /// How its user proved who they are; `None` where nobody was asked.

@@ -31,6 +31,13 @@ pub const SESSIONS_PER_USER_MAX: usize = 16;
 pub const KEYS_PER_AGENT_MAX: usize = 8;
 /// Pinned values of one argument of one tool of one task.
 pub const PIN_VALUES_MAX: usize = 256;
+/// Tools that the `authorization_details` of one token or grant may name, each with its arguments: they travel in every
+/// call.
+pub const DETAIL_TOOLS_MAX: usize = 32;
+/// Bytes of the `authorization_details` of one request.
+pub const DETAILS_BYTES_MAX: usize = 4 * 1_024;
+/// Open tasks that one agent may have made for itself.
+pub const TASKS_SELF_MADE_MAX: usize = 256;
 /// Tools that one task may name.
 pub const TASK_TOOLS_MAX: usize = 256;
 /// Seconds an access token lives unless its agent's registration says less.

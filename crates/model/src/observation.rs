@@ -126,6 +126,8 @@ impl ReasonCode {
             | Self::GrantEnded
             | Self::TaskTool
             | Self::TaskPin
+            | Self::DetailTool
+            | Self::DetailPin
             | Self::SafeMode
             | Self::LimitReached
             | Self::EvidenceUnavailable

@@ -62,6 +62,8 @@ pub struct Task {
     pub prompt_commitment: Option<[u8; 32]>,
     /// All that it may call.
     pub tools: Vec<ToolGrant>,
+    /// Whether its agent made it for itself. Such a task narrows like any other, and is none that a rule asks for.
+    pub self_made: bool,
     /// Its state.
     pub status: TaskStatus,
     /// When it was made.

@@ -14,11 +14,13 @@ use bailiwick_model::{
     limits::CHAIN_DEPTH_MAX,
     name::{AgentName, Scope},
     principal::{DelegationChain, Principal},
+    task::ToolGrant,
 };
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    authorization_details::{self, from_value},
     claims::{CLOCK_SKEW_S, ClaimError, Claims, later},
     jws::{JwsError, SigningInput, TokenType, UnverifiedToken},
     presented::Scheme,
@@ -27,7 +29,7 @@ use crate::{
 
 /// Every claim that we write. A token with another one is refused: a claim
 /// that narrows must not be lost on a replica that does not know it yet.
-const CLAIM_NAMES: [&str; 17] = [
+const CLAIM_NAMES: [&str; 18] = [
     "iss",
     "sub",
     "client_id",
@@ -36,6 +38,7 @@ const CLAIM_NAMES: [&str; 17] = [
     "iat",
     "jti",
     "scope",
+    "authorization_details",
     "cnf",
     "act",
     "may_act",
@@ -112,6 +115,8 @@ pub struct AccessTokenClaims {
     pub id: TokenId,
     /// What it may be used for at most.
     pub scopes: BTreeSet<Scope>,
+    /// The tools, and their arguments, that it may be used for (RFC 9396 §9.1); `None` is all that its scopes open.
+    pub details: Option<Vec<ToolGrant>>,
     /// When it was issued, to the second.
     pub issued_at: Timestamp,
     /// When it ends, to the second.
@@ -168,6 +173,9 @@ impl AccessTokenClaims {
             let scopes: Vec<&str> = self.scopes.iter().map(Scope::as_str).collect();
             set("scope", scopes.join(" ").into());
         }
+        if let Some(tools) = &self.details {
+            set("authorization_details", authorization_details::to_value(&self.issuer, tools));
+        }
         if let Some(thumbprint) = self.confirmation {
             set("cnf", json!({ "jkt": thumbprint.to_string() }));
         }
@@ -219,6 +227,7 @@ impl AccessTokenClaims {
             client,
             id: claims.parsed("jti", "a token id")?,
             scopes: read_scopes(claims)?,
+            details: read_details(claims)?,
             issued_at: claims.time("iat")?,
             expires_at: claims.time("exp")?,
             confirmation: read_confirmation(claims)?,
@@ -319,6 +328,11 @@ fn read_scopes(claims: &Claims) -> Result<BTreeSet<Scope>, ClaimError> {
     claims
         .optional_text("scope")?
         .map_or(Ok(BTreeSet::new()), |text| text.split(' ').map(|scope| scope.parse().map_err(|_| UNFIT)).collect())
+}
+
+fn read_details(claims: &Claims) -> Result<Option<Vec<ToolGrant>>, ClaimError> {
+    const UNFIT: ClaimError = ClaimError::Unfit { name: "authorization_details", expected: "tools and arguments" };
+    claims.value("authorization_details").map(|value| from_value(value).ok_or(UNFIT)).transpose()
 }
 
 fn read_confirmation(claims: &Claims) -> Result<Option<Thumbprint>, ClaimError> {

@@ -11,6 +11,7 @@ use bailiwick_model::{
 };
 
 use crate::{
+    authorization_details::AuthorizationDetails,
     error::{ErrorCode, OAuthError},
     form::{Form, invalid},
     pkce::{self, CodeChallenge},
@@ -68,6 +69,8 @@ pub struct AuthorizationRequest {
     pub resource: String,
     /// The scopes that are asked for; empty means the server chooses.
     pub scopes: BTreeSet<Scope>,
+    /// The tools and arguments that are asked for (RFC 9396 §2); `None` is all that the scopes open.
+    pub details: Option<AuthorizationDetails>,
     /// What may or must happen before the answer.
     pub prompt: Prompt,
     /// Seconds since the user proved who they are at most.
@@ -147,6 +150,7 @@ impl Addressee {
         let prompt = form.take("prompt").map_or(Ok(Prompt::default()), |text| Prompt::parse(&text))?;
         let acr_values = form.take("acr_values").map_or(Ok(BTreeSet::new()), |text| classes(&text))?;
         let scopes = form.scopes()?;
+        let details = form.tool_details()?;
         let resource = form.resource()?;
         Ok(AuthorizationRequest {
             client,
@@ -156,6 +160,7 @@ impl Addressee {
             confirmation,
             resource,
             scopes,
+            details,
             prompt,
             max_age_s,
             acr_values,

@@ -20,6 +20,8 @@ pub enum ErrorCode {
     UnsupportedGrantType,
     /// A scope that is malformed, unknown or too much.
     InvalidScope,
+    /// `authorization_details` that are malformed, unknown or too much (RFC 9396 §5).
+    InvalidAuthorizationDetails,
     /// A resource that is missing, repeated, malformed or unknown.
     InvalidTarget,
     /// A proof of possession that does not hold.
@@ -62,6 +64,7 @@ impl ErrorCode {
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::InvalidScope => "invalid_scope",
+            Self::InvalidAuthorizationDetails => "invalid_authorization_details",
             Self::InvalidTarget => "invalid_target",
             Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
@@ -91,6 +94,7 @@ impl ErrorCode {
             | Self::UnauthorizedClient
             | Self::UnsupportedGrantType
             | Self::InvalidScope
+            | Self::InvalidAuthorizationDetails
             | Self::InvalidTarget
             | Self::InvalidDpopProof
             | Self::UseDpopNonce
@@ -119,6 +123,7 @@ impl ErrorCode {
             | Self::UnauthorizedClient
             | Self::UnsupportedGrantType
             | Self::InvalidScope
+            | Self::InvalidAuthorizationDetails
             | Self::InvalidTarget
             | Self::InvalidDpopProof
             | Self::UseDpopNonce

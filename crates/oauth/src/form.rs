@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bailiwick_model::name::Scope;
 use url::Url;
 
-use crate::error::{ErrorCode, OAuthError};
+use crate::{
+    authorization_details::AuthorizationDetails,
+    error::{ErrorCode, OAuthError},
+};
 
 /// Bytes of one body.
 pub const FORM_BYTES_MAX: usize = 64 * 1_024;
@@ -77,6 +80,16 @@ impl Form {
     /// The scopes that are asked for; none means that the server chooses.
     pub fn scopes(&mut self) -> Result<BTreeSet<Scope>, OAuthError> {
         self.take("scope").map_or(Ok(BTreeSet::new()), |text| parse_scopes(&text))
+    }
+
+    /// The tools and arguments that a token is to be for (RFC 9396); `None` is all that the scopes open.
+    pub fn authorization_details(&mut self) -> Result<Option<AuthorizationDetails>, OAuthError> {
+        self.take("authorization_details").map(|text| AuthorizationDetails::parse(&text)).transpose()
+    }
+
+    /// The same where no task can be made together with the token.
+    pub fn tool_details(&mut self) -> Result<Option<AuthorizationDetails>, OAuthError> {
+        self.authorization_details()?.map(AuthorizationDetails::without_task).transpose()
     }
 
     /// The one resource that a token is to be for, byte for byte (RFC 8707 §2).

@@ -1,5 +1,5 @@
-//! Strict JSON for headers, claims and keys: one object, every member once,
-//! bounded in size and depth.
+//! Strict JSON for headers, claims, keys and parameters: one object or array,
+//! every member once, bounded in size and depth.
 //!
 //! An ordinary parser takes the last of two equal members; two parsers that
 //! disagree about that are an attack (RFC 8725 §2.4), so here it is an error.
@@ -23,6 +23,9 @@ pub enum JsonError {
     /// Something other than an object.
     #[error("the JSON is not an object")]
     NotAnObject,
+    /// Something other than an array.
+    #[error("the JSON is not an array")]
+    NotAnArray,
     /// Not JSON, too deep, or a member twice.
     #[error("the JSON is malformed: {0}")]
     Malformed(String),
@@ -30,6 +33,21 @@ pub enum JsonError {
 
 /// Parses one object; refuses repeated members at any depth, trailing bytes and excess.
 pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
+    match parse(bytes)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(JsonError::NotAnObject),
+    }
+}
+
+/// The same of one array.
+pub fn parse_array(bytes: &[u8]) -> Result<Vec<Value>, JsonError> {
+    match parse(bytes)? {
+        Value::Array(elements) => Ok(elements),
+        _ => Err(JsonError::NotAnArray),
+    }
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
     if bytes.len() > OBJECT_BYTES_MAX {
         return Err(JsonError::TooLarge);
     }
@@ -37,10 +55,7 @@ pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth_left: OBJECT_DEPTH_MAX }.deserialize(&mut deserializer).map_err(malformed)?;
     deserializer.end().map_err(malformed)?;
-    match value {
-        Value::Object(object) => Ok(object),
-        _ => Err(JsonError::NotAnObject),
-    }
+    Ok(value)
 }
 
 struct Strict {

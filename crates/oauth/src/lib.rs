@@ -20,6 +20,7 @@
 //! | [`access_token`], [`presented`] | access tokens (RFC 9068) and how they are presented |
 //! | [`form`], [`client_authentication`] | what every endpoint for clients reads |
 //! | [`authorization_request`], [`authorization_response`], [`pkce`] | the authorization endpoint |
+//! | [`authorization_details`] | tools and their arguments, and tasks (RFC 9396) |
 //! | [`token_request`], [`token_response`], [`error`] | the token endpoint |
 //! | [`named_token`], [`introspection`] | the endpoints that are asked about a token (RFC 7009, RFC 7662) |
 //! | [`challenge`], [`metadata`] | `WWW-Authenticate` and discovery |
@@ -27,6 +28,7 @@
 //! | `tag` | what we hand out to have it back unchanged |
 
 pub mod access_token;
+pub mod authorization_details;
 pub mod authorization_request;
 pub mod authorization_response;
 pub mod challenge;

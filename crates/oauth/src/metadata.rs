@@ -9,7 +9,7 @@ use bailiwick_model::{
 };
 use serde::Serialize;
 
-use crate::{key_policy::algorithm_name, presented::Scheme, token_request::GRANT_TYPES};
+use crate::{authorization_details, key_policy::algorithm_name, presented::Scheme, token_request::GRANT_TYPES};
 
 /// What proofs of possession may be signed with, as the JOSE registry spells it.
 pub const SIGNING_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "Ed25519", "PS256"];
@@ -82,6 +82,8 @@ pub struct AuthorizationServerMetadata {
     pub introspection_signing_alg_values_supported: [&'static str; 1],
     /// What proofs may be signed with (RFC 9449 §5.1).
     pub dpop_signing_alg_values_supported: [&'static str; 4],
+    /// What tokens can be narrowed to beside scopes (RFC 9396 §10).
+    pub authorization_details_types_supported: [&'static str; 2],
     /// `S256`; `plain` will never be admitted.
     pub code_challenge_methods_supported: [&'static str; 1],
     /// The protected resources that tokens are issued for (RFC 9728 §4).
@@ -120,6 +122,7 @@ impl AuthorizationServerMetadata {
             introspection_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
             introspection_signing_alg_values_supported: [ISSUER_ALGORITHM],
             dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            authorization_details_types_supported: authorization_details::TYPES,
             code_challenge_methods_supported: ["S256"],
             protected_resources,
             acr_values_supported: BTreeSet::new(),
@@ -231,6 +234,7 @@ mod tests {
                 "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
                 "introspection_signing_alg_values_supported": ["ES256"],
                 "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
+                "authorization_details_types_supported": ["bailiwick_tool", "bailiwick_task"],
                 "code_challenge_methods_supported": ["S256"],
             })
         );

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bailiwick_model::{id::TaskId, name::Scope, secret::Secret};
 
 use crate::{
+    authorization_details::AuthorizationDetails,
     client_authentication::ClientAuthentication,
     error::{ErrorCode, OAuthError},
     form::{Form, invalid},
@@ -59,6 +60,8 @@ pub struct AuthorizationCode {
     pub verifier: CodeVerifier,
     /// The resource that it was asked for, if that is said again.
     pub resource: Option<String>,
+    /// The tools and arguments that it is to be for at most (RFC 9396); `None` is all that there is a claim to.
+    pub details: Option<AuthorizationDetails>,
 }
 
 /// A client that acts for itself.
@@ -68,6 +71,8 @@ pub struct ClientCredentials {
     pub resource: String,
     /// The scopes that are asked for; empty means the server chooses.
     pub scopes: BTreeSet<Scope>,
+    /// The tools and arguments that it is to be for at most (RFC 9396), and a task that is made for it.
+    pub details: Option<AuthorizationDetails>,
     /// The task that the token is to be bound to.
     pub task: Option<TaskId>,
 }
@@ -81,6 +86,8 @@ pub struct Refresh {
     pub resource: Option<String>,
     /// The scopes that are asked for; empty means all that were granted.
     pub scopes: BTreeSet<Scope>,
+    /// The tools and arguments that it is to be for at most (RFC 9396); `None` is all that there is a claim to.
+    pub details: Option<AuthorizationDetails>,
 }
 
 /// A client that exchanges a token.
@@ -92,6 +99,8 @@ pub struct TokenExchange {
     pub resource: String,
     /// The scopes that are asked for; empty means all that was handed over and can be used there.
     pub scopes: BTreeSet<Scope>,
+    /// The tools and arguments that it is to be for at most (RFC 9396); `None` is all that there is a claim to.
+    pub details: Option<AuthorizationDetails>,
     /// A task of the client that narrows it further.
     pub task: Option<TaskId>,
 }
@@ -122,6 +131,7 @@ impl TokenExchange {
         Ok(Self {
             subject_token,
             task: form.parsed("bailiwick_task", "a task id")?,
+            details: form.tool_details()?,
             scopes: form.scopes()?,
             resource: form.resource()?,
         })
@@ -142,17 +152,27 @@ impl TokenRequest {
             REFRESH_TOKEN => GrantRequest::RefreshToken(Refresh {
                 token: Secret::new(form.require("refresh_token")?),
                 scopes: form.scopes()?,
+                details: form.tool_details()?,
                 resource: form.optional_resource()?,
             }),
             TOKEN_EXCHANGE => GrantRequest::TokenExchange(TokenExchange::take(&mut form)?),
             AUTHORIZATION_CODE => GrantRequest::AuthorizationCode(AuthorizationCode::take(&mut form)?),
-            _ => GrantRequest::ClientCredentials(ClientCredentials {
-                task: form.parsed("bailiwick_task", "a task id")?,
-                scopes: form.scopes()?,
-                resource: form.resource()?,
-            }),
+            _ => GrantRequest::ClientCredentials(ClientCredentials::take(&mut form)?),
         };
         Ok(Self { client, grant })
+    }
+}
+
+impl ClientCredentials {
+    fn take(form: &mut Form) -> Result<Self, OAuthError> {
+        let task = form.parsed("bailiwick_task", "a task id")?;
+        let details = form.authorization_details()?;
+        if task.is_some() && details.as_ref().is_some_and(|details| details.task.is_some()) {
+            return Err(invalid(
+                "`bailiwick_task` names a task that exists, and `authorization_details` ask for another",
+            ));
+        }
+        Ok(Self { task, details, scopes: form.scopes()?, resource: form.resource()? })
     }
 }
 
@@ -168,6 +188,7 @@ impl AuthorizationCode {
             code: Secret::new(code),
             redirect_uri: form.require("redirect_uri")?,
             verifier,
+            details: form.tool_details()?,
             resource: form.optional_resource()?,
         })
     }

@@ -23,6 +23,9 @@ pub struct TokenResponse {
     /// What was granted, always said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub scope: String,
+    /// What was granted of tools and arguments, and the task that was made (RFC 9396 §7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_details: Option<serde_json::Value>,
     /// What renews access once, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
@@ -38,8 +41,15 @@ impl TokenResponse {
             expires_in: expires_in_s,
             issued_token_type: None,
             scope: scopes.join(" "),
+            authorization_details: None,
             refresh_token: None,
         }
+    }
+
+    /// The same with what was granted of `authorization_details`.
+    #[must_use]
+    pub fn detailed(self, authorization_details: Option<serde_json::Value>) -> Self {
+        Self { authorization_details, ..self }
     }
 
     /// The same with what renews it.

@@ -83,6 +83,7 @@ fn evaluation(snapshot: &Snapshot, arguments: &str) -> Evaluation {
         }],
         authority: Authority {
             scopes: snapshot.required_scopes(&operations).into_iter().collect(),
+            details: None,
             safe_modes: Default::default(),
             observations: Default::default(),
             authentication: None,
@@ -90,7 +91,7 @@ fn evaluation(snapshot: &Snapshot, arguments: &str) -> Evaluation {
         operations,
         arguments: BTreeMap::new(),
         network_zone: "office".into(),
-        task: TaskContext { id: None, tools: None, facts: Default::default() },
+        task: TaskContext { id: None, tools: None, self_made: false, facts: Default::default() },
         approvals: Default::default(),
     }
 }

@@ -73,8 +73,14 @@ fn main() {
         };
         let scopes = ["crm:read", "crm:write"].map(|scope| scope.parse().unwrap()).into();
         let (task, authority) = (
-            TaskContext { id: None, tools: None, facts: BTreeSet::new() },
-            Authority { scopes, safe_modes: BTreeSet::new(), observations: Default::default(), authentication: None },
+            TaskContext { id: None, tools: None, self_made: false, facts: BTreeSet::new() },
+            Authority {
+                scopes,
+                details: None,
+                safe_modes: BTreeSet::new(),
+                observations: Default::default(),
+                authentication: None,
+            },
         );
         let listing = Listing {
             now: "2026-06-15T10:00:00Z".parse().unwrap(),

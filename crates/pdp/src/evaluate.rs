@@ -23,7 +23,7 @@ use bailiwick_model::{
 };
 
 pub(crate) use self::{
-    authority::{Asked, listed as authority_of_listing, required_scope, step_up},
+    authority::{Asked, listed as authority_of_listing, narrowing, required_scope, step_up},
     context::{KNOWN, Shared, shared as shared_context},
     denial::refused,
     observe::covering as observed_by,

@@ -23,6 +23,8 @@ pub struct Bounds {
     pub scopes: BTreeSet<Scope>,
     /// The tools and pins of its task; `None` is no task, and all that its role has.
     pub tools: Option<Vec<ToolGrant>>,
+    /// The tools and pins of its token's `authorization_details`; `None` is all that its scopes open.
+    pub details: Option<Vec<ToolGrant>>,
     /// When it ends.
     pub expires_at: Timestamp,
 }
@@ -38,6 +40,8 @@ pub struct Wanted {
     pub scopes: Option<BTreeSet<Scope>>,
     /// The tools and pins of its own task.
     pub tools: Option<Vec<ToolGrant>>,
+    /// `authorization_details`.
+    pub details: Option<Vec<ToolGrant>>,
     /// When it may end at the latest, for reasons of its own.
     pub expires_at: Timestamp,
 }
@@ -57,6 +61,9 @@ pub enum Dimension {
     /// Tools and pins.
     #[error("its task allows a call that the task before it does not")]
     Tools,
+    /// `authorization_details`.
+    #[error("its `authorization_details` allow a call that those before it do not")]
+    Details,
     /// The end.
     #[error("it lasts longer than what was handed over")]
     Expiry,
@@ -64,7 +71,7 @@ pub enum Dimension {
 
 impl Dimension {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Chain, Self::Resources, Self::Scopes, Self::Tools, Self::Expiry];
+    pub const ALL: [Self; 6] = [Self::Chain, Self::Resources, Self::Scopes, Self::Tools, Self::Details, Self::Expiry];
 
     /// Refuses a hop that is wider in this respect than the one before it.
     pub fn check(self, child: &Bounds, parent: &Bounds) -> Result<(), Self> {
@@ -75,6 +82,7 @@ impl Dimension {
             Self::Resources => child.resources.iter().all(|one| parent.resources.iter().any(|all| covers(all, one))),
             Self::Scopes => child.scopes.is_subset(&parent.scopes),
             Self::Tools => tools_within(child.tools.as_deref(), parent.tools.as_deref()),
+            Self::Details => tools_within(child.details.as_deref(), parent.details.as_deref()),
             Self::Expiry => child.expires_at <= parent.expires_at,
         };
         if within { Ok(()) } else { Err(self) }
@@ -83,7 +91,7 @@ impl Dimension {
 
 /// What the next hop may do at most, of what this one may; refused where it asks for more.
 pub fn hand_down(parent: &Bounds, wanted: Wanted) -> Result<Bounds, Dimension> {
-    let Wanted { agent, resource, scopes, tools, expires_at } = wanted;
+    let Wanted { agent, resource, scopes, tools, details, expires_at } = wanted;
     let mut chain = parent.chain.principals().to_vec();
     chain.push(Principal::Agent(agent));
     let child = Bounds {
@@ -91,6 +99,7 @@ pub fn hand_down(parent: &Bounds, wanted: Wanted) -> Result<Bounds, Dimension> {
         resources: BTreeSet::from([resource]),
         scopes: scopes.unwrap_or_else(|| parent.scopes.clone()),
         tools: tools.or_else(|| parent.tools.clone()),
+        details: details.or_else(|| parent.details.clone()),
         expires_at: expires_at.min(parent.expires_at),
     };
     Dimension::ALL.into_iter().try_for_each(|dimension| dimension.check(&child, parent))?;
@@ -102,8 +111,9 @@ fn covers(all: &str, one: &str) -> bool {
     one.strip_prefix(all).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether every call that the one list of tools lets through passes the other.
-fn tools_within(child: Option<&[ToolGrant]>, parent: Option<&[ToolGrant]>) -> bool {
+/// Whether every call that the one list of tools lets through passes the other; no list lets everything through. A list
+/// that cannot be compared, such as one with a folder that is not in its one spelling, is within none.
+pub fn tools_within(child: Option<&[ToolGrant]>, parent: Option<&[ToolGrant]>) -> bool {
     let Some(parent) = parent else { return true };
     child.is_some_and(|child| child.iter().all(|tool| parent.iter().any(|all| tool_within(tool, all))))
 }
@@ -123,5 +133,7 @@ fn pin_within(child: &Pin, parent: &Pin) -> bool {
     }
 }
 
+#[cfg(test)]
+mod order;
 #[cfg(test)]
 mod tests;

@@ -52,9 +52,14 @@ fn above(snapshot: &Snapshot, system: &System, role: &RoleName) -> Option<Findin
 fn holds(snapshot: &Snapshot, system: &System, role: &RoleName, action: &ActionName) -> bool {
     let scope = |class: &ActionClass| format!("{}:{}", system.name, class.as_str()).parse().ok();
     let scopes: BTreeSet<Scope> = ActionClass::ALL.iter().filter_map(scope).collect();
-    let authority =
-        Authority { scopes, safe_modes: BTreeSet::new(), observations: BTreeSet::new(), authentication: None };
-    let task = TaskContext { id: None, tools: None, facts: BTreeSet::new() };
+    let authority = Authority {
+        scopes,
+        details: None,
+        safe_modes: BTreeSet::new(),
+        observations: BTreeSet::new(),
+        authentication: None,
+    };
+    let task = TaskContext { id: None, tools: None, self_made: false, facts: BTreeSet::new() };
     ENVIRONMENTS.into_iter().any(|environment| {
         let Some(party) = somebody(role, environment) else { return false };
         // Rules on time are judged at one moment only: what they open at another is not found.

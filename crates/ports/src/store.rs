@@ -413,8 +413,8 @@ pub trait Store: Send + Sync {
     async fn change_agent(&self, agent: Agent, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError>;
 
     // ---- tasks -------------------------------------------------------------
-    /// Adds a task with its sealed prompt in `entry`. Returns the new epoch.
-    async fn create_task(&self, task: Task, entry: Entry) -> Result<u64, StoreError>;
+    /// Adds a task with its sealed prompt in `entry`, using up what authorized it. Returns the new epoch.
+    async fn create_task(&self, task: Task, spent: Vec<Spent>, entry: Entry) -> Result<u64, StoreError>;
     /// Ends an open task. Returns the new epoch.
     async fn end_task(&self, task: Task, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError>;
     /// One task, open or ended.

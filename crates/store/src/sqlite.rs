@@ -284,8 +284,8 @@ impl Store for SqliteStore {
         self.writer.write(move |turn| agents::change(turn, &agent, ends, entry)).await
     }
 
-    async fn create_task(&self, task: Task, entry: Entry) -> Result<u64, StoreError> {
-        self.writer.write(move |turn| tasks::create(turn, &task, entry)).await
+    async fn create_task(&self, task: Task, spent: Vec<Spent>, entry: Entry) -> Result<u64, StoreError> {
+        self.writer.write_unguarded(move |turn| tasks::create(turn, &task, &spent, entry)).await
     }
 
     async fn end_task(&self, task: Task, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError> {

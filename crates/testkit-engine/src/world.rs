@@ -189,6 +189,7 @@ impl World {
             grant: None,
             audience,
             scopes: None,
+            details: None,
             task: None,
             confirmation: bound.then_some(thumbprint),
             spent: Vec::new(),

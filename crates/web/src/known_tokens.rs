@@ -89,6 +89,7 @@ mod tests {
             client,
             id: TokenId::new(1_800_000_000_000, [number; 10]),
             scopes: ["files:read".parse().unwrap()].into(),
+            details: None,
             issued_at: at(0),
             expires_at: at(15),
             confirmation: None,

@@ -165,6 +165,8 @@ pub const fn blame_of(code: ReasonCode) -> Blame {
         | ReasonCode::GrantEnded
         | ReasonCode::TaskTool
         | ReasonCode::TaskPin
+        | ReasonCode::DetailTool
+        | ReasonCode::DetailPin
         | ReasonCode::LimitReached
         | ReasonCode::Conflict
         | ReasonCode::Replayed
@@ -206,6 +208,8 @@ const fn status_of(code: ReasonCode) -> StatusCode {
         | ReasonCode::GrantEnded
         | ReasonCode::TaskTool
         | ReasonCode::TaskPin
+        | ReasonCode::DetailTool
+        | ReasonCode::DetailPin
         | ReasonCode::SafeMode => StatusCode::FORBIDDEN,
     }
 }

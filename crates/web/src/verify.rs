@@ -89,9 +89,9 @@ pub async fn verify(entrance: &Entrance, parts: &Parts, resource: &ProtectedReso
             return Err(refused(OAuthError::new(code, error)));
         }
     }
-    let AccessTokenClaims { audience, chain, client: _, id, grant, scopes, confirmation, task, .. } = claims;
+    let AccessTokenClaims { audience, chain, client: _, id, grant, scopes, details, confirmation, task, .. } = claims;
     let spent = proof.into_iter().map(|proof| spent(proof.once)).collect();
-    let caller = Caller { chain, token: id, grant, scopes, audience, task, confirmation, address, spent };
+    let caller = Caller { chain, token: id, grant, scopes, details, audience, task, confirmation, address, spent };
     if let Err(inactive) = agent.standing(entrance.broker().now()) {
         return Err(refuse_inactive(entrance, &caller, &agent, inactive).await);
     }

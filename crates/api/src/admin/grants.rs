@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::Shared;
+use super::{Shared, tasks::GrantBody};
 
 mod end;
 mod list;
@@ -37,6 +37,9 @@ pub(super) struct GrantView {
     resources: Vec<String>,
     /// What they may be used for at most.
     scopes: Vec<String>,
+    /// The tools that they may call at most, and with what; without it, all that the scopes open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Vec<GrantBody>>,
     /// The task that they are bound to.
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<String>,
@@ -71,6 +74,7 @@ impl GrantView {
             subject,
             resources,
             scopes,
+            details,
             task,
             authentication,
             status,
@@ -90,6 +94,7 @@ impl GrantView {
             subject_token: subject.map(|subject| subject.id.to_string()),
             resources: resources.iter().cloned().collect(),
             scopes: scopes.iter().map(ToString::to_string).collect(),
+            details: details.as_ref().map(|tools| tools.iter().map(GrantBody::from).collect()),
             task: task.map(|task| task.to_string()),
             state: state.to_owned(),
             state_reason,

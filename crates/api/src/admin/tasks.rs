@@ -103,6 +103,8 @@ pub(super) struct TaskView {
     prompt_kept: bool,
     /// All that it may call.
     tools: Vec<GrantBody>,
+    /// Whether its agent made it for itself: it narrows, and is none that a rule asks for.
+    self_made: bool,
     /// `open`, `ended`, or `expired` once its time is over.
     state: String,
     /// Why it ended.
@@ -122,7 +124,7 @@ pub(super) struct TaskView {
 
 impl TaskView {
     pub(super) fn of(task: &Task, now: Timestamp) -> Self {
-        let Task { id, agent, purpose, prompt_commitment, tools, status, created_at, expires_at } = task;
+        let Task { id, agent, purpose, prompt_commitment, tools, self_made, status, created_at, expires_at } = task;
         let (state, state_reason, ended_at) = match status {
             TaskStatus::Open if now < *expires_at => ("open", None, None),
             TaskStatus::Open => ("expired", None, None),
@@ -134,6 +136,7 @@ impl TaskView {
             purpose: purpose.clone(),
             prompt_kept: prompt_commitment.is_some(),
             tools: tools.iter().map(GrantBody::from).collect(),
+            self_made: *self_made,
             state: state.to_owned(),
             state_reason,
             ended_at,

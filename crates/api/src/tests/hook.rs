@@ -34,6 +34,7 @@ fn caller(spent: Vec<Spent>) -> Caller {
         token: TokenId::from_bytes([1; 16]),
         grant: None,
         scopes: scopes.map(|scope| scope.parse().unwrap()).into(),
+        details: None,
         audience: String::new(),
         task: None,
         confirmation: None,

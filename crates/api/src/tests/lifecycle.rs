@@ -43,6 +43,7 @@ impl Scene {
             subject: None,
             resources: BTreeSet::from([format!("{}/mcp/{}", broker.settings().issuer, bundle::system())]),
             scopes: BTreeSet::from(["files:read".parse().unwrap()]),
+            details: None,
             task: None,
             authentication: None,
             status: GrantStatus::Active,

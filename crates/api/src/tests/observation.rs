@@ -26,6 +26,7 @@ fn caller(token: u8) -> Caller {
         token: TokenId::from_bytes([token; 16]),
         grant: None,
         scopes: ["files:read", "files:write"].map(|scope| scope.parse().unwrap()).into(),
+        details: None,
         audience: String::new(),
         task: None,
         confirmation: None,

@@ -23,6 +23,7 @@ fn caller(agent: &str) -> Caller {
         token: TokenId::from_bytes([1; 16]),
         grant: None,
         scopes: ["files:read", "files:write"].map(|scope| scope.parse().unwrap()).into(),
+        details: None,
         audience: String::new(),
         task: None,
         confirmation: None,

@@ -29,6 +29,7 @@ async fn call(world: &World, tool: &str, arguments: Value) -> (bool, String) {
         token: TokenId::from_bytes([1; 16]),
         grant: None,
         scopes: ["files:read", "files:write"].map(|scope| scope.parse().unwrap()).into(),
+        details: None,
         audience: String::new(),
         task: None,
         confirmation: None,

@@ -72,6 +72,7 @@ async fn a_refresh_token_ends_its_grant_and_all_that_came_from_it() {
         grant: Some(grant.id),
         audience: audience(),
         scopes: Some(BTreeSet::from(["files:read".parse().unwrap()])),
+        details: None,
         task: None,
         confirmation: Some(key),
         spent: Vec::new(),

@@ -21,12 +21,13 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: Authorizatio
     if proof.is_none() && !agent.bearer_tokens_allowed {
         return Err(Failure::of(Why::Proof, DpopError::Missing.into()));
     }
-    let AuthorizationCode { code, redirect_uri, verifier, resource } = asked;
+    let AuthorizationCode { code, redirect_uri, verifier, resource, details } = asked;
     let presented = Presented {
         code,
         redirect_uri,
         verifier,
         resource,
+        details,
         credential,
         confirmation: proof.as_ref().map(VerifiedProof::thumbprint),
         spent: std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect(),

@@ -33,6 +33,7 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: ClientCreden
         grant: None,
         audience,
         scopes,
+        details: asked.details,
         task: asked.task,
         confirmation,
         spent: used,

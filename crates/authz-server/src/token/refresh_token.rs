@@ -17,7 +17,7 @@ use crate::{
 pub(super) async fn renew(visit: &Visit<'_>, client: Client, asked: Refresh) -> Result<Granted, Failure> {
     let entrance = visit.entrance();
     let Client { agent, credential, once } = client;
-    let Refresh { token, resource, scopes } = asked;
+    let Refresh { token, resource, scopes, details } = asked;
     let audience =
         match resource {
             None => None,
@@ -32,6 +32,7 @@ pub(super) async fn renew(visit: &Visit<'_>, client: Client, asked: Refresh) -> 
         refresh_token: token,
         audience,
         scopes: (!scopes.is_empty()).then_some(scopes),
+        details,
         confirmation: proof.as_ref().map(VerifiedProof::thumbprint),
         spent: std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect(),
     };

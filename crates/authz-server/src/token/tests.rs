@@ -30,6 +30,7 @@ use super::*;
 use crate::clients::PER_CLIENT;
 
 mod code;
+mod details;
 mod exchange;
 
 pub(crate) const TOKEN_URL: &str = "https://broker.test/oauth/token";
@@ -156,6 +157,7 @@ pub(crate) async fn granted(scene: &Scene, agent: &str, kind: GrantKind) -> Arc<
         subject: None,
         resources: BTreeSet::from([RESOURCE.to_owned()]),
         scopes: BTreeSet::from(["files:read".parse().unwrap()]),
+        details: None,
         task: None,
         authentication: None,
         status: GrantStatus::Active,

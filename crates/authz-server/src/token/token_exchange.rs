@@ -44,6 +44,7 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: TokenExchang
         subject,
         audience,
         scopes: (!asked.scopes.is_empty()).then_some(asked.scopes),
+        details: asked.details,
         task: asked.task,
         confirmation,
         spent: used,

@@ -156,6 +156,7 @@ impl Scene {
             subject: None,
             resources: BTreeSet::from([RESOURCE.to_owned()]),
             scopes: BTreeSet::from(["files:read".parse().unwrap()]),
+            details: None,
             task: None,
             authentication: None,
             status: GrantStatus::Active,
@@ -218,6 +219,26 @@ async fn a_user_is_asked_in_words_and_says_yes() {
     assert_eq!(answer.parameter("iss").as_deref(), Some(ISSUER));
     assert_eq!(answer.parameter("code").unwrap().len(), 64);
     assert_eq!(scene.decide(&page, &ada, "allow").await.status, 404, "once");
+}
+
+#[tokio::test]
+async fn a_user_is_told_each_tool_and_what_its_arguments_may_be() {
+    let scene = Scene::new().await;
+    let ada = scene.signed_in("ada").await;
+    let details = r#"[{"type":"bailiwick_tool","actions":["files.read_text_file"],
+        "arguments":{"path":{"one_of":["/data/<b>a","/data/\u202eb"]}}}]"#;
+    let mut asked = with("authorization_details", details);
+    asked.retain(|(name, _)| *name != "scope");
+    let page = scene.asked(&asked, &ada).await;
+    for words in ["read_text_file", "look things up, and change nothing", "<code>path</code> is one of"] {
+        assert!(page.text.contains(words), "{words}: {}", page.text);
+    }
+    assert!(page.text.contains("/data/&#60;b&#62;a") && !page.text.contains("<b>a"), "{}", page.text);
+    assert!(page.text.contains('\u{fffd}') && !page.text.contains('\u{202e}'), "nothing turns the text round");
+    assert!(!page.text.contains("actions today"), "and no class of them");
+    assert_eq!(scene.decide(&page, &ada, "allow").await.status, 303);
+    let unfit = scene.authorize(&with("authorization_details", "[{}]"), Some(&ada)).await;
+    assert_eq!(unfit.parameter("error").as_deref(), Some("invalid_authorization_details"));
 }
 
 #[tokio::test]

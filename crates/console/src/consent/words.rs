@@ -65,6 +65,14 @@ pub(crate) fn effect(action: &ActionWords) -> String {
     }
 }
 
+/// What the arguments of an action may be, one after the other: an argument's name, and words about its values.
+pub(crate) fn only(action: &ActionWords) -> &[(String, String)] {
+    match action {
+        ActionWords::Tool { only, .. } => only,
+        ActionWords::Class { .. } | ActionWords::Method(_) => &[],
+    }
+}
+
 /// The titles of what a class covers today.
 pub(crate) fn covers(action: &ActionWords) -> &[String] {
     match action {

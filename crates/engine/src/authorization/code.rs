@@ -9,15 +9,17 @@ use bailiwick_model::{
     grant::{Authentication, Grant, GrantKind, GrantStatus},
     id::GrantId,
     jwk::Thumbprint,
-    name::{AgentName, Scope, UserId},
+    name::{AgentName, UserId},
     principal::Principal,
     secret::Secret,
 };
-use bailiwick_oauth::{authorization_request::AuthorizationRequest, pkce::CodeVerifier};
+use bailiwick_oauth::{
+    authorization_details::AuthorizationDetails, authorization_request::AuthorizationRequest, pkce::CodeVerifier,
+};
 use bailiwick_ports::{new_id, store::Spent};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Visitor, chain};
+use super::{Visitor, Wanted, chain};
 use crate::{
     broker::Broker,
     grants, refresh,
@@ -36,7 +38,7 @@ pub(super) struct Consented {
     request: AuthorizationRequest,
     user: UserId,
     authentication: Authentication,
-    scopes: BTreeSet<Scope>,
+    wanted: Wanted,
     expires_at: Timestamp,
     /// What was allowed before and is used again; ends all that comes of it.
     standing: Option<GrantId>,
@@ -70,6 +72,8 @@ pub struct Presented {
     pub verifier: CodeVerifier,
     /// The resource, if it is named again.
     pub resource: Option<String>,
+    /// The tools and arguments that the token is to be for, at most those that were consented to.
+    pub details: Option<AuthorizationDetails>,
     /// The credential that authenticated the client.
     pub credential: Thumbprint,
     /// The key that the token is to be bound to.
@@ -90,14 +94,14 @@ impl Consented {
         broker: &Broker,
         request: &AuthorizationRequest,
         visitor: &Visitor,
-        scopes: BTreeSet<Scope>,
+        wanted: Wanted,
         expires_at: Timestamp,
     ) -> Self {
         Self {
             request: request.clone(),
             user: visitor.user.clone(),
             authentication: visitor.authentication.clone(),
-            scopes,
+            wanted,
             expires_at,
             standing: None,
             grant: new_id!(GrantId, broker.now(), broker.entropy()),
@@ -140,7 +144,8 @@ impl Consented {
             parent: self.standing,
             subject: None,
             resources: BTreeSet::from([self.request.resource.clone()]),
-            scopes: self.scopes.clone(),
+            scopes: self.wanted.scopes.clone(),
+            details: self.wanted.details.clone(),
             task: None,
             authentication: Some(self.authentication.clone()),
             status: GrantStatus::Active,
@@ -186,6 +191,7 @@ pub async fn redeem(
         grant: Some(grant.id),
         audience,
         scopes: None,
+        details: presented.details,
         task: None,
         confirmation: presented.confirmation,
         spent: Vec::new(),

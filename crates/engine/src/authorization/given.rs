@@ -9,7 +9,7 @@ use bailiwick_model::{
     principal::Principal,
 };
 
-use super::question::{SystemWords, systems};
+use super::question::{SystemWords, of_wanted, systems};
 use crate::{broker::Broker, grants, refusal::Refusal};
 
 /// Why a grant ended that its user took back.
@@ -35,7 +35,10 @@ pub fn given(broker: &Broker, user: &UserId) -> Vec<Given> {
             grant.scopes.iter().filter(|scope| systems(policy, [*scope]).is_some()).collect::<Vec<_>>()
         };
         let policy = live.policy.as_deref()?;
-        systems(policy, each(policy))
+        match &grant.details {
+            None => systems(policy, each(policy)),
+            tools => of_wanted(policy, &grant.scopes, tools.as_deref()),
+        }
     };
     let mut given: Vec<Given> = live
         .grants

@@ -7,15 +7,17 @@ use bailiwick_model::{
     agent::{Agent, Environment},
     name::{AgentName, Scope, SystemName},
     operation::{ActionClass, ActionTag},
+    task::{Pin, ToolGrant},
 };
 use bailiwick_oauth::authorization_request::AuthorizationRequest;
 use bailiwick_pdp::{
     catalogue::{System, Tool},
+    normalise::is_hidden,
     snapshot::Snapshot,
 };
 use jiff::Timestamp;
 
-use super::{Lasting, Visitor};
+use super::{Lasting, Visitor, Wanted};
 use crate::{broker::Broker, refusal::Refusal};
 
 /// A question to a user.
@@ -70,6 +72,8 @@ pub enum ActionWords {
         class: ActionClass,
         /// What else it touches.
         tags: BTreeSet<ActionTag>,
+        /// Its arguments that are held to something, with words about their values; nothing else is let through.
+        only: Vec<(String, String)>,
     },
 }
 
@@ -78,7 +82,7 @@ pub(super) fn put(
     broker: &Broker,
     agent: &Agent,
     request: &AuthorizationRequest,
-    scopes: &BTreeSet<Scope>,
+    wanted: &Wanted,
     visitor: &Visitor,
 ) -> Result<Question, Refusal> {
     let live = broker.live();
@@ -91,24 +95,58 @@ pub(super) fn put(
         purpose: agent.purpose.clone(),
         environment: agent.environment,
         redirect_uri: request.redirect_uri.clone(),
-        systems: systems(policy, scopes).ok_or_else(unknown)?,
+        systems: of_wanted(policy, &wanted.scopes, wanted.details.as_deref()).ok_or_else(unknown)?,
         until: Lasting::ALL.map(|lasting| (lasting, lasting.until(visitor, agent, now))),
     })
+}
+
+/// What is wanted in words, system by system; `None` if a part of it is unknown. Where tools are named, they are all that
+/// is let through, as far as the scopes open them.
+pub(super) fn of_wanted(
+    policy: &Snapshot,
+    scopes: &BTreeSet<Scope>,
+    tools: Option<&[ToolGrant]>,
+) -> Option<Vec<SystemWords>> {
+    let Some(tools) = tools else { return systems(policy, scopes) };
+    let mut found = BTreeMap::new();
+    for grant in tools {
+        let tool = policy.catalogue().tool_of(&grant.action)?;
+        let opened = |scope: &Scope| {
+            let class = format!("{}:{}", grant.action.system(), tool.class.as_str());
+            scope.as_str() == grant.action.as_str() || scope.as_str() == class
+        };
+        if !scopes.iter().any(opened) {
+            continue;
+        }
+        let only = grant.pins.iter().map(|(argument, pin)| (argument.clone(), values(pin))).collect();
+        let words = ActionWords::Tool { title: title(tool), class: tool.class, tags: tool.tags.clone(), only };
+        system_words(policy, &mut found, grant.action.system())?.actions.push(words);
+    }
+    Some(found.into_values().collect())
+}
+
+fn system_words<'a>(
+    policy: &Snapshot,
+    found: &'a mut BTreeMap<SystemName, SystemWords>,
+    name: &str,
+) -> Option<&'a mut SystemWords> {
+    let name: SystemName = name.parse().ok()?;
+    let system = policy.catalogue().system(&name)?;
+    Some(found.entry(name).or_insert_with(|| SystemWords {
+        title: system.title.clone(),
+        environment: system.environment,
+        domains: system.domains.iter().map(ToString::to_string).collect(),
+        actions: Vec::new(),
+    }))
 }
 
 /// Scopes in words, system by system; `None` if one of them is unknown.
 pub(super) fn systems<'a>(policy: &Snapshot, scopes: impl IntoIterator<Item = &'a Scope>) -> Option<Vec<SystemWords>> {
     let mut found: BTreeMap<SystemName, SystemWords> = BTreeMap::new();
     for scope in scopes {
-        let name: SystemName = scope.as_str().split(['.', ':']).next()?.parse().ok()?;
-        let system = policy.catalogue().system(&name)?;
-        let words = found.entry(name).or_insert_with(|| SystemWords {
-            title: system.title.clone(),
-            environment: system.environment,
-            domains: system.domains.iter().map(ToString::to_string).collect(),
-            actions: Vec::new(),
-        });
-        words.actions.push(action(policy, system, scope)?);
+        let name = scope.as_str().split(['.', ':']).next()?;
+        let system = policy.catalogue().system(&name.parse().ok()?)?;
+        system_words(policy, &mut found, name)?.actions.push(action(policy, system, scope)?);
     }
     Some(found.into_values().collect())
 }
@@ -123,7 +161,7 @@ fn action(policy: &Snapshot, system: &System, scope: &Scope) -> Option<ActionWor
         return Some(ActionWords::Class { class, tools });
     }
     let tool = policy.catalogue().tool_of(&scope.as_str().parse().ok()?)?;
-    Some(ActionWords::Tool { title: title(tool), class: tool.class, tags: tool.tags.clone() })
+    Some(ActionWords::Tool { title: title(tool), class: tool.class, tags: tool.tags.clone(), only: Vec::new() })
 }
 
 /// What a tool is called for people (MCP `BaseMetadata`): its title, that of its annotations, its name.
@@ -133,4 +171,24 @@ fn title(tool: &Tool) -> String {
         .find_map(|pointer| tool.definition.pointer(pointer)?.as_str())
         .filter(|title| !title.trim().is_empty())
         .map_or_else(|| tool.name.to_string(), str::to_owned)
+}
+
+/// What an argument may be.
+fn values(pin: &Pin) -> String {
+    match pin {
+        Pin::OneOf(values) => {
+            let values: Vec<String> = values.iter().map(plain).collect();
+            match values.as_slice() {
+                [value] => format!("exactly {value}"),
+                values => format!("one of {}", values.join(", ")),
+            }
+        }
+        Pin::Under(folder) => format!("{} or what lies in it", plain(&folder.as_str().into())),
+        Pin::AtMost(most) => format!("at most {most}"),
+    }
+}
+
+/// A value as a reader sees it: in quotation marks if it is text, and with nothing in it that hides or turns round.
+fn plain(value: &serde_json::Value) -> String {
+    value.to_string().chars().map(|character| if is_hidden(character) { '\u{fffd}' } else { character }).collect()
 }

@@ -9,6 +9,7 @@ use bailiwick_model::{
     evaluation::{Authority, Evaluation},
     principal::DelegationChain,
 };
+use bailiwick_pdp::narrowing::tools_within;
 
 use super::{active_policy, still_active, still_allowed, still_observed, weight};
 use crate::{broker::Broker, caller::Caller, refusal::Refusal};
@@ -54,6 +55,8 @@ impl Standing {
             Err("other principals made the call")
         } else if !was.authority.scopes.is_subset(&caller.scopes) {
             Err("the call was made with a token of more scopes")
+        } else if !tools_within(was.authority.details.as_deref(), caller.details.as_deref()) {
+            Err("the call was made with a token of wider `authorization_details`")
         } else if was.task.id != caller.task {
             Err("the call was made in another task")
         } else if was.network_zone != (broker.settings().zone_of)(caller.address) {
@@ -78,6 +81,7 @@ impl Standing {
         let authority = Authority {
             authentication: proof.map(|proof| proof.aged_as_of(self.evaluation.now, now)),
             scopes: self.evaluation.authority.scopes.clone(),
+            details: self.evaluation.authority.details.clone(),
             safe_modes: live.safe_mode_scopes(),
             observations: still_observed(broker, &live, &self.evaluation),
         };

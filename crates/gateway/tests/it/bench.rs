@@ -263,7 +263,7 @@ impl Bench {
         let audience = Audience::of_resource(&self.issuer, url).unwrap();
         let agent = name.clone();
         let (grant, task, spent) = (None, None, Vec::new());
-        let ask = TokenAsk { agent, credential, grant, audience, scopes, task, confirmation, spent };
+        let ask = TokenAsk { agent, credential, grant, audience, scopes, details: None, task, confirmation, spent };
         let token = tokens::issue(&self.broker, ask).await.unwrap().token.expose().clone();
         let url = url.to_owned();
         let nonce = self.http.post(&url).send().await.unwrap().headers()["dpop-nonce"].to_str().unwrap().to_owned();
@@ -279,6 +279,7 @@ impl Bench {
             grant: None,
             audience: Audience::of_resource(&self.issuer, &of.url).unwrap(),
             scopes: scopes.map(|scopes| scopes.iter().map(|scope| scope.parse().unwrap()).collect()),
+            details: None,
             task,
             confirmation: Some(credential),
             spent: Vec::new(),

@@ -1,5 +1,7 @@
 //! Access tokens that must not open anything.
 
+use bailiwick_model::task::Pin;
+
 use super::*;
 use crate::test_keys::{TestKey, ed25519, p256};
 
@@ -22,6 +24,10 @@ fn claims(chain: &[&str]) -> AccessTokenClaims {
         chain: DelegationChain::new(chain).unwrap(),
         id: TokenId::new(1_800_000_000_000, [3; 10]),
         scopes: ["files:read", "files.write_file"].iter().map(|scope| scope.parse().unwrap()).collect(),
+        details: Some(vec![ToolGrant {
+            action: "files.write_file".parse().unwrap(),
+            pins: [("path".to_owned(), Pin::Under("/data".to_owned()))].into(),
+        }]),
         issued_at: at(NOW_S),
         expires_at: at(NOW_S + 900),
         confirmation: Some(ed25519().public.thumbprint),
@@ -72,6 +78,7 @@ fn what_is_issued_is_read_back() {
         assert_eq!(check(&key, &issue(&key, &issued)), Ok(issued.clone()));
         let bare = AccessTokenClaims {
             scopes: BTreeSet::new(),
+            details: None,
             confirmation: None,
             may_act: None,
             authentication: None,
@@ -124,11 +131,15 @@ fn a_token_is_for_here_and_now() {
         (json!({"exp": 1}), AccessTokenError::Expired),
         (json!({"iat": NOW_S + CLOCK_SKEW_S + 1}), AccessTokenError::Clock),
         (json!({"iat": NOW_S + 20, "exp": NOW_S + 10}), AccessTokenError::Clock),
-        (json!({"authorization_details": []}), AccessTokenError::UnknownClaim),
+        (json!({"entitlements": []}), AccessTokenError::UnknownClaim),
     ] {
         assert_eq!(altered(changes.clone()), Err(expected), "{changes}");
     }
-    assert!(altered(json!({})).is_ok());
+    for details in [json!(null), json!({}), json!([{"type": "other"}]), json!(["bailiwick_tool"])] {
+        let read =
+            if details.is_null() { altered(json!({})) } else { altered(json!({"authorization_details": details})) };
+        assert_eq!(read.is_ok(), details.is_null(), "what narrows is never lost: {read:?}");
+    }
 }
 
 #[test]

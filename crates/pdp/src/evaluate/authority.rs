@@ -51,14 +51,17 @@ pub(super) fn check(snapshot: &Snapshot, evaluation: &Evaluation) -> Vec<Reason>
             let Evaluation { parties, authority, now, .. } = evaluation;
             reasons.extend(step_up(snapshot.catalogue(), &operation.action, (parties, authority), *now));
         }
-        // … and, where the tool's mapping asks for them, in their arguments: each is held to what the task pins.
-        let refusal = match &operation.arguments {
-            Some(arguments) => pinned(&operation.action, arguments, &evaluation.task),
-            None if own.insert(&operation.action) => pinned(&operation.action, &evaluation.arguments, &evaluation.task),
-            None => None,
+        // … and, where the tool's mapping asks for them, in their arguments: each is held to what task and token pin.
+        let arguments = match &operation.arguments {
+            Some(arguments) => arguments,
+            None if own.insert(&operation.action) => &evaluation.arguments,
+            None => continue,
         };
-        if let Some(reason) = refusal.filter(|reason| !reasons.contains(reason)) {
-            reasons.push(reason);
+        for tools in narrowing(&evaluation.authority, &evaluation.task) {
+            if let Some(reason) = tools.pinned(&operation.action, arguments).filter(|reason| !reasons.contains(reason))
+            {
+                reasons.push(reason);
+            }
         }
     }
     reasons
@@ -66,8 +69,9 @@ pub(super) fn check(snapshot: &Snapshot, evaluation: &Evaluation) -> Vec<Reason>
 
 /// What the second stage has against an action whatever its arguments.
 pub(crate) fn listed(asked: Asked<'_>, parties: &[Party], authority: &Authority, task: &TaskContext) -> Vec<Reason> {
-    let checks = [safe_mode(asked, parties, authority), scope(asked, authority), tool(asked.action, task)];
-    checks.into_iter().flatten().collect()
+    let checks = [safe_mode(asked, parties, authority), scope(asked, authority)];
+    let tools = narrowing(authority, task).filter_map(|tools| tools.unnamed(asked.action));
+    checks.into_iter().flatten().chain(tools).collect()
 }
 
 /// The scope that an action needs, unless the token names the action itself.
@@ -143,30 +147,66 @@ pub(super) fn safe_mode_on<'a>(system: &str, parties: &[Party], authority: &'a A
     })
 }
 
-fn tool(action: &ActionName, task: &TaskContext) -> Option<Reason> {
-    let tools = task.tools.as_ref()?;
-    if tools.iter().any(|grant| grant.action == *action) {
-        return None;
-    }
-    let message = format!("the task does not name `{action}`");
-    let help = match tools.len() {
-        0 => String::from("the task names no tools at all; ask whoever made it for one that does"),
-        count => format!("the task names {count} other tools; ask whoever made it for one that names this too"),
-    };
-    Some(Reason { help: Some(help), ..refused(ReasonCode::TaskTool, message) })
+/// A list of tools, each with what its arguments are pinned to, that nothing beyond is allowed of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Narrowing<'a> {
+    tools: &'a [ToolGrant],
+    by: NarrowedBy,
 }
 
-/// What is wrong with the arguments, if every grant for this action has something against them.
-fn pinned(action: &ActionName, arguments: &BTreeMap<String, Value>, task: &TaskContext) -> Option<Reason> {
-    let tools = task.tools.as_ref()?;
-    let mut refusal = None;
-    for grant in tools.iter().filter(|grant: &&ToolGrant| grant.action == *action) {
-        match pins::check(grant, arguments) {
-            Ok(()) => return None,
-            Err(reason) => refusal = refusal.or(Some(reason)),
-        }
+/// Where such a list comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NarrowedBy {
+    /// The task.
+    Task,
+    /// The token's `authorization_details` (RFC 9396).
+    Details,
+}
+
+/// Everything that narrows a call to some tools and arguments: each alone must let it through.
+pub(crate) fn narrowing<'a>(authority: &'a Authority, task: &'a TaskContext) -> impl Iterator<Item = Narrowing<'a>> {
+    let lists = [(&task.tools, NarrowedBy::Task), (&authority.details, NarrowedBy::Details)];
+    lists.into_iter().filter_map(|(tools, by)| Some(Narrowing { tools: tools.as_ref()?, by }))
+}
+
+impl Narrowing<'_> {
+    /// Whether calls of an action are let through for some arguments alone, if they are named at all.
+    pub(crate) fn pins(&self, action: &ActionName) -> bool {
+        self.tools.iter().filter(|grant| grant.action == *action).all(|grant| !grant.pins.is_empty())
     }
-    refusal
+
+    fn unnamed(&self, action: &ActionName) -> Option<Reason> {
+        if self.tools.iter().any(|grant| grant.action == *action) {
+            return None;
+        }
+        let (code, message, named, help) = match self.by {
+            NarrowedBy::Task => {
+                let message = format!("the task does not name `{action}`");
+                (ReasonCode::TaskTool, message, "the task names", "ask whoever made it for one that")
+            }
+            NarrowedBy::Details => {
+                let message = format!("the token's `authorization_details` do not name `{action}`");
+                (ReasonCode::DetailTool, message, "they name", "ask for a token with `authorization_details` that")
+            }
+        };
+        let help = match self.tools.len() {
+            0 => format!("{named} no tools at all; {help} does"),
+            count => format!("{named} {count} other tools; {help} names this too"),
+        };
+        Some(Reason { help: Some(help), ..refused(code, message) })
+    }
+
+    /// What is wrong with the arguments, if every grant for this action has something against them.
+    fn pinned(&self, action: &ActionName, arguments: &BTreeMap<String, Value>) -> Option<Reason> {
+        let mut refusal = None;
+        for grant in self.tools.iter().filter(|grant| grant.action == *action) {
+            match pins::check(grant, arguments, self.by) {
+                Ok(()) => return None,
+                Err(reason) => refusal = refusal.or(Some(reason)),
+            }
+        }
+        refusal
+    }
 }
 
 /// What an allowed call takes from the budgets of all agents in the chain.

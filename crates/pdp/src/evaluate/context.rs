@@ -51,7 +51,8 @@ pub(crate) fn shared(
         })
     });
     let facts: Vec<Value> = facts.collect::<Result<_, _>>()?;
-    let task: [(&str, Value); 2] = [("implicit", task.id.is_none().into()), ("facts", Value::set(facts, None))];
+    let task: [(&str, Value); 2] =
+        [("implicit", (task.id.is_none() || task.self_made).into()), ("facts", Value::set(facts, None))];
     let network: [(&str, Value); 1] = [("zone", network_zone.into())];
     let approvals = approvals.iter().map(|gate| Value::from(gate.as_str()));
     let values: [Value; KNOWN.len()] = [
@@ -119,7 +120,7 @@ organisation = '''
 "#
             );
             let snapshot = snapshot(&text);
-            let task = TaskContext { id: None, tools: None, facts: BTreeSet::new() };
+            let task = TaskContext { id: None, tools: None, self_made: false, facts: BTreeSet::new() };
             let parties = [party("bot", "nobody")];
             let shared = shared(&snapshot, Timestamp::UNIX_EPOCH, "office", &task, &parties, &BTreeSet::new()).unwrap();
             assert_eq!(shared.known().map(|(name, _)| name).collect::<Vec<_>>(), KNOWN);

@@ -1,4 +1,4 @@
-//! Pins: what a task says about the arguments of a tool. Compared with the
+//! Pins: what a task, or the token, says about the arguments of a tool. Compared with the
 //! arguments as they came. A refusal tells the shape of what is allowed, never
 //! the values: they may be somebody's address or account.
 
@@ -10,35 +10,49 @@ use bailiwick_model::{
 };
 use serde_json::Value;
 
-use super::refused;
+use super::{authority::NarrowedBy, refused};
 use crate::normalise;
 
 /// Checks the arguments of a call against one grant.
-pub(super) fn check(grant: &ToolGrant, arguments: &BTreeMap<String, Value>) -> Result<(), Reason> {
+pub(super) fn check(grant: &ToolGrant, arguments: &BTreeMap<String, Value>, by: NarrowedBy) -> Result<(), Reason> {
     for (argument, pin) in &grant.pins {
         let fits = match arguments.get(argument) {
-            None => return Err(refusal(argument, pin, "is missing, and the task pins it")),
+            None => return Err(refusal(argument, pin, by, Wrong::Missing)),
             Some(value) => holds(pin, value),
         };
         if !fits {
-            return Err(refusal(argument, pin, "is not what the task allows"));
+            return Err(refusal(argument, pin, by, Wrong::Other));
         }
     }
     Ok(())
 }
 
-fn refusal(argument: &str, pin: &Pin, what: &str) -> Reason {
+/// What is wrong with an argument.
+#[derive(Clone, Copy)]
+enum Wrong {
+    Missing,
+    Other,
+}
+
+fn refusal(argument: &str, pin: &Pin, by: NarrowedBy, wrong: Wrong) -> Reason {
     let argument: String = argument.chars().take(80).collect();
+    let (code, who, when) = match by {
+        NarrowedBy::Task => (ReasonCode::TaskPin, "the task", "stated when it was made"),
+        NarrowedBy::Details => (ReasonCode::DetailPin, "the token", "stated when it was asked for"),
+    };
+    let what = match wrong {
+        Wrong::Missing => format!("is missing, and {who} pins it"),
+        Wrong::Other => format!("is not what {who} allows"),
+    };
     let help = match pin {
         Pin::OneOf(values) => match values.len() {
-            1 => String::from("the task allows exactly one value here: the one that was stated when it was made"),
-            count => format!("the task allows {count} values here: those that were stated when it was made"),
+            1 => format!("{who} allows exactly one value here: the one that was {when}"),
+            count => format!("{who} allows {count} values here: those that were {when}"),
         },
-        Pin::Under(_) => String::from("the task allows absolute paths under the folder that it names, without `..`"),
-        Pin::AtMost(_) => String::from("the task allows an integer here, up to the amount that it names"),
+        Pin::Under(_) => format!("{who} allows absolute paths under the folder that it names, without `..`"),
+        Pin::AtMost(_) => format!("{who} allows an integer here, up to the amount that it names"),
     };
-    let message = format!("argument `{argument}` {what}");
-    Reason { help: Some(help), ..refused(ReasonCode::TaskPin, message) }
+    Reason { help: Some(help), ..refused(code, format!("argument `{argument}` {what}")) }
 }
 
 /// Whether a value is what a pin says. Of an array, every element must be, and
@@ -115,9 +129,11 @@ mod tests {
         ]);
         for (argument, pin) in pins {
             let grant = ToolGrant { action: "mail.send".parse().unwrap(), pins: BTreeMap::from([(argument, pin)]) };
-            let text = format!("{:?}", super::check(&grant, &BTreeMap::new()).unwrap_err());
-            for hidden in ["secret", "somebody", "4711"] {
-                assert!(!text.contains(hidden), "{text}");
+            for by in [NarrowedBy::Task, NarrowedBy::Details] {
+                let text = format!("{:?}", super::check(&grant, &BTreeMap::new(), by).unwrap_err());
+                for hidden in ["secret", "somebody", "4711"] {
+                    assert!(!text.contains(hidden), "{text}");
+                }
             }
         }
     }

@@ -47,6 +47,7 @@ pub(super) fn evaluation(snapshot: &Snapshot, party: Party, operations: Vec<Oper
         parties: vec![party],
         authority: Authority {
             scopes: snapshot.required_scopes(&operations).into_iter().collect(),
+            details: None,
             safe_modes: BTreeSet::new(),
             observations: BTreeSet::new(),
             authentication: None,
@@ -54,7 +55,7 @@ pub(super) fn evaluation(snapshot: &Snapshot, party: Party, operations: Vec<Oper
         operations,
         arguments: std::collections::BTreeMap::new(),
         network_zone: "office".into(),
-        task: TaskContext { id: None, tools: None, facts: BTreeSet::new() },
+        task: TaskContext { id: None, tools: None, self_made: false, facts: BTreeSet::new() },
         approvals: BTreeSet::new(),
     }
 }

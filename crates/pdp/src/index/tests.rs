@@ -294,6 +294,7 @@ proptest! {
             now: "2026-06-15T10:00:00Z".parse().unwrap(),
             authority: Authority {
                 scopes: snapshot.required_scopes(&operations).into_iter().collect(),
+                details: None,
                 safe_modes: BTreeSet::new(),
                 observations: BTreeSet::new(),
                 authentication: None,
@@ -302,7 +303,7 @@ proptest! {
             operations,
             arguments: Default::default(),
             network_zone: network_zone.to_owned(),
-            task: TaskContext { id: None, tools: None, facts: BTreeSet::new() },
+            task: TaskContext { id: None, tools: None, self_made: false, facts: BTreeSet::new() },
             approvals: BTreeSet::new(),
         };
         let mut allowed = true;

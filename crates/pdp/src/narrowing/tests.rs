@@ -52,7 +52,7 @@ fn probes() -> Vec<Probe> {
 fn passes(bounds: &Bounds, probe: &Probe) -> bool {
     let resource = bounds.resources.iter().any(|one| one == probe.resource || one == AGGREGATE);
     let scope = bounds.scopes.iter().any(|one| one.as_str() == probe.scope);
-    let tool = bounds.tools.as_ref().is_none_or(|tools| {
+    let tool = [&bounds.tools, &bounds.details].into_iter().flatten().all(|tools| {
         tools.iter().any(|tool| {
             tool.action.as_str() == probe.action
                 && tool.pins.iter().all(|(name, pin)| probe.arguments.get(name).is_some_and(|value| fits(pin, value)))
@@ -134,6 +134,7 @@ impl Chance {
             resource: self.of(&[AGGREGATE, SYSTEMS[0], SYSTEMS[1]]).to_owned(),
             scopes: (self.below(3) == 0).then(|| self.scopes()),
             tools: if self.below(2) == 0 { None } else { self.tools() },
+            details: if self.below(2) == 0 { None } else { self.tools() },
             expires_at: self.after(),
         }
     }
@@ -145,6 +146,7 @@ impl Chance {
             resources: BTreeSet::from([AGGREGATE.to_owned()]),
             scopes: self.scopes(),
             tools: self.tools(),
+            details: if self.below(2) == 0 { None } else { self.tools() },
             expires_at: self.after(),
         }
     }
@@ -164,6 +166,7 @@ fn hand_down_by(dimensions: &[Dimension], parent: &Bounds, wanted: Wanted) -> Op
         resources: BTreeSet::from([wanted.resource]),
         scopes: wanted.scopes.unwrap_or_else(|| parent.scopes.clone()),
         tools: wanted.tools.or_else(|| parent.tools.clone()),
+        details: wanted.details.or_else(|| parent.details.clone()),
         expires_at: wanted.expires_at,
     };
     dimensions.iter().all(|dimension| dimension.check(&child, parent).is_ok()).then_some(child)
@@ -191,7 +194,9 @@ fn every_hop_of_every_chain_lies_within_all_before_it() {
             for (passing, ancestor) in &above {
                 assert_eq!(calls & !passing, 0, "{child:#?} is wider than {ancestor:#?}");
                 assert!(child.chain.principals().starts_with(ancestor.chain.principals()));
-                for dimension in [Dimension::Resources, Dimension::Scopes, Dimension::Tools, Dimension::Expiry] {
+                for dimension in
+                    [Dimension::Resources, Dimension::Scopes, Dimension::Tools, Dimension::Details, Dimension::Expiry]
+                {
                     assert_eq!(dimension.check(&child, ancestor), Ok(()), "comparing is transitive");
                 }
             }
@@ -272,6 +277,7 @@ fn a_loop_a_deep_chain_and_a_foreign_resource_are_refused() {
         resources: BTreeSet::from([AGGREGATE.to_owned()]),
         scopes: BTreeSet::from(["crm:read".parse().unwrap()]),
         tools: None,
+        details: None,
         expires_at: start(),
     };
     let wanted = |agent: &str, resource: &str| Wanted {
@@ -279,6 +285,7 @@ fn a_loop_a_deep_chain_and_a_foreign_resource_are_refused() {
         resource: resource.to_owned(),
         scopes: None,
         tools: None,
+        details: None,
         expires_at: start(),
     };
     for resource in ["https://b.example/mcpx", "https://b.example/", "https://evil.example/mcp/crm"] {

@@ -67,6 +67,7 @@ pub(super) fn call(snapshot: &Snapshot, file: &ScenarioFile, call: &CallEntry) -
     let raw = Call { system: &system, method, name, arguments: &call.arguments };
     let mut authority = Authority {
         scopes: BTreeSet::new(),
+        details: call.details.as_ref().map(|entries| entries.iter().map(grant).collect()),
         safe_modes: call.safe_modes.clone(),
         observations: observations(&call.observations)?,
         authentication: call.authentication.as_ref().map(|proof| proof.read(now)).transpose()?,
@@ -152,8 +153,11 @@ fn observations(texts: &[String]) -> Result<BTreeSet<Observation>, String> {
     texts.iter().map(read).collect()
 }
 
+fn grant(entry: &GrantEntry) -> ToolGrant {
+    ToolGrant { action: entry.call.get_ref().clone(), pins: entry.pins.clone() }
+}
+
 fn task(snapshot: &Snapshot, call: &CallEntry) -> Result<TaskContext, String> {
-    let grant = |entry: &GrantEntry| ToolGrant { action: entry.call.get_ref().clone(), pins: entry.pins.clone() };
     let grants = match (&call.task, &call.template) {
         (Some(_), Some(_)) => return Err(String::from("a call has a `task` or a `template`, not both")),
         (Some(grants), None) => Some(grants.iter().map(grant).collect()),
@@ -165,7 +169,8 @@ fn task(snapshot: &Snapshot, call: &CallEntry) -> Result<TaskContext, String> {
         (None, None) => None,
     };
     let id = grants.is_some().then(|| TaskId::new(0, [0; 10]));
-    Ok(TaskContext { id, tools: grants, facts: call.facts.iter().map(|fact| fact.get_ref().clone()).collect() })
+    let facts = call.facts.iter().map(|fact| fact.get_ref().clone()).collect();
+    Ok(TaskContext { id, tools: grants, self_made: false, facts })
 }
 
 impl Seen {

@@ -146,6 +146,8 @@ pub(super) struct CallEntry {
     pub(super) approvals: Vec<Spanned<PolicyId>>,
     #[serde(default)]
     pub(super) facts: Vec<Spanned<Fact>>,
+    /// The token's `authorization_details`; without it: all that the scopes open.
+    pub(super) details: Option<Vec<GrantEntry>>,
     /// Without it: the implicit task.
     pub(super) task: Option<Vec<GrantEntry>>,
     /// Or a task of this kind, with what is stated.

@@ -87,6 +87,7 @@ fn evaluation(snapshot: &Snapshot, id: u64, action: &str, arguments: &Value) -> 
         }],
         authority: Authority {
             scopes: snapshot.required_scopes(&operations).into_iter().collect(),
+            details: None,
             safe_modes: BTreeSet::new(),
             observations: BTreeSet::new(),
             authentication: None,
@@ -94,7 +95,7 @@ fn evaluation(snapshot: &Snapshot, id: u64, action: &str, arguments: &Value) -> 
         operations,
         arguments: arguments.into_iter().collect(),
         network_zone: "unknown".to_owned(),
-        task: TaskContext { id: None, tools: None, facts: BTreeSet::new() },
+        task: TaskContext { id: None, tools: None, self_made: false, facts: BTreeSet::new() },
         approvals: BTreeSet::new(),
     })
 }
@@ -367,7 +368,12 @@ fn a_denial_becomes_a_permit_of_exactly_that_call_or_nothing() {
     assert!(!allows(&wider, "billing.refund", &json!({"cents": 6, "fast": true})));
 
     let mut in_task = of("mail.send", json!({"to": ["ann@example.com"], "text": "x"}));
-    in_task.task = TaskContext { id: Some(TaskId::new(1, [0; 10])), tools: Some(Vec::new()), facts: BTreeSet::new() };
+    in_task.task = TaskContext {
+        id: Some(TaskId::new(1, [0; 10])),
+        tools: Some(Vec::new()),
+        self_made: false,
+        facts: BTreeSet::new(),
+    };
     let task = for_denial(&files, &in_task).unwrap();
     let tools = serde_json::to_value(&task.task.unwrap().tools).unwrap();
     let pins = json!({"to": {"one_of": ["ann@example.com"]}, "text": {"one_of": ["x"]}});

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{Acting, Lookout, Question, Rules, Situation, about_nothing, forbidden, no_permit, targets};
 use crate::{
-    evaluate::refused,
+    evaluate::{narrowing, refused},
     parts::{flatten, scope_text, written},
     snapshot::Compiled,
 };
@@ -57,7 +57,7 @@ pub struct Prospect {
     pub deciding: Vec<Deciding>,
     /// How many more of them there are.
     pub more: usize,
-    /// Whether the task pins arguments.
+    /// Whether the task or the token pins arguments.
     pub pinned: bool,
 }
 
@@ -100,7 +100,7 @@ pub(super) fn of(lookout: &Lookout<'_>, action: &ActionName) -> Prospect {
     }
 }
 
-/// What policy and the pins of the task make of it.
+/// What policy and the pins of task and token make of it.
 fn by_policy<'a>(
     lookout: &'a Lookout<'_>,
     action: &ActionName,
@@ -121,10 +121,7 @@ fn by_policy<'a>(
     // What a mapping asks for besides depends on the arguments too.
     let mapped = lookout.snapshot.is_mapped(action);
     (all.ask, all.deny) = (all.ask || mapped, all.deny || mapped || lookout.unproved(action).is_some());
-    let grants = lookout.listing.task.tools.as_ref();
-    let pinned = grants.is_some_and(|grants| {
-        grants.iter().filter(|grant| grant.action == *action).all(|grant| !grant.pins.is_empty())
-    });
+    let pinned = narrowing(lookout.listing.authority, lookout.listing.task).any(|tools| tools.pins(action));
     let odds = [(all.allow, Outcome::Allow), (all.ask, Outcome::Ask), (all.deny || pinned, Outcome::Deny)];
     let outcomes = odds.into_iter().filter_map(|(possible, outcome)| possible.then_some(outcome)).collect();
     let more = all.deciding.len().saturating_sub(RULES_MAX);

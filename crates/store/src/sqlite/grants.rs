@@ -46,6 +46,7 @@ pub(crate) fn give(turn: &mut Turn<'_>, grant: &Grant, used: &[Spent], entry: En
         grant.expires_at.as_microsecond(),
         grant.subject.map(|subject| *subject.id.as_bytes()),
         grant.subject.and_then(|subject| subject.task).map(|task| *task.as_bytes()),
+        grant.details.as_ref().map(json_text).transpose()?,
     ];
     turn.insert(statements::INSERT_GRANT, row, || grant.id.to_string())?;
     turn.change(entry)

@@ -172,6 +172,7 @@ pub(crate) fn task(fields: &Fields<'_>) -> Step<Task> {
         purpose: fields.get("purpose")?,
         prompt_commitment: fields.get("prompt_commitment")?,
         tools: fields.json("tools")?,
+        self_made: fields.flag("self_made")?,
         status,
         created_at: fields.time("created_at")?,
         expires_at: fields.time("expires_at")?,
@@ -193,6 +194,10 @@ pub(crate) fn grant(fields: &Fields<'_>) -> Step<Grant> {
         Some(text) => Some(serde_json::from_str(&text).map_err(|_| fields.inconsistent("authentication"))?),
         None => None,
     };
+    let details = match fields.get::<Option<String>>("details")? {
+        Some(text) => Some(serde_json::from_str(&text).map_err(|_| fields.inconsistent("details"))?),
+        None => None,
+    };
     let subject_token = fields.get::<Option<[u8; 16]>>("subject_token")?.map(TokenId::from_bytes);
     let subject_task = fields.get::<Option<[u8; 16]>>("subject_task")?.map(TaskId::from_bytes);
     let subject = match (subject_token, subject_task) {
@@ -208,6 +213,7 @@ pub(crate) fn grant(fields: &Fields<'_>) -> Step<Grant> {
         subject,
         resources: fields.json("resources")?,
         scopes: fields.json("scopes")?,
+        details,
         task: fields.get::<Option<[u8; 16]>>("task")?.map(TaskId::from_bytes),
         authentication,
         status,

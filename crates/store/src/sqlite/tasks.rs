@@ -6,24 +6,27 @@ use bailiwick_model::{
 };
 use bailiwick_ports::{
     entry::Entry,
-    store::{EndOfGrants, StoreError},
+    store::{EndOfGrants, Spent, StoreError},
 };
 use rusqlite::{Connection, params};
 
 use super::{
-    agents,
+    agents, calls,
     failure::Step,
     grants,
     rows::{self, Fields, json_text},
-    statements,
+    spent, statements,
     turn::Turn,
 };
 
-/// Adds a task of a known agent.
-pub(crate) fn create(turn: &mut Turn<'_>, task: &Task, entry: Entry) -> Step<u64> {
+/// Adds a task of a known agent, using up what authorized it.
+pub(crate) fn create(turn: &mut Turn<'_>, task: &Task, used: &[Spent], entry: Entry) -> Step<u64> {
     if agents::version(turn, task.agent.as_str())?.is_none() {
         return Err(StoreError::Missing(task.agent.to_string()).into());
     }
+    calls::use_up(turn, used)?;
+    turn.guard()?;
+    spent::keep(turn.connection, used)?;
     let (status, ended_at, ended_reason) = columns(&task.status);
     let row = params![
         task.id.as_bytes(),
@@ -36,6 +39,7 @@ pub(crate) fn create(turn: &mut Turn<'_>, task: &Task, entry: Entry) -> Step<u64
         ended_reason,
         task.created_at.as_microsecond(),
         task.expires_at.as_microsecond(),
+        task.self_made,
     ];
     turn.insert(statements::INSERT_TASK, row, || task.id.to_string())?;
     turn.change(entry)

@@ -239,7 +239,7 @@ async fn tampered_rows_are_named() {
         let database = Database::new();
         let store = database.store(1, &patient());
         store.register_agent(agent("bot"), changed("evt_1")).await.unwrap();
-        store.create_task(task(1, "bot"), changed("evt_2")).await.unwrap();
+        store.create_task(task(1, "bot"), Vec::new(), changed("evt_2")).await.unwrap();
         store.publish_bundle(bundle("one", 1), changed("evt_3")).await.unwrap();
         let mode = SafeModeRow { scope: "everything".parse().unwrap(), reason: "drill".into(), since: at(0) };
         store.enter_safe_mode(mode, changed("evt_4")).await.unwrap();

@@ -25,7 +25,7 @@ fn draw(amount: u64, amount_max: u64) -> BudgetDraw {
 /// An agent with an open task, and an intent that settles one of everything.
 async fn prepared(store: &dyn Store) -> Intent {
     store.register_agent(agent("bot"), changed("evt_1")).await.unwrap();
-    store.create_task(task(1, "bot"), changed("evt_2")).await.unwrap();
+    store.create_task(task(1, "bot"), Vec::new(), changed("evt_2")).await.unwrap();
     let mut intent = intent("eval_1", &store.load().await.unwrap());
     intent.spent = vec![spent("a", 60), spent("b", 60)];
     intent.budgets = vec![draw(2, 5)];
@@ -164,7 +164,7 @@ pub async fn an_intent_conflicts_only_with_what_it_relied_on(bench: &dyn Bench) 
     let store = bench.open(1).await;
     let seen = prepared(&*store).await;
     store.register_agent(agent("other"), changed("evt_3")).await.unwrap();
-    store.create_task(task(2, "bot"), changed("evt_4")).await.unwrap();
+    store.create_task(task(2, "bot"), Vec::new(), changed("evt_4")).await.unwrap();
     store.commit_intent(seen).await.unwrap();
 }
 

@@ -13,7 +13,7 @@ use bailiwick_model::{
     passkey::{Invitation, Passkey},
     principal::{DelegationChain, Principal},
     session::Session,
-    task::TaskStatus,
+    task::{Pin, TaskStatus, ToolGrant},
     user::{User, UserStatus},
 };
 use bailiwick_ports::{
@@ -51,6 +51,10 @@ pub fn grant(number: u8, parent: Option<u8>) -> Grant {
             .map(|_| SubjectToken { id: TokenId::from_bytes([5; 16]), task: Some(TaskId::from_bytes([6; 16])) }),
         resources: BTreeSet::from(["https://b.example/mcp/files".into()]),
         scopes: BTreeSet::from(["files:read".parse().unwrap()]),
+        details: Some(vec![ToolGrant {
+            action: "files.read".parse().unwrap(),
+            pins: [("path".to_owned(), Pin::Under("/data".into()))].into(),
+        }]),
         task: Some(TaskId::from_bytes([7; 16])),
         authentication: Some(Authentication { at: at(2), methods: BTreeSet::from(["hwk".into()]), acr: None }),
         status: GrantStatus::Active,
@@ -160,7 +164,7 @@ pub async fn what_stood_on_it_ends_with_it(bench: &dyn Bench) {
     let store = bench.open(1).await;
     store.register_agent(agent("bot"), entry(EventKind::AgentChanged, "evt_a")).await.unwrap();
     store.add_user(user("u-1"), entry(EventKind::UserChanged, "evt_u")).await.unwrap();
-    store.create_task(task(1, "bot"), entry(EventKind::TaskChanged, "evt_t")).await.unwrap();
+    store.create_task(task(1, "bot"), Vec::new(), entry(EventKind::TaskChanged, "evt_t")).await.unwrap();
     for number in 1..=4 {
         store.give_grant(grant(number, None), vec![], changed(&format!("evt_g{number}"))).await.unwrap();
     }

@@ -80,11 +80,14 @@ pub async fn tasks_open_and_end_once(bench: &dyn Bench) {
     store.register_agent(agent("bot"), changed("evt_1")).await.unwrap();
     let (mut first, mut second) = (task(1, "bot"), task(2, "bot"));
     second.prompt_commitment = None;
-    store.create_task(first.clone(), changed("evt_2")).await.unwrap();
-    store.create_task(second.clone(), changed("evt_3")).await.unwrap();
+    store.create_task(first.clone(), Vec::new(), changed("evt_2")).await.unwrap();
+    store.create_task(second.clone(), Vec::new(), changed("evt_3")).await.unwrap();
     assert_eq!(store.load().await.unwrap().tasks, [first.clone(), second.clone()]);
-    assert!(matches!(store.create_task(first.clone(), changed("evt_x")).await, Err(StoreError::Exists(_))));
-    assert!(matches!(store.create_task(task(3, "nobody"), changed("evt_x")).await, Err(StoreError::Missing(_))));
+    assert!(matches!(store.create_task(first.clone(), Vec::new(), changed("evt_x")).await, Err(StoreError::Exists(_))));
+    assert!(matches!(
+        store.create_task(task(3, "nobody"), Vec::new(), changed("evt_x")).await,
+        Err(StoreError::Missing(_))
+    ));
     assert!(matches!(store.end_task(first.clone(), None, changed("evt_x")).await, Err(StoreError::Conflict(_))));
     first.status = TaskStatus::Ended { at: at(7), reason: "done".into() };
     store.end_task(first.clone(), None, changed("evt_4")).await.unwrap();
@@ -239,7 +242,7 @@ pub async fn every_change_raises_the_epoch(bench: &dyn Bench) {
     bot.version += 1;
     epochs.push(store.change_agent(bot, None, changed("evt_2")).await.unwrap());
     let mut task = task(1, "bot");
-    epochs.push(store.create_task(task.clone(), changed("evt_3")).await.unwrap());
+    epochs.push(store.create_task(task.clone(), Vec::new(), changed("evt_3")).await.unwrap());
     task.status = TaskStatus::Ended { at: at(1), reason: "done".into() };
     epochs.push(store.end_task(task, None, changed("evt_4")).await.unwrap());
     let bundle = bundle("one", 1);

@@ -18,10 +18,10 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const CALLBACK: &str = "https://client.example/cb";
 const PAR_URL: &str = "https://broker.test/oauth/par";
 
-type Pairs = Vec<(&'static str, String)>;
+pub(super) type Pairs = Vec<(&'static str, String)>;
 
 /// A scene with two users, in which `reader` and `gate` may ask them.
-async fn scene() -> Scene {
+pub(super) async fn scene() -> Scene {
     let scene = Scene::new().await;
     let broker = &scene.world.broker;
     for user in ["ada", "bob"] {
@@ -34,7 +34,7 @@ async fn scene() -> Scene {
     scene
 }
 
-fn asked(agent: &str) -> Pairs {
+pub(super) fn asked(agent: &str) -> Pairs {
     [
         ("client_id", agent),
         ("redirect_uri", CALLBACK),
@@ -63,7 +63,7 @@ fn parameter(location: &str, name: &str) -> Option<String> {
 }
 
 impl Scene {
-    fn visitor(&self, user: &str) -> Visitor {
+    pub(super) fn visitor(&self, user: &str) -> Visitor {
         let now = self.world.clock.now();
         Visitor {
             user: user.parse().unwrap(),
@@ -77,7 +77,7 @@ impl Scene {
     }
 
     /// The code that `ada` gives.
-    async fn code(&self, pairs: &Pairs) -> String {
+    pub(super) async fn code(&self, pairs: &Pairs) -> String {
         let visitor = self.visitor("ada");
         let location = match self.arrive(pairs, Some(&visitor)).await {
             Next::Ask(handle) => {
@@ -92,7 +92,7 @@ impl Scene {
         parameter(&location, "code").unwrap_or_else(|| panic!("{location}"))
     }
 
-    fn redemption(&self, agent: &str, code: &str) -> Pairs {
+    pub(super) fn redemption(&self, agent: &str, code: &str) -> Pairs {
         vec![
             ("grant_type", "authorization_code".to_owned()),
             ("client_assertion_type", TYPE.to_owned()),
@@ -103,11 +103,11 @@ impl Scene {
         ]
     }
 
-    async fn redeem(&self, agent: &str, code: &str) -> Answer {
+    pub(super) async fn redeem(&self, agent: &str, code: &str) -> Answer {
         self.ask(&self.redemption(agent, code), Some(self.proof(agent))).await
     }
 
-    async fn push(&self, agent: &str, pairs: &Pairs, proof: Option<String>) -> Answer {
+    pub(super) async fn push(&self, agent: &str, pairs: &Pairs, proof: Option<String>) -> Answer {
         let mut form = pairs.clone();
         form.push(("client_assertion_type", TYPE.to_owned()));
         form.push(("client_assertion", self.world.assertion(agent)));

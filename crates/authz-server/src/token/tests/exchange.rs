@@ -26,7 +26,7 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 /// The scene with four agents that work together, or not.
-async fn cast() -> Scene {
+pub(super) async fn cast() -> Scene {
     let mut world = World::new().await;
     world.publish(bundle::with_delegation()).await;
     for (name, role) in [("support", "support"), ("writer", "writer"), ("proof", "proof"), ("other", "other")] {
@@ -35,27 +35,27 @@ async fn cast() -> Scene {
     Scene { router: endpoint(&world), world }
 }
 
-fn resource_of(agent: &str) -> String {
+pub(super) fn resource_of(agent: &str) -> String {
     format!("{ISSUER}/agents/{agent}")
 }
 
 impl Scene {
     /// `from` asks for a token that hands `scope` over to `to`.
-    async fn hand_over(&self, from: &str, to: &str, scope: &str, task: Option<TaskId>) -> Answer {
+    pub(super) async fn hand_over(&self, from: &str, to: &str, scope: &str, task: Option<TaskId>) -> Answer {
         let mut form = with(self.form(from), "resource", &resource_of(to));
         form.push(("scope", scope.to_owned()));
         form.extend(task.map(|task| ("bailiwick_task", task.to_string())));
         self.ask(&form, Some(self.proof(from))).await
     }
 
-    fn exchange_form(&self, agent: &str, subject: &str) -> Vec<(&'static str, String)> {
+    pub(super) fn exchange_form(&self, agent: &str, subject: &str) -> Vec<(&'static str, String)> {
         let mut form = with(self.form(agent), "grant_type", EXCHANGE);
         form.push(("subject_token", subject.to_owned()));
         form.push(("subject_token_type", ACCESS_TOKEN.to_owned()));
         form
     }
 
-    async fn exchange(&self, agent: &str, subject: &str) -> Answer {
+    pub(super) async fn exchange(&self, agent: &str, subject: &str) -> Answer {
         self.ask(&self.exchange_form(agent, subject), Some(self.proof(agent))).await
     }
 
@@ -65,7 +65,7 @@ impl Scene {
         token(&self.exchange("writer", &token(&handed)).await)
     }
 
-    async fn verified(&self, agent: &str, token: &str) -> Result<Caller, u16> {
+    pub(super) async fn verified(&self, agent: &str, token: &str) -> Result<Caller, u16> {
         let entrance =
             Entrance::new(Arc::clone(&self.world.broker), self.world.nonces(), DeclaredProxies::default()).unwrap();
         let resource = ProtectedResource {
@@ -82,7 +82,7 @@ impl Scene {
     }
 
     /// What comes of a call with a token: `Ok`, or why not.
-    async fn call(&self, agent: &str, token: &str, tool: &str, path: &str) -> Result<(), ReasonCode> {
+    pub(super) async fn call(&self, agent: &str, token: &str, tool: &str, path: &str) -> Result<(), ReasonCode> {
         let caller = self.verified(agent, token).await.expect("the token holds");
         let arguments = json!({"path": path, "content": "x"});
         let mut arguments = arguments.as_object().unwrap().clone();
@@ -117,7 +117,7 @@ impl Scene {
 }
 
 #[track_caller]
-fn token(answer: &Answer) -> String {
+pub(super) fn token(answer: &Answer) -> String {
     assert_eq!(answer.status, 200, "{:?}", answer.json);
     answer.json["access_token"].as_str().unwrap().to_owned()
 }
@@ -351,6 +351,7 @@ async fn on_behalf_of(scene: &Scene, user: &str) -> (GrantId, String) {
         subject: None,
         resources: [RESOURCE.to_owned()].into(),
         scopes: ["files:read".parse().unwrap(), "files:write".parse().unwrap()].into(),
+        details: None,
         task: None,
         authentication: None,
         status: GrantStatus::Active,
@@ -365,6 +366,7 @@ async fn on_behalf_of(scene: &Scene, user: &str) -> (GrantId, String) {
         grant: Some(grant),
         audience: Audience::System(bundle::system()),
         scopes: None,
+        details: None,
         task: None,
         confirmation: Some(thumbprint),
         spent: Vec::new(),

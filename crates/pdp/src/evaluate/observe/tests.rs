@@ -150,11 +150,13 @@ fn evaluation(snapshot: &Snapshot, asked: &Asked) -> Evaluation {
             tools: asked
                 .task
                 .map(|tool| vec![ToolGrant { action: TOOLS[tool].parse().unwrap(), pins: Default::default() }]),
+            self_made: false,
             facts: BTreeSet::new(),
         },
         approvals: BTreeSet::new(),
         authority: Authority {
             scopes: if asked.all_scopes { needed } else { BTreeSet::new() },
+            details: None,
             safe_modes: asked.safe_modes.iter().map(|&mode| safe[mode].parse().unwrap()).collect(),
             observations: asked.observed.iter().map(observe).collect(),
             authentication: None,

@@ -72,12 +72,23 @@ impl Asker {
             )]);
             vec![ToolGrant { action: action.clone(), pins }]
         });
-        TaskContext { id: tools.is_some().then(|| TaskId::new(0, [0; 10])), tools, facts: BTreeSet::new() }
+        TaskContext {
+            id: tools.is_some().then(|| TaskId::new(0, [0; 10])),
+            tools,
+            self_made: false,
+            facts: BTreeSet::new(),
+        }
     }
 
     fn authority(&self) -> Authority {
         let scopes = self.scopes.iter().map(|scope| scope.parse().unwrap()).collect();
-        Authority { scopes, safe_modes: BTreeSet::new(), observations: BTreeSet::new(), authentication: None }
+        Authority {
+            scopes,
+            details: None,
+            safe_modes: BTreeSet::new(),
+            observations: BTreeSet::new(),
+            authentication: None,
+        }
     }
 
     fn prospect(&self, snapshot: &Snapshot, action: &ActionName) -> Prospect {
