@@ -82,7 +82,7 @@ impl Authzen {
         let detail = format!("the token lacks the scope `{ACCESS_EVALUATE}`");
         let problem = Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", detail)
             .with_hint("register the caller with this scope and ask for a token with it");
-        let scheme = if caller.confirmation.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+        let scheme = Scheme::of(caller.confirmation);
         let scopes = &self.resource.scopes;
         Err(Refused::insufficient_scope(&self.entrance, &self.resource, scheme, scopes, problem))
     }

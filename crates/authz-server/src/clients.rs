@@ -12,6 +12,7 @@ use bailiwick_engine::{
 };
 use bailiwick_model::{
     agent::Agent,
+    confirmation::Confirmation,
     jwk::{PublicKey, Thumbprint},
     name::AgentName,
 };
@@ -61,14 +62,22 @@ pub(crate) struct Visit<'a> {
     client: Option<AgentName>,
 }
 
+/// What a client proved to hold beside who it is, which the token that it asks for is bound to.
+pub(crate) struct Possession {
+    /// `None` is nothing: it asks for a bearer token.
+    pub(crate) confirmation: Option<Confirmation>,
+    /// What must be used up in the commit of what it asked for: a proof, if there was one.
+    pub(crate) once: Option<Spent>,
+}
+
 /// A client that has proved who it is.
 pub(crate) struct Client {
     /// As registered.
     pub(crate) agent: Arc<Agent>,
     /// What authenticated it.
     pub(crate) credential: Thumbprint,
-    /// What must be used up in the commit of what it asked for.
-    pub(crate) once: Spent,
+    /// What must be used up in the commit of what it asked for: an assertion, if one proved it.
+    pub(crate) once: Option<Spent>,
 }
 
 impl ClientDoor {
@@ -140,16 +149,28 @@ impl Visit<'_> {
 
     /// Verifies who asks. Whether it may have what it asks for is still to be decided.
     pub(crate) async fn authenticate(&mut self, sent: &ClientAuthentication) -> Result<Client, Failure> {
-        let broker = self.entrance().broker();
-        let assertion =
-            UnverifiedAssertion::parse(&sent.assertion).map_err(|error| Failure::of(Why::Assertion, error.into()))?;
-        let claimed = assertion.claimed_client().clone();
-        let agent = broker.agent(&claimed);
-        let now = broker.now();
-        self.client = Some(claimed.clone());
-        if sent.client.as_ref().is_some_and(|client| *client != claimed) {
-            return Err(Failure::unauthenticated());
+        match sent {
+            ClientAuthentication::Assertion { assertion, client } => {
+                let assertion =
+                    UnverifiedAssertion::parse(assertion).map_err(|error| Failure::of(Why::Assertion, error.into()))?;
+                let claimed = assertion.claimed_client().clone();
+                let agent = self.claimed(&claimed).await;
+                if client.as_ref().is_some_and(|client| *client != claimed) {
+                    return Err(Failure::unauthenticated());
+                }
+                let agent = agent?;
+                let VerifiedAssertion { client: _, credential, once } = self.verify(assertion, &agent)?;
+                Ok(Client { agent, credential, once: Some(spent(once)) })
+            }
+            ClientAuthentication::Certificate { client: _ } => Err(Failure::without_certificate()),
         }
+    }
+
+    /// The agent that somebody claims to be, unless its name has failed too often from here.
+    async fn claimed(&mut self, claimed: &AgentName) -> Result<Arc<Agent>, Failure> {
+        let broker = self.entrance().broker();
+        let (agent, now) = (broker.agent(claimed), broker.now());
+        self.client = Some(claimed.clone());
         if let Err(Throttled { retry_after_s }) = self.door.per_client.admit(&self.client_key(), now) {
             return Err(Failure::throttled(retry_after_s));
         }
@@ -157,8 +178,7 @@ impl Visit<'_> {
             self.alert(AlertKind::UnregisteredCaller).await;
             return Err(Failure::unauthenticated());
         };
-        let VerifiedAssertion { client: _, credential, once } = self.verify(assertion, &agent)?;
-        Ok(Client { agent, credential, once: spent(once) })
+        Ok(agent)
     }
 
     /// Verifies the assertion with the client's keys that are neither expired nor for an algorithm that the operator no
@@ -169,8 +189,10 @@ impl Visit<'_> {
         let keys: Vec<PublicKey> = agent
             .credentials
             .iter()
-            .filter(|credential| now < credential.expires_at && algorithms.contains(&credential.key.algorithm))
-            .map(|credential| credential.key.clone())
+            .filter(|credential| now < credential.expires_at)
+            .filter_map(|credential| credential.authenticator.key())
+            .filter(|key| algorithms.contains(&key.algorithm))
+            .cloned()
             .collect();
         let expected = AssertionExpectation { issuer: self.entrance().issuer(), token_endpoint: None };
         assertion.verify(&keys, &expected, now).map_err(|error| match error {
@@ -196,6 +218,15 @@ impl Visit<'_> {
         admitted.map_err(|Throttled { retry_after_s }| Failure::throttled(retry_after_s))?;
         self.door.revocations.failed(client.as_str(), now);
         Ok(())
+    }
+
+    /// What the token that is asked for is to be bound to.
+    pub(crate) fn possession(&self) -> Result<Possession, Failure> {
+        let proof = self.proof()?;
+        Ok(Possession {
+            confirmation: proof.as_ref().map(|proof| Confirmation::Key(proof.thumbprint())),
+            once: proof.map(|proof| spent(proof.once)),
+        })
     }
 
     /// Verifies the proof of possession, if one was sent.

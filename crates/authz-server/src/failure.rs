@@ -79,6 +79,13 @@ impl Failure {
         Self::new(Why::Client, ErrorCode::InvalidClient, description)
     }
 
+    /// A client's id came alone, over a connection without a certificate.
+    pub(crate) fn without_certificate() -> Self {
+        let description = "`client_id` alone proves nothing on this connection\nhint: send `client_assertion` by \
+                           `private_key_jwt`, or use the endpoints of `mtls_endpoint_aliases` with your certificate";
+        Self::new(Why::Client, ErrorCode::InvalidClient, description)
+    }
+
     /// Our own keys cannot be used, so nothing can be said of a token: to call it unknown would leave it standing.
     pub(crate) fn without_keys() -> Self {
         let description = "the broker's own keys cannot be used now\nhint: try again shortly";

@@ -54,7 +54,7 @@ async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure>
     }
     request.confirmation = request.confirmation.or(key);
     authorization::wanted(broker, &agent, &request).map_err(of_request)?;
-    let used = std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect();
+    let used = once.into_iter().chain(proof.map(|proof| spent(proof.once))).collect();
     let request_uri = authorization::push(broker, request, used).await.map_err(of_engine)?;
     let json = serde_json::json!({ "request_uri": request_uri, "expires_in": PUSHED_LIVES_S });
     Ok(failure::answer(visit.entrance(), StatusCode::CREATED, &json.to_string()))

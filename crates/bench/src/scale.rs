@@ -4,7 +4,10 @@ use std::{process::Stdio, sync::Arc, time::Duration};
 
 use bailiwick_audit_log::leaf::{BootNonce, ReplicaId};
 use bailiwick_keys::agent_key::AgentKey;
-use bailiwick_model::{agent::Agent, jwk::SigningAlgorithm};
+use bailiwick_model::{
+    agent::{Agent, Authenticator},
+    jwk::SigningAlgorithm,
+};
 use bailiwick_ports::store::Store as _;
 use bailiwick_store::{Identity, Options, SqliteStore};
 use bailiwick_testkit::store_suite::fixtures::{agent, changed};
@@ -78,7 +81,7 @@ fn of(number: u32, key: &AgentKey) -> Agent {
     agent.credentials.truncate(1);
     for credential in &mut agent.credentials {
         // The same key for all: making a hundred thousand would take longer than everything else.
-        credential.key = key.public().clone();
+        credential.authenticator = Authenticator::Key(key.public().clone());
         (credential.created_at, credential.expires_at) = (now, agent.expires_at);
     }
     agent

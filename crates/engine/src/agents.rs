@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Credential, Environment, Inactive},
+    agent::{Agent, AgentStatus, Authenticator, Credential, Environment, Inactive},
     id::GrantId,
     jwk::PublicKey,
     limits::{ACCESS_TOKEN_TTL_S, ACCESS_TOKEN_TTL_S_MAX, KEYS_PER_AGENT_MAX, TEXT_BYTES_MAX},
@@ -21,11 +21,12 @@ use crate::{
     broker::Broker,
     evidence::Draft,
     grants, lifecycle,
+    live::Live,
     refusal::Refusal,
     tokens::{self, TokenRefusal},
 };
 
-/// Days that a registration and a key live unless asked otherwise.
+/// Days that a registration and a credential live unless asked otherwise.
 pub const LIFETIME_DAYS: u32 = 90;
 /// Days that they may live at most.
 pub const LIFETIME_DAYS_MAX: u32 = 366;
@@ -46,8 +47,8 @@ pub struct Registration {
     pub environment: Environment,
     /// Its job; must be a role of the active bundle.
     pub role: RoleName,
-    /// Its keys, past the key policy; at least one.
-    pub keys: Vec<PublicKey>,
+    /// What it proves itself by, keys past the key policy; at least one.
+    pub authenticators: Vec<Authenticator>,
     /// Systems that it may ask tokens for; empty means all that its role can reach.
     pub systems: Vec<SystemName>,
     /// Scopes beyond systems.
@@ -71,7 +72,6 @@ pub async fn register(broker: &Broker, by: &Principal, ask: Registration) -> Res
     let _changing = broker.changing().await;
     let agent = admit(broker, ask)?;
     let entry = change_draft(broker, by, &agent, "registered", None)
-        .field("keys", agent.credentials.iter().map(|c| c.key.thumbprint.to_string()).collect::<Vec<_>>())
         .sealed("owner", agent.owner.clone())
         .sealed("purpose", agent.purpose.clone())
         .finish(broker, &Principal::Agent(agent.name.clone()))
@@ -102,13 +102,13 @@ fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
             "add `roles/<name>.toml` and run `bailiwick policy publish`",
         ));
     }
-    if ask.keys.is_empty() || ask.keys.len() > KEYS_PER_AGENT_MAX {
+    if ask.authenticators.is_empty() || ask.authenticators.len() > KEYS_PER_AGENT_MAX {
         return Err(Refusal::invalid(
-            format!("an agent has 1 to {KEYS_PER_AGENT_MAX} keys"),
+            format!("an agent has 1 to {KEYS_PER_AGENT_MAX} credentials"),
             "make one with `bailiwick agents register --generate-key FILE`",
         ));
     }
-    ask.keys.iter().try_for_each(|key| admitted(broker, key))?;
+    ask.authenticators.iter().filter_map(Authenticator::key).try_for_each(|key| admitted(broker, key))?;
     let ttl = ask.token_ttl_s.unwrap_or(ACCESS_TOKEN_TTL_S);
     if !(60..=ACCESS_TOKEN_TTL_S_MAX).contains(&ttl) {
         return Err(Refusal::invalid(
@@ -119,8 +119,11 @@ fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
     let expires_at = expiry(now, ask.lifetime_days.unwrap_or(LIFETIME_DAYS))?;
     let review_by =
         ask.review_days.map(|days| expiry(now, days)).transpose()?.map_or(expires_at, |by| by.min(expires_at));
-    let credentials =
-        ask.keys.into_iter().map(|key| Credential { key, created_at: now, expires_at, last_used_at: None }).collect();
+    for authenticator in &ask.authenticators {
+        of_nobody_else(&broker.live(), &ask.name, authenticator)?;
+    }
+    let credential = |authenticator| Credential { authenticator, created_at: now, expires_at, last_used_at: None };
+    let credentials = ask.authenticators.into_iter().map(credential).collect();
     Ok(Agent {
         name: ask.name,
         owner,
@@ -256,14 +259,14 @@ pub async fn retire(broker: &Broker, by: &Principal, name: &AgentName, reason: &
     Ok(agent)
 }
 
-/// An agent's own word that it is done: it is retired by itself. Its assertion is used up first.
-pub async fn deregister(broker: &Broker, name: &AgentName, once: Spent) -> Result<(), TokenRefusal> {
+/// An agent's own word that it is done: it is retired by itself. Its assertion, if one proved it, is used up first.
+pub async fn deregister(broker: &Broker, name: &AgentName, once: Option<Spent>) -> Result<(), TokenRefusal> {
     let entry = Draft::event(broker, EventKind::AgentChanged)
         .field("agent", name.as_str())
         .field("by", Principal::Agent(name.clone()).to_string())
         .field("change", "deregistration asked")
         .public(broker);
-    broker.ports.store.append(entry, vec![once]).await.map_err(tokens::not_written)?;
+    broker.ports.store.append(entry, once.into_iter().collect()).await.map_err(tokens::not_written)?;
     match retire(broker, &Principal::Agent(name.clone()), name, DEREGISTERED).await {
         // Somebody else retired it meanwhile: it is as it wished.
         Ok(_) | Err(Refusal::Conflict(_)) => Ok(()),
@@ -271,41 +274,75 @@ pub async fn deregister(broker: &Broker, name: &AgentName, once: Spent) -> Resul
     }
 }
 
-/// Adds a key; both work until the older one expires or is removed.
-pub async fn add_key(broker: &Broker, by: &Principal, name: &AgentName, key: PublicKey) -> Result<Arc<Agent>, Refusal> {
-    admitted(broker, &key)?;
-    change(broker, by, name, Change::new("key_added", ""), |agent, now| {
+/// Adds a credential; all work until one expires or is removed.
+pub async fn add_credential(
+    broker: &Broker,
+    by: &Principal,
+    name: &AgentName,
+    authenticator: Authenticator,
+) -> Result<Arc<Agent>, Refusal> {
+    let verb = if authenticator.key().is_some() { "key_added" } else { "credential_added" };
+    if let Some(key) = authenticator.key() {
+        admitted(broker, key)?;
+    }
+    change(broker, by, name, Change::new(verb, ""), |agent, now| {
         if agent.credentials.len() >= KEYS_PER_AGENT_MAX {
-            return Err(Refusal::Conflict(format!("agent `{}` has {KEYS_PER_AGENT_MAX} keys already", agent.name)));
+            let full = format!("agent `{}` has {KEYS_PER_AGENT_MAX} credentials already", agent.name);
+            return Err(Refusal::Conflict(full));
         }
-        let same = |c: &Credential| c.key.thumbprint == key.thumbprint || c.key.kid == key.kid;
+        let same = |one: &Credential| {
+            one.authenticator.id() == authenticator.id() || one.authenticator.name() == authenticator.name()
+        };
         if agent.credentials.iter().any(same) {
-            return Err(Refusal::Conflict(format!("agent `{}` has this key already", agent.name)));
+            return Err(Refusal::Conflict(format!("agent `{}` has this credential already", agent.name)));
         }
+        of_nobody_else(&broker.live(), &agent.name, &authenticator)?;
         let expires_at = agent.expires_at;
-        agent.credentials.push(Credential { key, created_at: now, expires_at, last_used_at: None });
+        agent.credentials.push(Credential { authenticator, created_at: now, expires_at, last_used_at: None });
         Ok(())
     })
     .await
 }
 
-/// Removes a key by its id; the last one stays (retire the agent instead).
-pub async fn remove_key(broker: &Broker, by: &Principal, name: &AgentName, kid: &str) -> Result<Arc<Agent>, Refusal> {
-    change(broker, by, name, Change::new("key_removed", ""), |agent, _| {
+/// Removes a credential by its name, which is a key's id or a certificate's thumbprint; the last one stays (retire the
+/// agent instead).
+pub async fn remove_credential(
+    broker: &Broker,
+    by: &Principal,
+    name: &AgentName,
+    which: &str,
+) -> Result<Arc<Agent>, Refusal> {
+    change(broker, by, name, Change::new("credential_removed", ""), |agent, _| {
         let before = agent.credentials.len();
         if before == 1 {
             return Err(Refusal::Conflict(format!(
-                "`{}` is about to lose its last key; retire it instead",
+                "`{}` is about to lose its last credential; retire it instead",
                 agent.name
             )));
         }
-        agent.credentials.retain(|credential| credential.key.kid != kid);
+        agent.credentials.retain(|credential| credential.authenticator.name() != which);
         if agent.credentials.len() == before {
-            return Err(Refusal::Missing(format!("key `{kid}` of agent `{}`", agent.name)));
+            return Err(Refusal::Missing(format!("credential `{which}` of agent `{}`", agent.name)));
         }
         Ok(())
     })
     .await
+}
+
+/// Refuses a certificate that another agent is known by: who shows it would be both. Retired agents count no more.
+fn of_nobody_else(live: &Live, name: &AgentName, authenticator: &Authenticator) -> Result<(), Refusal> {
+    if authenticator.key().is_some() {
+        return Ok(());
+    }
+    let id = authenticator.id();
+    let others = live
+        .agents
+        .values()
+        .filter(|agent| agent.name != *name && !matches!(agent.status, AgentStatus::Retired { .. }));
+    match others.flat_map(|agent| &agent.credentials).any(|credential| credential.authenticator.id() == id) {
+        true => Err(Refusal::Conflict("another agent is registered with this certificate or SPIFFE id".to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// Replaces where its users are sent back to; with none, no user can be asked for it any more. What was consented to
@@ -368,11 +405,13 @@ pub(crate) async fn change(
 }
 
 fn change_draft(broker: &Broker, by: &Principal, agent: &Agent, verb: &str, reason: Option<&str>) -> Draft {
+    let credentials = agent.credentials.iter().map(|one| one.authenticator.id().to_string());
     let draft = Draft::event(broker, EventKind::AgentChanged)
         .field("agent", agent.name.as_str())
         .field("by", by.to_string())
         .field("change", verb)
         .field("role", agent.role.as_str())
+        .field("credentials", credentials.collect::<Vec<_>>())
         .field("environment", agent.environment.as_str())
         .field("redirect_uris", agent.redirect_uris.iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("version", i64::try_from(agent.version).unwrap_or(i64::MAX))

@@ -170,7 +170,7 @@ impl Broker {
     /// When a credential last authenticated its agent, this process's own uses included.
     pub fn last_used(&self, credential: &Credential) -> Option<Timestamp> {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.get(&credential.key.thumbprint).copied().max(credential.last_used_at)
+        used.get(&credential.authenticator.id()).copied().max(credential.last_used_at)
     }
 
     /// Notes in memory what the store notes with the issued token: the live state is not swapped for each of them.

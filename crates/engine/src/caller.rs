@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use bailiwick_model::{
+    confirmation::Confirmation,
     id::{GrantId, TaskId, TokenId},
-    jwk::Thumbprint,
     name::{Scope, SystemName},
     principal::DelegationChain,
     task::ToolGrant,
@@ -29,7 +29,7 @@ pub struct Caller {
     /// The task that it is bound to.
     pub task: Option<TaskId>,
     /// The key that it is bound to; `None` is a bearer token.
-    pub confirmation: Option<Thumbprint>,
+    pub confirmation: Option<Confirmation>,
     /// Where the call came from, as the listener or the declared proxy says.
     pub address: Option<IpAddr>,
     /// Identifiers to use up with the first durable record of this call: the proof's `jti`.

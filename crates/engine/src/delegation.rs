@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use bailiwick_model::{
     bundle::BundleRevision,
+    confirmation::Confirmation,
     digest::Digest,
     grant::{Grant, GrantKind, GrantStatus, SubjectToken},
     id::{GrantId, TaskId, TokenId},
@@ -61,7 +62,7 @@ pub struct ExchangeAsk {
     /// A task of the client, to be narrower than the one that the subject token is bound to.
     pub task: Option<TaskId>,
     /// The key to bind it to.
-    pub confirmation: Option<Thumbprint>,
+    pub confirmation: Option<Confirmation>,
     /// The assertion's and the proof's identifiers.
     pub spent: Vec<Spent>,
 }
@@ -89,7 +90,7 @@ async fn pass_on(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, TokenRefus
         return Err(subject_refused("it is not one of this client's own for a system"));
     }
     if subject.confirmation.is_some() && subject.confirmation != confirmation {
-        return Err(subject_refused("it is bound to a key, and the proof is of another"));
+        return Err(subject_refused("it is bound to a key or certificate, and another was proved"));
     }
     check_subject(broker, &subject, &subject.audience)?;
     let Some(grant) = subject.grant else {

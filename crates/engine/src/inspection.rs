@@ -40,7 +40,7 @@ pub async fn introspect(
     broker: &Broker,
     asks: &Agent,
     presented: Presented,
-    once: Spent,
+    once: Option<Spent>,
 ) -> Result<Option<Box<AccessTokenClaims>>, TokenRefusal> {
     let party = broker.live().party(&Principal::Agent(asks.name.clone()), broker.now());
     party.map_err(|inactive| TokenRefusal::Client(format!("client may not ask: {inactive}")))?;
@@ -57,7 +57,12 @@ pub async fn introspect(
 
 /// Ends what a client holds: an access token by itself, a refresh token with its grant and all that came from it. What is
 /// another's, over already or none of ours stays as it is, and the client cannot tell.
-pub async fn revoke(broker: &Broker, asks: &Agent, presented: Presented, once: Spent) -> Result<(), TokenRefusal> {
+pub async fn revoke(
+    broker: &Broker,
+    asks: &Agent,
+    presented: Presented,
+    once: Option<Spent>,
+) -> Result<(), TokenRefusal> {
     let by = Principal::Agent(asks.name.clone());
     match presented {
         Presented::Access(claims) => {
@@ -123,14 +128,14 @@ async fn holds(broker: &Broker, claims: &AccessTokenClaims) -> Result<bool, Toke
     Ok(claims.confirmation.is_some() || agent.bearer_tokens_allowed)
 }
 
-/// Records a question and uses up the assertion that authenticated it, so that nobody asks again with a copy.
+/// Records a question and uses up the assertion that authenticated it, if one did, so that nobody asks again with a copy.
 async fn record(
     broker: &Broker,
     asks: &Agent,
     purpose: &str,
     found: &str,
     token: Option<TokenId>,
-    once: Spent,
+    once: Option<Spent>,
 ) -> Result<(), TokenRefusal> {
     let entry = Draft::event(broker, EventKind::TokenExamined)
         .field("agent", asks.name.as_str())
@@ -138,7 +143,7 @@ async fn record(
         .field("found", found)
         .field_if("token", token.map(|token| token.to_string()))
         .public(broker);
-    match broker.store().append(entry, vec![once]).await {
+    match broker.store().append(entry, once.into_iter().collect()).await {
         Ok(_) => Ok(()),
         Err(StoreError::Replayed) => Err(TokenRefusal::Client("the assertion was used before".to_owned())),
         Err(error) => Err(TokenRefusal::Unavailable(error.to_string())),

@@ -3,6 +3,7 @@
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
+    confirmation::Confirmation,
     digest::Digest,
     grant::{Grant, GrantKind},
     id::GrantId,
@@ -50,8 +51,8 @@ pub struct RefreshAsk {
     pub scopes: Option<BTreeSet<Scope>>,
     /// The tools and arguments asked for, at most those granted; `None` is all of them.
     pub details: Option<AuthorizationDetails>,
-    /// The key that was proved.
-    pub confirmation: Option<Thumbprint>,
+    /// What was proved: a key, or the certificate of the connection.
+    pub confirmation: Option<Confirmation>,
     /// The assertion's and the proof's identifiers.
     pub spent: Vec<Spent>,
 }
@@ -81,7 +82,7 @@ pub const fn comes_with(kind: GrantKind) -> bool {
 pub async fn first(
     broker: &Broker,
     grant: &Grant,
-    confirmation: Option<Thumbprint>,
+    confirmation: Option<Confirmation>,
 ) -> Result<Secret<String>, TokenRefusal> {
     if !comes_with(grant.kind) {
         return Err(TokenRefusal::Grant("no refresh token comes with this kind of grant".to_owned()));
@@ -104,9 +105,10 @@ pub async fn first(
 pub async fn renew(broker: &Broker, ask: RefreshAsk) -> Result<(Issued, Secret<String>), NotRenewed> {
     let (row, grant) = presented(broker, &ask).await?;
     // Whoever took it without the key gets nothing, and takes nothing from its owner.
-    if row.confirmation.is_some() && row.confirmation != ask.confirmation {
-        let refusal = "the refresh token is bound to a key\nhint: send a DPoP proof by the key that it was given with";
-        return Err(TokenRefusal::Proof(refusal.to_owned()).into());
+    if let Some(bound) = row.confirmation
+        && ask.confirmation != Some(bound)
+    {
+        return Err(other_holder(bound).into());
     }
     if row.used_at.is_some() {
         return Err(reused(broker, &ask.agent, grant.id, ask.spent).await);
@@ -183,7 +185,7 @@ fn make(
     broker: &Broker,
     grant: &Grant,
     number: u64,
-    confirmation: Option<Thumbprint>,
+    confirmation: Option<Confirmation>,
     now: Timestamp,
 ) -> (Secret<String>, RefreshToken) {
     let bytes = Secret::new(random::<RANDOM_BYTES>(broker.entropy()));
@@ -210,6 +212,19 @@ fn digest(text: &str) -> Option<Digest> {
 fn sole_audience(broker: &Broker, grant: &Grant) -> Option<Audience> {
     let resource = grant.resources.first().filter(|_| grant.resources.len() == 1)?;
     Audience::of_resource(&broker.settings().issuer, resource)
+}
+
+/// Whoever presents it does not prove what it is bound to.
+fn other_holder(bound: Confirmation) -> TokenRefusal {
+    match bound {
+        Confirmation::Key(_) => TokenRefusal::Proof(
+            "the refresh token is bound to a key\nhint: send a DPoP proof by the key that it was given with".to_owned(),
+        ),
+        Confirmation::Certificate(_) => TokenRefusal::Grant(
+            "the refresh token is bound to a certificate\nhint: use a connection with the certificate that it was given on"
+                .to_owned(),
+        ),
+    }
 }
 
 /// One answer for what never was, what is another's and what has ended.

@@ -7,6 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     agent::{Agent, Credential},
+    confirmation::Confirmation,
     grant::Grant,
     id::{GrantId, TaskId, TokenId},
     jwk::Thumbprint,
@@ -114,8 +115,8 @@ pub struct TokenAsk {
     pub details: Option<AuthorizationDetails>,
     /// The task to bind it to.
     pub task: Option<TaskId>,
-    /// The key to bind it to; `None` asks for a bearer token.
-    pub confirmation: Option<Thumbprint>,
+    /// What to bind it to; `None` asks for a bearer token.
+    pub confirmation: Option<Confirmation>,
     /// The assertion's and the proof's identifiers.
     pub spent: Vec<Spent>,
 }
@@ -216,7 +217,7 @@ impl Prepared {
         let IssuedToken { credential, confirmation, issued_at, expires_at, .. } = row;
         broker.note_use(credential, issued_at);
         let expires_in_s = u64::try_from(expires_at.as_second().saturating_sub(issued_at.as_second())).unwrap_or(0);
-        let scheme = if confirmation.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+        let scheme = Scheme::of(confirmation);
         Issued { token, expires_in_s, scopes, details, task: None, scheme }
     }
 }
@@ -243,7 +244,9 @@ fn prepare_until(
     let now = broker.now();
     let agent = standing_client(broker, &ask.agent)?;
     if ask.confirmation.is_none() && !agent.bearer_tokens_allowed && !ask.audience.only_asks() {
-        return Err(TokenRefusal::Proof("a DPoP proof is required for this client".to_owned()));
+        return Err(TokenRefusal::Proof(
+            "a DPoP proof is required for this client, or a connection with its certificate".to_owned(),
+        ));
     }
     let grant = ask.grant.map(|id| standing_grant(broker, &agent, &ask, id, now)).transpose()?;
     let chain = grant
@@ -306,12 +309,12 @@ pub(crate) fn asked_scopes(ask: &TokenAsk, tools: Option<&[ToolGrant]>) -> Optio
     ask.scopes.clone().or_else(|| tools.filter(|_| ask.grant.is_none()).map(details::scopes))
 }
 
-/// Whether the key that a token was asked for with is one of the agent's still. What is bound to no key and lives for
-/// hours must at least end with the key that it came from.
+/// Whether the credential that a token was asked for with is one of the agent's still. What is bound to no key and lives
+/// for hours must at least end with the credential that it came from.
 pub async fn key_is_kept(broker: &Broker, agent: &Agent, token: TokenId) -> Result<bool, StoreError> {
     let credential = broker.ports.store.token_credential(token).await?;
     let now = broker.now();
-    let kept = |of_agent: &Credential| Some(of_agent.key.thumbprint) == credential && now < of_agent.expires_at;
+    let kept = |of_agent: &Credential| Some(of_agent.authenticator.id()) == credential && now < of_agent.expires_at;
     Ok(agent.credentials.iter().any(kept))
 }
 

@@ -2,9 +2,14 @@
 #![no_main]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target that is surprised must fail")]
 
-use bailiwick_model::task::ToolGrant;
+use bailiwick_model::{
+    agent::{DistinguishedName, SpiffeId},
+    task::ToolGrant,
+};
 use bailiwick_oauth::{
     authorization_details::{AuthorizationDetails, ToolDetail, from_value, to_value},
+    certificate::Certificate,
+    client_authentication::ClientAuthentication,
     json::parse_object,
     key_policy::KeyPolicy,
     named_token::NamedToken,
@@ -15,7 +20,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(request) = TokenRequest::parse(data) {
-        assert!(!request.client.assertion.is_empty());
+        assert!(says_who(&request.client));
         match &request.grant {
             GrantRequest::ClientCredentials(asked) => assert!(!asked.resource.is_empty()),
             GrantRequest::AuthorizationCode(asked) => {
@@ -48,8 +53,23 @@ fuzz_target!(|data: &[u8]| {
             assert!(times(&body, once) <= 1, "{once} counted twice in {body}");
         }
     }
+    if let Ok(certificate) = Certificate::parse(data) {
+        // Whatever a subject holds, its text is read as the same name again.
+        if let Some(subject) = certificate.subject() {
+            assert_eq!(subject.to_string().parse().as_ref(), Ok(subject));
+        }
+        assert!(certificate.spiffe_id().is_none_or(|id| id.as_str().parse() == Ok(id)));
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        if let Ok(name) = text.parse::<DistinguishedName>() {
+            assert_eq!(name.to_string().parse(), Ok(name));
+        }
+        if let Ok(id) = text.parse::<SpiffeId>() {
+            assert!(id.as_str() == text && text.starts_with(&format!("spiffe://{}/", id.trust_domain())));
+        }
+    }
     if let Ok(named) = NamedToken::parse(data) {
-        assert!(!named.client.assertion.is_empty() && !named.token.expose().is_empty());
+        assert!(says_who(&named.client) && !named.token.expose().is_empty());
         let body = String::from_utf8(data.to_vec()).expect("a form is ASCII");
         for once in ["token", "client_assertion", "client_assertion_type"] {
             assert!(times(&body, once) <= 1, "{once} counted twice in {body}");
@@ -85,4 +105,12 @@ fn told_as_asked(details: &AuthorizationDetails) {
 
 fn times(body: &str, name: &str) -> usize {
     body.split('&').filter(|pair| pair.split('=').next() == Some(name)).count()
+}
+
+/// Whether it says anything at all of who asks.
+fn says_who(client: &ClientAuthentication) -> bool {
+    match client {
+        ClientAuthentication::Assertion { assertion, client: _ } => !assertion.is_empty(),
+        ClientAuthentication::Certificate { client } => !client.as_str().is_empty(),
+    }
 }

@@ -8,6 +8,7 @@ use bailiwick_keys::{
 };
 use bailiwick_model::{
     agent::Environment,
+    confirmation::Confirmation,
     id::TokenId,
     jwk::SigningAlgorithm,
     name::AgentName,
@@ -45,7 +46,7 @@ pub static TOKEN: LazyLock<String> = LazyLock::new(|| {
         details: None,
         issued_at: now(),
         expires_at: Timestamp::from_second(1_800_000_900).unwrap(),
-        confirmation: Some(AGENT.public().thumbprint),
+        confirmation: Some(Confirmation::Key(AGENT.public().thumbprint)),
         may_act: None,
         authentication: None,
         grant: None,

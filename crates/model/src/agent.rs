@@ -1,12 +1,21 @@
 //! A registered agent and its life.
 
+mod credential;
+mod distinguished_name;
+mod spiffe_id;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    jwk::PublicKey,
     name::{AgentName, RoleName, Scope, SystemName},
     redirect_uri::RedirectUri,
+};
+
+pub use self::{
+    credential::{Authenticator, CertificateName, Credential, PinnedCertificate},
+    distinguished_name::{ATTRIBUTE_TYPES, ATTRIBUTES_MAX, DISTINGUISHED_NAME_BYTES_MAX, DistinguishedName},
+    spiffe_id::{SPIFFE_ID_BYTES_MAX, SpiffeId, TrustDomain},
 };
 
 /// Where an agent runs. A token of one environment is refused by a broker of another.
@@ -84,20 +93,6 @@ impl AgentStatus {
     }
 }
 
-/// One key of an agent, with its own life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Credential {
-    /// The key.
-    pub key: PublicKey,
-    /// When it was registered.
-    pub created_at: Timestamp,
-    /// From when on it is refused.
-    pub expires_at: Timestamp,
-    /// The last time it authenticated its agent; kept to the minute.
-    pub last_used_at: Option<Timestamp>,
-}
-
 /// A registered agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,7 +121,7 @@ pub struct Agent {
     pub task_required: bool,
     /// Seconds its access tokens live.
     pub token_ttl_s: u64,
-    /// Its keys.
+    /// What it proves itself by.
     pub credentials: Vec<Credential>,
     /// Its state.
     pub status: AgentStatus,

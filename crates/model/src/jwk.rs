@@ -8,7 +8,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::name::{NameError, serde_by_str};
 
-/// The SHA-256 thumbprint of a public JWK (RFC 7638), base64url without padding when written.
+/// A SHA-256 thumbprint: of a public JWK (RFC 7638), or of the DER of a certificate (RFC 8705 §3.1) or of its public key.
+/// Base64url without padding when written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Thumbprint([u8; 32]);
 
@@ -16,6 +17,11 @@ impl Thumbprint {
     /// The thumbprint of the canonical JSON that RFC 7638 §3 asks for.
     pub fn of_canonical_json(json: &str) -> Self {
         Self(Sha256::digest(json.as_bytes()).into())
+    }
+
+    /// The thumbprint of a certificate or of its public key, by its DER.
+    pub fn of_der(der: &[u8]) -> Self {
+        Self(Sha256::digest(der).into())
     }
 
     /// The 32 bytes.

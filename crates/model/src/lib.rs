@@ -7,7 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`name`], [`id`], [`digest`] | identifiers that cannot be swapped |
-//! | [`principal`], [`agent`], [`user`], [`jwk`], [`redirect_uri`] | who acts and with which key |
+//! | [`principal`], [`agent`], [`user`], [`jwk`], [`confirmation`], [`redirect_uri`] | who acts and with which key |
 //! | [`operation`], [`value`] | what is attempted |
 //! | [`grant`] | what somebody allowed a client to do |
 //! | [`authentication`] | how a user proved who they are |
@@ -21,6 +21,7 @@ pub mod agent;
 pub mod authentication;
 pub mod blame;
 pub mod bundle;
+pub mod confirmation;
 pub mod decision;
 pub mod digest;
 pub mod evaluation;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use bailiwick_model::{
     agent::Environment,
     authentication::Authentication,
+    confirmation::Confirmation,
     id::{GrantId, TaskId, TokenId},
     jwk::{PublicKey, Thumbprint},
     limits::CHAIN_DEPTH_MAX,
@@ -95,6 +96,14 @@ pub enum AccessTokenError {
     /// It hands work over, and was presented as if it acted.
     #[error("access token: it only hands work over\nhint: the agent that it names exchanges it at the token endpoint")]
     HandsOver,
+    /// Bound to a certificate, but presented on a connection without it, or with one that is not valid now.
+    #[error(
+        "access token: it is bound to the certificate of a connection\nhint: present it as `Bearer` over a connection with that certificate"
+    )]
+    CertificateRequired,
+    /// The connection has another certificate.
+    #[error("access token: it is bound to another certificate than the connection's")]
+    OtherCertificate,
     /// Bound to no key, but presented with a proof.
     #[error("access token: it is bound to no key\nhint: present it as `Bearer`")]
     NotBound,
@@ -121,8 +130,8 @@ pub struct AccessTokenClaims {
     pub issued_at: Timestamp,
     /// When it ends, to the second.
     pub expires_at: Timestamp,
-    /// The key that it is bound to; `None` is a bearer token.
-    pub confirmation: Option<Thumbprint>,
+    /// What it is bound to; `None` is a bearer token.
+    pub confirmation: Option<Confirmation>,
     /// The one agent that may exchange it (RFC 8693 §4.4); such a token opens nothing by itself.
     pub may_act: Option<AgentName>,
     /// How the user of the chain proved who they are: `auth_time`, `amr`, `acr` (§2.2.1).
@@ -176,8 +185,8 @@ impl AccessTokenClaims {
         if let Some(tools) = &self.details {
             set("authorization_details", authorization_details::to_value(&self.issuer, tools));
         }
-        if let Some(thumbprint) = self.confirmation {
-            set("cnf", json!({ "jkt": thumbprint.to_string() }));
+        if let Some(confirmation) = self.confirmation {
+            set("cnf", cnf(confirmation));
         }
         if let Some(agent) = &self.may_act {
             set("may_act", json!({ "sub": agent.as_str() }));
@@ -260,17 +269,33 @@ impl AccessTokenClaims {
         Ok(())
     }
 
-    /// Checks that the token is presented as it was bound: a bound one with a
-    /// proof by its key, an unbound one without any (RFC 9449 §7.1 and §7.2),
-    /// and one that hands work over not at all.
-    pub fn check_possession(&self, scheme: Scheme, proof_key: Option<Thumbprint>) -> Result<(), AccessTokenError> {
+    /// Checks that the token is presented as it was bound: to a key with a proof by it, to a certificate on a connection
+    /// with it, an unbound one without any proof (RFC 9449 §7.1 and §7.2, RFC 8705 §3), and one that hands work over not
+    /// at all. `certificate` is the connection's, if it is valid now.
+    pub fn check_possession(
+        &self,
+        scheme: Scheme,
+        proof_key: Option<Thumbprint>,
+        certificate: Option<Thumbprint>,
+    ) -> Result<(), AccessTokenError> {
         if self.may_act.is_some() {
             return Err(AccessTokenError::HandsOver);
         }
         match (self.confirmation, scheme, proof_key) {
-            (Some(bound), Scheme::Dpop, Some(proved)) if bound == proved => Ok(()),
-            (Some(_), Scheme::Dpop, Some(_)) => Err(AccessTokenError::OtherKey),
-            (Some(_), Scheme::Bearer, _) | (Some(_), Scheme::Dpop, None) => Err(AccessTokenError::ProofRequired),
+            (Some(Confirmation::Key(bound)), Scheme::Dpop, Some(proved)) if bound == proved => Ok(()),
+            (Some(Confirmation::Key(_)), Scheme::Dpop, Some(_)) => Err(AccessTokenError::OtherKey),
+            (Some(Confirmation::Key(_)), Scheme::Bearer, _) | (Some(Confirmation::Key(_)), Scheme::Dpop, None) => {
+                Err(AccessTokenError::ProofRequired)
+            }
+            (Some(Confirmation::Certificate(bound)), Scheme::Bearer, None) => match certificate {
+                Some(shown) if shown == bound => Ok(()),
+                Some(_) => Err(AccessTokenError::OtherCertificate),
+                None => Err(AccessTokenError::CertificateRequired),
+            },
+            (Some(Confirmation::Certificate(_)), Scheme::Dpop, _)
+            | (Some(Confirmation::Certificate(_)), Scheme::Bearer, Some(_)) => {
+                Err(AccessTokenError::CertificateRequired)
+            }
             (None, Scheme::Bearer, None) => Ok(()),
             (None, Scheme::Dpop, _) | (None, Scheme::Bearer, Some(_)) => Err(AccessTokenError::NotBound),
         }
@@ -335,14 +360,14 @@ fn read_details(claims: &Claims) -> Result<Option<Vec<ToolGrant>>, ClaimError> {
     claims.value("authorization_details").map(|value| from_value(value).ok_or(UNFIT)).transpose()
 }
 
-fn read_confirmation(claims: &Claims) -> Result<Option<Thumbprint>, ClaimError> {
-    const UNFIT: ClaimError = ClaimError::Unfit { name: "cnf", expected: "a key's thumbprint" };
+fn read_confirmation(claims: &Claims) -> Result<Option<Confirmation>, ClaimError> {
+    const UNFIT: ClaimError = ClaimError::Unfit { name: "cnf", expected: "the thumbprint of one key or certificate" };
     let Some(confirmation) = claims.value("cnf") else { return Ok(None) };
-    match confirmation.as_object() {
-        Some(members) if members.len() == 1 => {
-            let thumbprint = members.get("jkt").and_then(Value::as_str).and_then(|text| text.parse().ok());
-            thumbprint.map(Some).ok_or(UNFIT)
-        }
+    let members = confirmation.as_object().filter(|members| members.len() == 1).ok_or(UNFIT)?;
+    let thumbprint = |name| members.get(name).and_then(Value::as_str).map(|text| text.parse().map_err(|_| UNFIT));
+    match (thumbprint("jkt"), thumbprint("x5t#S256")) {
+        (Some(key), None) => key.map(|key| Some(Confirmation::Key(key))),
+        (None, Some(certificate)) => certificate.map(|certificate| Some(Confirmation::Certificate(certificate))),
         _ => Err(UNFIT),
     }
 }
@@ -362,6 +387,14 @@ fn read_authentication(claims: &Claims) -> Result<Option<Authentication>, ClaimE
         Some(at) => Ok(Some(Authentication { at, methods, acr })),
         None if methods.is_empty() && acr.is_none() => Ok(None),
         None => Err(ClaimError::Missing("auth_time")),
+    }
+}
+
+/// The claim `cnf` (RFC 9449 §6.1, RFC 8705 §3.1).
+fn cnf(confirmation: Confirmation) -> Value {
+    match confirmation {
+        Confirmation::Key(thumbprint) => json!({ "jkt": thumbprint.to_string() }),
+        Confirmation::Certificate(thumbprint) => json!({ "x5t#S256": thumbprint.to_string() }),
     }
 }
 

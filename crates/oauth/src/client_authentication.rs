@@ -10,36 +10,82 @@ use crate::{
 
 /// What a client sent to prove who it is.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ClientAuthentication {
-    /// The signed assertion (RFC 7523 §2.2).
-    pub assertion: String,
-    /// The client's id, if it was sent beside the assertion; it must be the same.
-    pub client: Option<AgentName>,
+pub enum ClientAuthentication {
+    /// An assertion that a key of its own signed (RFC 7523 §2.2).
+    Assertion {
+        /// The signed assertion.
+        assertion: String,
+        /// The client's id, if it was sent beside the assertion; it must be the same.
+        client: Option<AgentName>,
+    },
+    /// Its id alone: the certificate of the connection is to prove it (RFC 8705 §2).
+    Certificate {
+        /// The client's id.
+        client: AgentName,
+    },
 }
 
 impl std::fmt::Debug for ClientAuthentication {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ClientAuthentication").field("client", &self.client).finish_non_exhaustive()
+        match self {
+            Self::Assertion { assertion: _, client } => {
+                f.debug_struct("Assertion").field("client", client).finish_non_exhaustive()
+            }
+            Self::Certificate { client } => f.debug_struct("Certificate").field("client", client).finish(),
+        }
     }
 }
 
 impl ClientAuthentication {
-    /// Takes its parameters out of a form.
+    /// Takes its parameters out of a form. A client authenticates in one way (RFC 6749 §2.3).
     pub fn take(form: &mut Form) -> Result<Self, OAuthError> {
         let refused = |description: &str| OAuthError::new(ErrorCode::InvalidClient, description);
         if form.take("client_secret").is_some() {
             return Err(refused("shared secrets are not accepted\nhint: authenticate by `private_key_jwt`"));
         }
-        let assertion = form
-            .take("client_assertion")
-            .ok_or_else(|| refused("`client_assertion` is missing\nhint: authenticate by `private_key_jwt`"))?;
-        if form.take("client_assertion_type").as_deref() != Some(ASSERTION_TYPE) {
-            return Err(invalid(&format!("`client_assertion_type` must be `{ASSERTION_TYPE}`")));
-        }
+        let assertion = form.take("client_assertion");
+        let kind = form.take("client_assertion_type");
         let client = form
             .take("client_id")
             .map(|text| text.parse().map_err(|_| refused("`client_id` is no client")))
             .transpose()?;
-        Ok(Self { assertion, client })
+        match (assertion, kind.as_deref()) {
+            (Some(assertion), Some(ASSERTION_TYPE)) => Ok(Self::Assertion { assertion, client }),
+            (Some(_), _) => Err(invalid(&format!("`client_assertion_type` must be `{ASSERTION_TYPE}`"))),
+            (None, Some(_)) => Err(refused("`client_assertion` is missing\nhint: authenticate by `private_key_jwt`")),
+            (None, None) => client.map(|client| Self::Certificate { client }).ok_or_else(|| {
+                refused(
+                    "`client_assertion` is missing\nhint: authenticate by `private_key_jwt`, or send `client_id` over a \
+                     connection with a certificate",
+                )
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(body: &str, expected: Result<ClientAuthentication, ErrorCode>) {
+        let taken = ClientAuthentication::take(&mut Form::parse(body.as_bytes()).unwrap());
+        assert_eq!(taken.map_err(|error| error.code), expected, "{body}");
+    }
+
+    #[test]
+    fn a_client_authenticates_in_one_way() {
+        let kind = "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+        let client: AgentName = "bot".parse().unwrap();
+        let assertion = "a.b.c".to_owned();
+        let by_key = ClientAuthentication::Assertion { assertion: assertion.clone(), client: None };
+        check(&format!("{kind}&client_assertion=a.b.c"), Ok(by_key));
+        let named = ClientAuthentication::Assertion { assertion, client: Some(client.clone()) };
+        check(&format!("{kind}&client_assertion=a.b.c&client_id=bot"), Ok(named));
+        check("client_id=bot", Ok(ClientAuthentication::Certificate { client }));
+        check(&format!("{kind}&client_id=bot"), Err(ErrorCode::InvalidClient));
+        check("client_assertion=a.b.c&client_id=bot", Err(ErrorCode::InvalidRequest));
+        check("client_id=bot&client_secret=x", Err(ErrorCode::InvalidClient));
+        check("client_id=B%20t", Err(ErrorCode::InvalidClient));
+        check("scope=x", Err(ErrorCode::InvalidClient));
     }
 }

@@ -20,7 +20,7 @@ pub struct Introspection(Value);
 impl Introspection {
     /// Of one that holds, what it says itself, and how it is presented.
     pub fn active(claims: &AccessTokenClaims) -> Self {
-        let scheme = if claims.confirmation.is_some() { Scheme::Dpop } else { Scheme::Bearer };
+        let scheme = Scheme::of(claims.confirmation);
         let mut members = claims.to_map();
         members.insert("active".to_owned(), true.into());
         members.insert("token_type".to_owned(), scheme.as_str().into());

@@ -16,6 +16,7 @@
 //! | [`key_policy`], [`key_material`], [`verifying_key`] | which keys are fit, and verifying with them |
 //! | [`jws`] | the compact serialisation (RFC 7515) under RFC 8725 |
 //! | [`client_assertion`] | `private_key_jwt` (RFC 7523) |
+//! | [`certificate`] | what a client's certificate says (RFC 8705) |
 //! | [`dpop`], [`dpop_nonce`] | proof of possession (RFC 9449) |
 //! | [`access_token`], [`presented`] | access tokens (RFC 9068) and how they are presented |
 //! | [`form`], [`client_authentication`] | what every endpoint for clients reads |
@@ -31,6 +32,7 @@ pub mod access_token;
 pub mod authorization_details;
 pub mod authorization_request;
 pub mod authorization_response;
+pub mod certificate;
 pub mod challenge;
 pub mod claims;
 pub mod client_assertion;

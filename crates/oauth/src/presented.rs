@@ -1,6 +1,8 @@
 //! How a caller presents its access token: the `Authorization` header (RFC
 //! 6750 §2.1, RFC 9449 §7.1). Never in a query or a body.
 
+use bailiwick_model::confirmation::Confirmation;
+
 use crate::jws::TOKEN_BYTES_MAX;
 
 /// The scheme of an `Authorization` header.
@@ -13,6 +15,15 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// How a token that is bound so is presented: a certificate is proved by the connection, beneath HTTP
+    /// (RFC 8705 §3).
+    pub const fn of(confirmation: Option<Confirmation>) -> Self {
+        match confirmation {
+            Some(Confirmation::Key(_)) => Self::Dpop,
+            Some(Confirmation::Certificate(_)) | None => Self::Bearer,
+        }
+    }
+
     /// As written in headers and in `token_type`.
     pub const fn as_str(self) -> &'static str {
         match self {

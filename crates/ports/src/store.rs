@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bailiwick_model::{
     agent::Agent,
     bundle::{BundleFiles, BundleRevision},
+    confirmation::Confirmation,
     decision::BudgetDraw,
     digest::Digest,
     grant::{Grant, GrantStatus},
@@ -166,7 +167,7 @@ pub struct IssuedToken {
     /// The task it is bound to.
     pub task: Option<TaskId>,
     /// The key it is bound to.
-    pub confirmation: Option<Thumbprint>,
+    pub confirmation: Option<Confirmation>,
     /// The credential that authenticated the client, whose last use is noted.
     pub credential: Thumbprint,
     /// When it was issued.

@@ -2,10 +2,10 @@
 //! somebody could present.
 
 use bailiwick_model::{
+    confirmation::Confirmation,
     digest::Digest,
     grant::GrantKind,
     id::{GrantId, TokenId},
-    jwk::Thumbprint,
     name::AgentName,
 };
 use jiff::Timestamp;
@@ -22,7 +22,7 @@ pub struct RefreshToken {
     /// How many were used up before it under the same grant.
     pub number: u64,
     /// The key that it is bound to; `None` is bound to its client alone.
-    pub confirmation: Option<Thumbprint>,
+    pub confirmation: Option<Confirmation>,
     /// When it was given.
     pub issued_at: Timestamp,
     /// When it was used up; who presents it again has a copy, or lost the answer.

@@ -29,8 +29,9 @@ use bailiwick_keys::{
     token_keys::TokenKeys,
 };
 use bailiwick_model::{
-    agent::Environment,
+    agent::{Authenticator, Environment},
     bundle::BundleFiles,
+    confirmation::Confirmation,
     jwk::SigningAlgorithm,
     name::{AgentName, SystemName},
     principal::Principal,
@@ -146,7 +147,7 @@ impl World {
             purpose: "tests".to_owned(),
             environment: Environment::Production,
             role: role.parse().unwrap(),
-            keys: vec![key.public().clone()],
+            authenticators: vec![Authenticator::Key(key.public().clone())],
             systems: Vec::new(),
             scopes,
             redirect_uris: Vec::new(),
@@ -191,7 +192,7 @@ impl World {
             scopes: None,
             details: None,
             task: None,
-            confirmation: bound.then_some(thumbprint),
+            confirmation: bound.then_some(Confirmation::Key(thumbprint)),
             spent: Vec::new(),
         };
         tokens::issue(&self.broker, ask).await.unwrap().token.expose().clone()

@@ -203,7 +203,7 @@ fn check(
             Some(dpop::verify(proof, &expected, now)?)
         }
     };
-    claims.check_possession(presented.scheme, proof.as_ref().map(VerifiedProof::thumbprint))?;
+    claims.check_possession(presented.scheme, proof.as_ref().map(VerifiedProof::thumbprint), None)?;
     Ok((claims, proof))
 }
 

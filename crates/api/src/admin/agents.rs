@@ -2,7 +2,7 @@
 
 use bailiwick_engine::broker::Broker;
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Credential, Inactive},
+    agent::{Agent, AgentStatus, Authenticator, Credential, Inactive, PinnedCertificate},
     jwk::{PublicKey, SigningAlgorithm},
 };
 use bailiwick_oauth::key_policy::KeyPolicy;
@@ -15,6 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Shared;
 
+mod add_credential;
 mod add_key;
 mod list;
 mod owner;
@@ -22,6 +23,7 @@ mod owner_left;
 mod promote;
 mod redirect_uris;
 mod register;
+mod remove_credential;
 mod remove_key;
 mod resume;
 mod retire;
@@ -43,6 +45,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(owner_left::owner_left))
         .routes(routes!(add_key::add_key))
         .routes(routes!(remove_key::remove_key))
+        .routes(routes!(add_credential::add_credential))
+        .routes(routes!(remove_credential::remove_credential))
         .routes(routes!(redirect_uris::redirect_uris))
         .routes(routes!(sightings::sightings))
 }
@@ -86,6 +90,8 @@ pub(super) struct AgentView {
     state_since: Option<Timestamp>,
     /// Its keys.
     keys: Vec<KeyView>,
+    /// What else it proves itself by.
+    certificates: Vec<CertificateView>,
     /// When it was registered.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -99,7 +105,7 @@ pub(super) struct AgentView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     successor_by: Option<Timestamp>,
-    /// The newest use of any of its keys.
+    /// The newest use of any of its keys and certificates.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_used_at: Option<Timestamp>,
     /// Counts changes.
@@ -116,6 +122,30 @@ pub(super) struct KeyView {
     algorithm: String,
     /// RFC 7638, SHA-256.
     thumbprint: String,
+    /// When it was registered.
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    /// From when on it is refused.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Timestamp,
+    /// When it last authenticated the agent.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_used_at: Option<Timestamp>,
+}
+
+/// A certificate that an agent is known by.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(title = "AgentCertificate")]
+pub(super) struct CertificateView {
+    /// What removes it, and what tokens and evidence cite.
+    id: String,
+    /// `tls_client_auth`, `self_signed_tls_client_auth` or `spiffe_x509`.
+    method: String,
+    /// What of the certificate is compared: `tls_client_auth_subject_dn`, `tls_client_auth_san_dns`, `…_san_uri`,
+    /// `…_san_ip`, `…_san_email` (RFC 8705), `certificate_sha256`, `public_key_sha256` or `spiffe_id`.
+    kind: String,
+    /// With what.
+    value: String,
     /// When it was registered.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -179,7 +209,8 @@ impl AgentView {
             state: state.to_owned(),
             state_reason,
             state_since,
-            keys: credentials.iter().map(|credential| KeyView::of(credential, broker)).collect(),
+            keys: credentials.iter().filter_map(|credential| KeyView::of(credential, broker)).collect(),
+            certificates: credentials.iter().filter_map(|credential| CertificateView::of(credential, broker)).collect(),
             created_at: *created_at,
             expires_at: *expires_at,
             review_by: *review_by,
@@ -191,21 +222,43 @@ impl AgentView {
 }
 
 impl KeyView {
-    fn of(credential: &Credential, broker: &Broker) -> Self {
-        let Credential {
-            key: PublicKey { kid, algorithm, thumbprint, jwk: _ },
-            created_at,
-            expires_at,
-            last_used_at: _,
-        } = credential;
-        Self {
+    fn of(credential: &Credential, broker: &Broker) -> Option<Self> {
+        let Credential { authenticator, created_at, expires_at, last_used_at: _ } = credential;
+        let PublicKey { kid, algorithm, thumbprint, jwk: _ } = authenticator.key()?;
+        Some(Self {
             kid: kid.clone(),
             algorithm: bailiwick_oauth::key_policy::algorithm_name(*algorithm).to_owned(),
             thumbprint: thumbprint.to_string(),
             created_at: *created_at,
             expires_at: *expires_at,
             last_used_at: broker.last_used(credential),
-        }
+        })
+    }
+}
+
+impl CertificateView {
+    fn of(credential: &Credential, broker: &Broker) -> Option<Self> {
+        let Credential { authenticator, created_at, expires_at, last_used_at: _ } = credential;
+        let (kind, value) = match authenticator {
+            Authenticator::Key(_) => return None,
+            Authenticator::Certificate(name) => (name.kind(), name.to_string()),
+            Authenticator::SelfSigned(PinnedCertificate { public_key: _, certificate: Some(one) }) => {
+                ("certificate_sha256", one.to_string())
+            }
+            Authenticator::SelfSigned(PinnedCertificate { public_key, certificate: None }) => {
+                ("public_key_sha256", public_key.to_string())
+            }
+            Authenticator::Spiffe(id) => ("spiffe_id", id.to_string()),
+        };
+        Some(Self {
+            id: authenticator.name(),
+            method: authenticator.method().to_owned(),
+            kind: kind.to_owned(),
+            value,
+            created_at: *created_at,
+            expires_at: *expires_at,
+            last_used_at: broker.last_used(credential),
+        })
     }
 }
 

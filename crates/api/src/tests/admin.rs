@@ -74,7 +74,7 @@ async fn registrations_say_what_they_lack() {
         ("role", Some(json!("admin")), 400, "not in the active bundle"),
         ("key", Some(json!({"kty": "oct", "k": "c2VjcmV0"})), 400, "the key cannot be used"),
         ("key", Some(private), 400, "the key cannot be used"),
-        ("key", None, 400, "missing field `key`"),
+        ("key", None, 400, "an agent has 1 to 8 credentials"),
         ("token_ttl_s", Some(json!(86_400)), 400, "3600"),
         ("bearer", Some(json!(true)), 400, "unknown field `bearer`"),
         ("client_secret", Some(json!("x")), 400, "unknown field `client_secret`"),

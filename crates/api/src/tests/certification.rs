@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, net::SocketAddr};
 
 use bailiwick_engine::{agents, bundles, definitions, tokens::Audience};
 use bailiwick_keys::agent_key::AgentKey;
-use bailiwick_model::{agent::Environment, bundle::BundleFiles, jwk::SigningAlgorithm};
+use bailiwick_model::{
+    agent::{Authenticator, Environment},
+    bundle::BundleFiles,
+    jwk::SigningAlgorithm,
+};
 use bailiwick_pdp::propose::{self, Discovery, Existing};
 use bailiwick_ports::upstreams::Discovered;
 use bailiwick_testkit_engine::world::operator;
@@ -112,7 +116,7 @@ pub(super) async fn register(scene: &Scene, name: &str, role: &str) {
         purpose: "tests".to_owned(),
         environment: Environment::Production,
         role: role.parse().unwrap(),
-        keys: vec![key.public().clone()],
+        authenticators: vec![Authenticator::Key(key.public().clone())],
         systems: Vec::new(),
         scopes: Vec::new(),
         redirect_uris: Vec::new(),

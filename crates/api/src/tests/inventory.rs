@@ -8,6 +8,7 @@ use bailiwick_engine::{
     users,
 };
 use bailiwick_model::{
+    confirmation::Confirmation,
     grant::{Grant, GrantKind, GrantStatus},
     id::GrantId,
     principal::{DelegationChain, Principal},
@@ -71,7 +72,7 @@ async fn issue(scene: &Scene, agent: &str, grant: Option<GrantId>) -> String {
         scopes: None,
         details: None,
         task: None,
-        confirmation: Some(key),
+        confirmation: Some(Confirmation::Key(key)),
         spent: Vec::new(),
     };
     let token = tokens::issue(&scene.world.broker, ask).await.unwrap().token.expose().clone();

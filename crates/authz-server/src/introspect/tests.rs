@@ -9,7 +9,12 @@ use bailiwick_engine::{
     users,
 };
 use bailiwick_keys::agent_key::AgentKey;
-use bailiwick_model::{agent::Environment, grant::GrantKind, jwk::SigningAlgorithm};
+use bailiwick_model::{
+    agent::{Authenticator, Environment},
+    confirmation::Confirmation,
+    grant::GrantKind,
+    jwk::SigningAlgorithm,
+};
 use bailiwick_oauth::{
     jws::{TokenType, UnverifiedToken},
     verifying_key::VerifyingKey,
@@ -43,7 +48,7 @@ impl Watched {
             purpose: "tests".to_owned(),
             environment: Environment::Production,
             role: "reader".parse().unwrap(),
-            keys: vec![key.public().clone()],
+            authenticators: vec![Authenticator::Key(key.public().clone())],
             systems: systems.iter().map(|system| system.parse().unwrap()).collect(),
             scopes: vec![TOKEN_INTROSPECT.parse().unwrap()],
             redirect_uris: Vec::new(),
@@ -95,7 +100,7 @@ async fn of_user(scene: &Scene) -> String {
         scopes: None,
         details: None,
         task: None,
-        confirmation: Some(key),
+        confirmation: Some(Confirmation::Key(key)),
         spent: Vec::new(),
     };
     tokens::issue(&scene.world.broker, ask).await.unwrap().token.expose().clone()
@@ -186,7 +191,7 @@ async fn a_token_ends_with_its_task() {
         scopes: None,
         details: None,
         task: Some(task.id),
-        confirmation: Some(key),
+        confirmation: Some(Confirmation::Key(key)),
         spent: Vec::new(),
     };
     let token = tokens::issue(broker, ask).await.unwrap().token.expose().clone();

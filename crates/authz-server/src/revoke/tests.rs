@@ -6,7 +6,7 @@ use bailiwick_engine::{
     refresh,
     tokens::{self, Audience, TokenAsk},
 };
-use bailiwick_model::{grant::GrantKind, id::TokenId};
+use bailiwick_model::{confirmation::Confirmation, grant::GrantKind, id::TokenId};
 use bailiwick_testkit_engine::{bundle, world::part};
 use serde_json::{Value, json};
 
@@ -65,7 +65,7 @@ async fn a_refresh_token_ends_its_grant_and_all_that_came_from_it() {
     let broker = &scene.world.broker;
     let grant = granted(&scene, "reader", GrantKind::AuthorizationCode).await;
     let key = scene.world.key("reader").public().thumbprint;
-    let token = refresh::first(broker, &grant, Some(key)).await.unwrap();
+    let token = refresh::first(broker, &grant, Some(Confirmation::Key(key))).await.unwrap();
     let ask = TokenAsk {
         agent: "reader".parse().unwrap(),
         credential: key,
@@ -74,7 +74,7 @@ async fn a_refresh_token_ends_its_grant_and_all_that_came_from_it() {
         scopes: Some(BTreeSet::from(["files:read".parse().unwrap()])),
         details: None,
         task: None,
-        confirmation: Some(key),
+        confirmation: Some(Confirmation::Key(key)),
         spent: Vec::new(),
     };
     tokens::issue(broker, ask).await.unwrap();

@@ -2,23 +2,19 @@
 //! [`bailiwick_engine::authorization`].
 
 use bailiwick_engine::authorization::{self, Presented};
-use bailiwick_oauth::{
-    dpop::{DpopError, VerifiedProof},
-    token_request::AuthorizationCode,
-};
-use bailiwick_web::verify::spent;
+use bailiwick_oauth::{dpop::DpopError, token_request::AuthorizationCode};
 
 use super::Granted;
 use crate::{
-    clients::{Client, Visit},
+    clients::{Client, Possession, Visit},
     failure::{self, Failure, Why},
 };
 
 pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: AuthorizationCode) -> Result<Granted, Failure> {
     let Client { agent, credential, once } = client;
     // Before the code is used up: a proof without a nonce is an ordinary first step, and the same code comes again.
-    let proof = visit.proof()?;
-    if proof.is_none() && !agent.bearer_tokens_allowed {
+    let Possession { confirmation, once: proof } = visit.possession()?;
+    if confirmation.is_none() && !agent.bearer_tokens_allowed {
         return Err(Failure::of(Why::Proof, DpopError::Missing.into()));
     }
     let AuthorizationCode { code, redirect_uri, verifier, resource, details } = asked;
@@ -29,8 +25,8 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: Authorizatio
         resource,
         details,
         credential,
-        confirmation: proof.as_ref().map(VerifiedProof::thumbprint),
-        spent: std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect(),
+        confirmation,
+        spent: once.into_iter().chain(proof).collect(),
     };
     let redeemed = authorization::redeem(visit.entrance().broker(), &agent, presented).await;
     let (issued, refresh_token) = redeemed.map_err(failure::of_engine)?;

@@ -1,15 +1,10 @@
 //! A client acts for itself (RFC 6749 §4.4), for one resource (RFC 8707), bound to a key (RFC 9449).
 
 use bailiwick_engine::tokens::{self, Audience, Issued, TokenAsk};
-use bailiwick_oauth::{
-    dpop::{DpopError, VerifiedProof},
-    error::ErrorCode,
-    token_request::ClientCredentials,
-};
-use bailiwick_web::verify::spent;
+use bailiwick_oauth::{dpop::DpopError, error::ErrorCode, token_request::ClientCredentials};
 
 use crate::{
-    clients::{Client, Visit},
+    clients::{Client, Possession, Visit},
     failure::{self, Failure, Why},
 };
 
@@ -17,15 +12,14 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: ClientCreden
     let entrance = visit.entrance();
     let Client { agent, credential, once } = client;
     let audience = Audience::of_resource(entrance.issuer(), &asked.resource);
-    let proof = visit.proof()?;
-    if proof.is_none() && !agent.bearer_tokens_allowed && !audience.as_ref().is_some_and(Audience::only_asks) {
+    let Possession { confirmation, once: proof } = visit.possession()?;
+    if confirmation.is_none() && !agent.bearer_tokens_allowed && !audience.as_ref().is_some_and(Audience::only_asks) {
         return Err(Failure::of(Why::Proof, DpopError::Missing.into()));
     }
     let Some(audience) = audience else {
         return Err(Failure::new(Why::Target, ErrorCode::InvalidTarget, "no such resource for this client"));
     };
-    let confirmation = proof.as_ref().map(VerifiedProof::thumbprint);
-    let used = std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect();
+    let used = once.into_iter().chain(proof).collect();
     let scopes = (!asked.scopes.is_empty()).then_some(asked.scopes);
     let ask = TokenAsk {
         agent: agent.name.clone(),

@@ -5,12 +5,11 @@ use bailiwick_engine::{
     refresh::{self, NotRenewed, RefreshAsk},
     tokens::Audience,
 };
-use bailiwick_oauth::{dpop::VerifiedProof, error::ErrorCode, token_request::Refresh};
-use bailiwick_web::verify::spent;
+use bailiwick_oauth::{error::ErrorCode, token_request::Refresh};
 
 use super::Granted;
 use crate::{
-    clients::{Client, Visit},
+    clients::{Client, Possession, Visit},
     failure::{self, Failure, Why},
 };
 
@@ -25,7 +24,7 @@ pub(super) async fn renew(visit: &Visit<'_>, client: Client, asked: Refresh) -> 
                 Failure::new(Why::Target, ErrorCode::InvalidTarget, "no such resource for this client")
             })?),
         };
-    let proof = visit.proof()?;
+    let Possession { confirmation, once: proof } = visit.possession()?;
     let ask = RefreshAsk {
         agent: agent.name.clone(),
         credential,
@@ -33,8 +32,8 @@ pub(super) async fn renew(visit: &Visit<'_>, client: Client, asked: Refresh) -> 
         audience,
         scopes: (!scopes.is_empty()).then_some(scopes),
         details,
-        confirmation: proof.as_ref().map(VerifiedProof::thumbprint),
-        spent: std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect(),
+        confirmation,
+        spent: once.into_iter().chain(proof).collect(),
     };
     match refresh::renew(entrance.broker(), ask).await {
         Ok((issued, next)) => Ok(Granted { issued, refresh_token: Some(next) }),

@@ -5,23 +5,18 @@ use bailiwick_engine::{
     delegation::{self, ExchangeAsk},
     tokens::{Audience, Issued},
 };
-use bailiwick_oauth::{
-    dpop::{DpopError, VerifiedProof},
-    error::ErrorCode,
-    token_request::TokenExchange,
-};
-use bailiwick_web::verify::spent;
+use bailiwick_oauth::{dpop::DpopError, error::ErrorCode, token_request::TokenExchange};
 
 use crate::{
-    clients::{Client, Visit},
+    clients::{Client, Possession, Visit},
     failure::{self, Failure, Why},
 };
 
 pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: TokenExchange) -> Result<Issued, Failure> {
     let entrance = visit.entrance();
     let Client { agent, credential, once } = client;
-    let proof = visit.proof()?;
-    if proof.is_none() && !agent.bearer_tokens_allowed {
+    let Possession { confirmation, once: proof } = visit.possession()?;
+    if confirmation.is_none() && !agent.bearer_tokens_allowed {
         return Err(Failure::of(Why::Proof, DpopError::Missing.into()));
     }
     let Some(audience) = Audience::of_resource(entrance.issuer(), &asked.resource) else {
@@ -36,8 +31,7 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: TokenExchang
         }
         None => return Err(Failure::without_keys()),
     };
-    let confirmation = proof.as_ref().map(VerifiedProof::thumbprint);
-    let used = std::iter::once(once).chain(proof.map(|proof| spent(proof.once))).collect();
+    let used = once.into_iter().chain(proof).collect();
     let ask = ExchangeAsk {
         agent: agent.name.clone(),
         credential,

@@ -98,11 +98,30 @@ pub(crate) enum Agents {
         /// The key's id.
         kid: String,
     },
+    /// Let it prove itself by a certificate too.
+    AddCertificate {
+        /// The agent.
+        name: String,
+        /// What must be so. Of a certificate under an authority that `bailiwick.toml` names: `subject=CN=reader,O=Acme`,
+        /// `dns=NAME`, `uri=URI`, `ip=ADDRESS` or `email=ADDRESS`. Of an SVID: `spiffe=spiffe://domain/path`. Whoever
+        /// issued it: `file=PEM` is this very certificate, `key-of=PEM` any one of its key.
+        #[arg(value_name = "KIND=VALUE")]
+        certificate: CertificateOf,
+    },
+    /// Remove a certificate, by its id, or a key.
+    RemoveCredential {
+        /// The agent.
+        name: String,
+        /// The certificate's id as `agents show` prints it, or the key's.
+        id: String,
+    },
 }
 
 /// `agents register`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("its key").args(["public_key", "generate_key"]).required(true))]
+#[command(group = clap::ArgGroup::new("its key").args([
+    "public_key", "generate_key", "certificate",
+]).required(true))]
 pub(crate) struct Register {
     /// Its name: also its client id and subject, for good.
     pub(crate) name: String,
@@ -127,6 +146,9 @@ pub(crate) struct Register {
     /// Or make a key pair: the private key goes to this new file, which only you can read.
     #[arg(long, value_name = "FILE")]
     pub(crate) generate_key: Option<PathBuf>,
+    /// Or what of its certificate must be so, such as `dns=reader.example`: see `add-certificate`.
+    #[arg(long, value_name = "KIND=VALUE")]
+    pub(crate) certificate: Option<CertificateOf>,
     /// Only this system; repeat for several, all unless given.
     #[arg(long = "system", value_name = "NAME")]
     pub(crate) systems: Vec<String>,
@@ -151,6 +173,44 @@ pub(crate) struct Register {
     /// Days until somebody must have reviewed it, or it is suspended; only when it expires unless given.
     #[arg(long, value_name = "DAYS")]
     pub(crate) review_days: Option<u32>,
+}
+
+/// What of an agent's certificate must be so: `dns=reader.example`, say.
+#[derive(Debug, Clone)]
+pub(crate) struct CertificateOf {
+    /// The member of the API's message.
+    pub(crate) member: &'static str,
+    /// Its value, or the file that holds it.
+    pub(crate) value: String,
+    /// Whether it is a file.
+    pub(crate) is_file: bool,
+}
+
+impl std::str::FromStr for CertificateOf {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, value) = text.split_once('=').unwrap_or((text, ""));
+        let (member, is_file) = match kind {
+            "subject" => ("tls_client_auth_subject_dn", false),
+            "dns" => ("tls_client_auth_san_dns", false),
+            "uri" => ("tls_client_auth_san_uri", false),
+            "ip" => ("tls_client_auth_san_ip", false),
+            "email" => ("tls_client_auth_san_email", false),
+            "spiffe" => ("spiffe_id", false),
+            "file" => ("self_signed_certificate", true),
+            "key-of" => ("self_signed_key_of", true),
+            _ => {
+                return Err(
+                    "write `subject=`, `dns=`, `uri=`, `ip=`, `email=`, `spiffe=`, `file=` or `key-of=`".to_owned()
+                );
+            }
+        };
+        match value.is_empty() {
+            true => Err(format!("say what: `{kind}=…`")),
+            false => Ok(Self { member, value: value.to_owned(), is_file }),
+        }
+    }
 }
 
 /// An agent and why.

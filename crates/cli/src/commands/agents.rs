@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{door, observe::notice};
 use crate::{
-    arguments::{Agents, Arguments, Register},
+    arguments::{Agents, Arguments, CertificateOf, Register},
     door::Door,
     exit::{Exit, Failure},
     output::{Output, fields, table, text},
@@ -52,6 +52,15 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Agents, output: &Output) ->
             let path = format!("/api/v1/agents/{}/redirect-uris", agent_name(name)?);
             output.document(&door.change(&path, &json!({"redirect_uris": uris})).await?, one);
         }
+        Agents::AddCertificate { name, certificate } => {
+            let body = credential(certificate)?;
+            let agent = door.change(&format!("/api/v1/agents/{}/credentials", agent_name(name)?), &body).await?;
+            output.document(&agent, one);
+        }
+        Agents::RemoveCredential { name, id } => {
+            let path = format!("/api/v1/agents/{}/credentials/{}", agent_name(name)?, percent(id));
+            output.document(&door.ask(Method::DELETE, &path, None).await?, one);
+        }
         Agents::RemoveKey { name, kid } => {
             let kid = percent(kid);
             let agent =
@@ -92,11 +101,13 @@ async fn register(door: &Door, ask: &Register, output: &Output) -> Result<(), Fa
     let key = match (&pair, &ask.public_key) {
         (Some((_, pair)), _) => serde_json::from_str(pair.public_jwk()).unwrap_or_default(),
         (None, Some(path)) => read_public_key(path)?,
-        (None, None) => return Err(Failure::new("a key is missing").exit(Exit::Usage)),
+        (None, None) => Value::Null,
     };
+    let credential = ask.certificate.as_ref().map(credential).transpose()?;
     let body = json!({
         "name": name, "owner": ask.owner, "purpose": ask.purpose, "environment": ask.environment, "role": ask.role,
-        "key": key, "key_algorithm": ask.key_algorithm, "systems": ask.systems, "scopes": ask.scopes,
+        "key": key, "key_algorithm": ask.key_algorithm, "credential": credential, "systems": ask.systems,
+        "scopes": ask.scopes,
         "redirect_uris": ask.redirect_uris,
         "bearer_tokens_allowed": ask.danger_allow_bearer_tokens, "task_required": ask.task_required,
         "token_ttl_s": ask.token_ttl_s, "lifetime_days": ask.lifetime_days, "review_days": ask.review_days,
@@ -119,6 +130,23 @@ async fn register(door: &Door, ask: &Register, output: &Output) -> Result<(), Fa
         "\n`{name}` is registered and only reads; `bailiwick agents promote {name} --reason \"…\"` ends that"
     ));
     Ok(())
+}
+
+/// What of a certificate must be so, as the API takes it.
+fn credential(of: &CertificateOf) -> Result<Value, Failure> {
+    let CertificateOf { member, value, is_file } = of;
+    let value = if *is_file { read_certificate(Path::new(value))? } else { value.clone() };
+    Ok(json!({ *member: value }))
+}
+
+/// A certificate; a private key beside it stays where it is.
+fn read_certificate(path: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
+    if text.contains("PRIVATE KEY") {
+        let failure = Failure::new(format!("`{}` holds a private key", path.display()));
+        return Err(failure.hint("give the file with the certificate alone"));
+    }
+    Ok(text)
 }
 
 /// A public key as the API takes it: JSON as JSON, PEM as text.
@@ -261,8 +289,16 @@ fn one(agent: &Value) -> String {
         ("tokens live", format!("{} s", text(agent, "/token_ttl_s"))),
         ("expires", minute(&text(agent, "/expires_at"))),
         ("review by", minute(&text(agent, "/review_by"))),
-        ("keys", keys.join("\n")),
+        ("keys", if keys.is_empty() { "none".to_owned() } else { keys.join("\n") }),
     ];
+    let certificates = agent.get("certificates").and_then(Value::as_array).cloned().unwrap_or_default();
+    if !certificates.is_empty() {
+        let line = |one: &Value| {
+            let [method, kind, value, id] = ["/method", "/kind", "/value", "/id"].map(|pointer| text(one, pointer));
+            format!("{method}: {kind} {value}, expires {}, id {id}", minute(&text(one, "/expires_at")))
+        };
+        rows.push(("certificates", certificates.iter().map(line).collect::<Vec<_>>().join("\n")));
+    }
     if agent.pointer("/redirect_uris/0").is_some() {
         rows.push(("redirect URIs", text(agent, "/redirect_uris")));
     }

@@ -8,7 +8,7 @@ use bailiwick_engine::{
     authorization, grants, sessions, users,
 };
 use bailiwick_model::{
-    agent::Environment,
+    agent::{Authenticator, Environment},
     grant::{Authentication, Grant, GrantKind, GrantStatus},
     id::GrantId,
     name::{AgentName, UserId},
@@ -360,7 +360,7 @@ async fn what_an_agent_is_called_cannot_become_markup() {
         purpose: "<script>alert(1)</script> </dl><form action=https://evil.example>".to_owned(),
         environment: Environment::Production,
         role: "reader".parse().unwrap(),
-        keys: vec![scene.world.key("gate").public().clone()],
+        authenticators: vec![Authenticator::Key(scene.world.key("gate").public().clone())],
         systems: Vec::new(),
         scopes: Vec::new(),
         redirect_uris: vec![CALLBACK.parse().unwrap()],

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use bailiwick_model::{
     agent::Agent,
+    confirmation::Confirmation,
     grant::{Authentication, Grant, GrantKind, GrantStatus},
     id::GrantId,
     jwk::Thumbprint,
@@ -77,7 +78,7 @@ pub struct Presented {
     /// The credential that authenticated the client.
     pub credential: Thumbprint,
     /// The key that the token is to be bound to.
-    pub confirmation: Option<Thumbprint>,
+    pub confirmation: Option<Confirmation>,
     /// The assertion's and the proof's identifiers.
     pub spent: Vec<Spent>,
 }
@@ -127,7 +128,8 @@ impl Consented {
         if !request.challenge.is_met_by(&presented.verifier) {
             return refused("`code_verifier` does not meet the challenge of the request");
         }
-        if request.confirmation.is_some() && request.confirmation != presented.confirmation {
+        let proved = presented.confirmation.and_then(Confirmation::key);
+        if request.confirmation.is_some() && request.confirmation != proved {
             return refused("the proof is not by the key that the request named");
         }
         if presented.resource.as_ref().is_some_and(|resource| *resource != request.resource) {

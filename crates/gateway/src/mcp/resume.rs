@@ -13,7 +13,7 @@ use std::{
 
 use axum::response::Response;
 use bailiwick_engine::permitted::{NotAgain, Permitted, Standing};
-use bailiwick_model::{id::SessionId, jwk::Thumbprint, principal::DelegationChain};
+use bailiwick_model::{confirmation::Confirmation, id::SessionId, principal::DelegationChain};
 use bailiwick_ports::chance::random;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, StatusCode};
@@ -77,8 +77,8 @@ impl FromStr for EventId {
 struct Owner {
     session: SessionId,
     chain: DelegationChain,
-    /// The key that the token was bound to.
-    key: Option<Thumbprint>,
+    /// What the token was bound to.
+    key: Option<Confirmation>,
 }
 
 impl Owner {

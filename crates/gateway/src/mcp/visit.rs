@@ -123,10 +123,9 @@ impl Visit {
         scopes: BTreeSet<Scope>,
         step_up: Option<StepUp>,
     ) -> Response {
-        let bound = self.caller.confirmation.is_some();
         let resource = self.place.protected_resource(&self.gateway);
         let challenge = Challenge {
-            scheme: if bound { Scheme::Dpop } else { Scheme::Bearer },
+            scheme: Scheme::of(self.caller.confirmation),
             resource_metadata: protected_resource_metadata_url(self.gateway.entrance.issuer(), &resource.audience)
                 .unwrap_or_default(),
             scopes,

@@ -31,8 +31,9 @@ use bailiwick_keys::{
     token_keys::TokenKeys,
 };
 use bailiwick_model::{
-    agent::Environment,
+    agent::{Authenticator, Environment},
     bundle::BundleFiles,
+    confirmation::Confirmation,
     id::TaskId,
     jwk::{SigningAlgorithm, Thumbprint},
     name::{AgentName, Scope, SecretName, SystemName},
@@ -228,7 +229,7 @@ impl Bench {
             purpose: "tests".to_owned(),
             environment: Environment::Development,
             role: role.parse().unwrap(),
-            keys: vec![public],
+            authenticators: vec![Authenticator::Key(public)],
             systems: Vec::new(),
             scopes: Vec::new(),
             redirect_uris: Vec::new(),
@@ -259,7 +260,7 @@ impl Bench {
         url: &str,
         scopes: Option<BTreeSet<Scope>>,
     ) -> Caller {
-        let confirmation = Some(KeyPolicy::default().jwk(key.public_jwk()).unwrap().thumbprint);
+        let confirmation = Some(Confirmation::Key(KeyPolicy::default().jwk(key.public_jwk()).unwrap().thumbprint));
         let audience = Audience::of_resource(&self.issuer, url).unwrap();
         let agent = name.clone();
         let (grant, task, spent) = (None, None, Vec::new());
@@ -281,7 +282,7 @@ impl Bench {
             scopes: scopes.map(|scopes| scopes.iter().map(|scope| scope.parse().unwrap()).collect()),
             details: None,
             task,
-            confirmation: Some(credential),
+            confirmation: Some(Confirmation::Key(credential)),
             spent: Vec::new(),
         };
         tokens::issue(&self.broker, ask).await.unwrap().token.expose().clone()

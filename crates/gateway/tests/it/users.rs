@@ -8,6 +8,7 @@ use bailiwick_engine::{
     users,
 };
 use bailiwick_model::{
+    confirmation::Confirmation,
     grant::{Authentication, Grant, GrantKind, GrantStatus},
     id::GrantId,
     jwk::Thumbprint,
@@ -76,7 +77,7 @@ impl Scene {
             expires_at: now + SignedDuration::from_hours(1),
         };
         let grant = grants::give(broker, &user, grant, Vec::new()).await.unwrap();
-        let key: Thumbprint = broker.agent(&caller.name).unwrap().credentials[0].key.thumbprint;
+        let key: Thumbprint = broker.agent(&caller.name).unwrap().credentials[0].authenticator.id();
         let ask = TokenAsk {
             agent: caller.name.clone(),
             credential: key,
@@ -85,7 +86,7 @@ impl Scene {
             scopes: None,
             details: None,
             task: None,
-            confirmation: Some(key),
+            confirmation: Some(Confirmation::Key(key)),
             spent: Vec::new(),
         };
         caller.token = tokens::issue(broker, ask).await.unwrap().token.expose().clone();

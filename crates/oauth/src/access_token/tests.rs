@@ -30,7 +30,7 @@ fn claims(chain: &[&str]) -> AccessTokenClaims {
         }]),
         issued_at: at(NOW_S),
         expires_at: at(NOW_S + 900),
-        confirmation: Some(ed25519().public.thumbprint),
+        confirmation: Some(Confirmation::Key(ed25519().public.thumbprint)),
         may_act: None,
         authentication: Some(Authentication {
             at: at(NOW_S - 60),
@@ -207,7 +207,7 @@ fn only_our_published_keys_count() {
 #[test]
 fn a_bound_token_needs_its_key() {
     let bound = claims(&["bot"]);
-    let (own, other) = (bound.confirmation, Some(p256().public.thumbprint));
+    let (own, other) = (bound.confirmation.and_then(Confirmation::key), Some(p256().public.thumbprint));
     let free = AccessTokenClaims { confirmation: None, ..bound.clone() };
     for (token, scheme, proof, expected) in [
         (&bound, Scheme::Dpop, own, Ok(())),
@@ -220,7 +220,29 @@ fn a_bound_token_needs_its_key() {
         (&free, Scheme::Dpop, own, Err(AccessTokenError::NotBound)),
         (&free, Scheme::Dpop, None, Err(AccessTokenError::NotBound)),
     ] {
-        assert_eq!(token.check_possession(scheme, proof), expected, "{scheme:?} {proof:?}");
+        // A certificate proves nothing of a key.
+        for certificate in [None, own, other] {
+            assert_eq!(token.check_possession(scheme, proof, certificate), expected, "{scheme:?} {proof:?}");
+        }
+    }
+}
+
+#[test]
+fn a_token_of_a_certificate_needs_the_connection() {
+    let key = p256();
+    let (own, other) = (Thumbprint::of_der(b"own"), Thumbprint::of_der(b"other"));
+    let bound = AccessTokenClaims { confirmation: Some(Confirmation::Certificate(own)), ..claims(&["bot"]) };
+    assert_eq!(check(&key, &issue(&key, &bound)).unwrap(), bound);
+    use AccessTokenError::{CertificateRequired, OtherCertificate};
+    for (scheme, proof, certificate, expected) in [
+        (Scheme::Bearer, None, Some(own), Ok(())),
+        (Scheme::Bearer, None, Some(other), Err(OtherCertificate)),
+        (Scheme::Bearer, None, None, Err(CertificateRequired)),
+        (Scheme::Dpop, None, Some(own), Err(CertificateRequired)),
+        (Scheme::Dpop, Some(own), Some(own), Err(CertificateRequired)),
+        (Scheme::Bearer, Some(own), Some(own), Err(CertificateRequired)),
+    ] {
+        assert_eq!(bound.check_possession(scheme, proof, certificate), expected, "{scheme:?} {certificate:?}");
     }
 }
 
@@ -231,7 +253,7 @@ fn a_token_that_hands_over_says_to_whom_and_is_presented_nowhere() {
     let read = check(&key, &issue(&key, &handed)).unwrap();
     assert_eq!(read, handed);
     for (scheme, proof) in [(Scheme::Bearer, None), (Scheme::Dpop, Some(ed25519().public.thumbprint))] {
-        assert_eq!(read.check_possession(scheme, proof), Err(AccessTokenError::HandsOver));
+        assert_eq!(read.check_possession(scheme, proof, None), Err(AccessTokenError::HandsOver));
     }
     for unfit in [
         json!("writer"),

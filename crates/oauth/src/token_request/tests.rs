@@ -20,9 +20,9 @@ fn an_honest_form_is_read() {
         other => panic!("{other:?}"),
     };
     let (client, asked) = read(&body);
-    assert_eq!(client.assertion, "a.b.c");
+    let named = ClientAuthentication::Assertion { assertion: "a.b.c".to_owned(), client: Some("bot".parse().unwrap()) };
+    assert_eq!(client, named);
     assert_eq!(asked.resource, "https://b.example/mcp/files");
-    assert_eq!(client.client.as_ref().map(ToString::to_string).as_deref(), Some("bot"));
     assert_eq!(asked.scopes.iter().map(Scope::as_str).collect::<Vec<_>>(), ["files:read", "files:write"]);
     assert_eq!(asked.task, None);
     let task = TaskId::new(1, [1; 10]);

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter, typ
 use super::{
     failure::Step,
     grants,
-    rows::{self, Fields, json_text, word},
+    rows::{self, Fields, json_text},
     statements,
     turn::{Turn, signed},
 };
@@ -116,20 +116,18 @@ fn last_used(turn: &Turn<'_>, name: &str) -> Step<BTreeMap<String, Timestamp>> {
 /// Keeps an agent's credentials in their order. What was used since the caller looked is not forgotten.
 fn insert_credentials(turn: &Turn<'_>, agent: &Agent, used: &BTreeMap<String, Timestamp>) -> Step<()> {
     for (credential, place) in agent.credentials.iter().zip(0_i64..) {
-        let thumbprint = credential.key.thumbprint.to_string();
+        let thumbprint = credential.authenticator.id().to_string();
         let last_used = credential.last_used_at.max(used.get(&thumbprint).copied());
         let row = params![
             agent.name.as_str(),
             thumbprint,
             place,
-            credential.key.kid,
-            word(&credential.key.algorithm)?,
-            credential.key.jwk,
+            json_text(&credential.authenticator)?,
             credential.created_at.as_microsecond(),
             credential.expires_at.as_microsecond(),
             last_used.map(Timestamp::as_microsecond),
         ];
-        turn.insert(statements::INSERT_CREDENTIAL, row, || credential.key.kid.clone())?;
+        turn.insert(statements::INSERT_CREDENTIAL, row, || credential.authenticator.name())?;
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0009_redirect_uris.sql"),
     include_str!("../../migrations/0010_lives.sql"),
     include_str!("../../migrations/0011_details.sql"),
+    include_str!("../../migrations/0012_credentials.sql"),
 ];
 /// Prepared statements that each connection keeps.
 const STATEMENTS_KEPT_MAX: usize = 128;

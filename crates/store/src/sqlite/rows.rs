@@ -3,11 +3,11 @@
 use std::str::FromStr;
 
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Credential},
+    agent::{Agent, AgentStatus, Authenticator, Credential},
     digest::Digest,
     grant::{Grant, GrantStatus, SubjectToken},
     id::{BrowserSessionId, GrantId, TaskId, TokenId},
-    jwk::PublicKey,
+    jwk::Thumbprint,
     observation::Observation,
     passkey::{Invitation, Passkey},
     principal::Principal,
@@ -98,14 +98,6 @@ pub(crate) fn json_text<T: Serialize>(value: &T) -> Step<String> {
     serde_json::to_string(value).map_err(Failure::unfit)
 }
 
-/// The word by which a value is written inside JSON: `ES256`.
-pub(crate) fn word<T: Serialize>(value: &T) -> Step<String> {
-    match serde_json::to_value(value).map_err(Failure::unfit)? {
-        serde_json::Value::String(word) => Ok(word),
-        other => Err(Failure::unfit(other)),
-    }
-}
-
 /// An agent without its credentials.
 pub(crate) fn agent(fields: &Fields<'_>) -> Step<Agent> {
     let status = match (
@@ -142,14 +134,13 @@ pub(crate) fn agent(fields: &Fields<'_>) -> Step<Agent> {
 }
 
 pub(crate) fn credential(fields: &Fields<'_>) -> Step<Credential> {
-    let algorithm = serde_json::Value::String(fields.get("algorithm")?);
+    let authenticator: Authenticator = fields.json("authenticator")?;
+    // Tokens cite a credential by its thumbprint, so it must be this one's.
+    if fields.parse::<Thumbprint>("thumbprint")? != authenticator.id() {
+        return Err(fields.inconsistent("thumbprint"));
+    }
     Ok(Credential {
-        key: PublicKey {
-            kid: fields.get("kid")?,
-            algorithm: serde_json::from_value(algorithm).map_err(|_| fields.inconsistent("algorithm"))?,
-            thumbprint: fields.parse("thumbprint")?,
-            jwk: fields.get("jwk")?,
-        },
+        authenticator,
         created_at: fields.time("created_at")?,
         expires_at: fields.time("expires_at")?,
         last_used_at: fields.maybe_time("last_used_at")?,

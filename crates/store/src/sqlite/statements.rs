@@ -163,11 +163,11 @@ statements! {
     AGENTS = "SELECT name, version, owner, purpose, environment, role, systems, scopes, redirect_uris, promoted, \
         bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at, \
         review_by, successor_by FROM agents ORDER BY name";
-    INSERT_CREDENTIAL = "INSERT INTO credentials (agent, thumbprint, place, kid, algorithm, jwk, created_at, \
-        expires_at, last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    INSERT_CREDENTIAL = "INSERT INTO credentials (agent, thumbprint, place, authenticator, created_at, expires_at, \
+        last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
     CREDENTIALS_USED = "SELECT thumbprint, last_used_at FROM credentials WHERE agent = $1";
     DELETE_CREDENTIALS = "DELETE FROM credentials WHERE agent = $1";
-    CREDENTIALS = "SELECT agent, thumbprint, kid, algorithm, jwk, created_at, expires_at, last_used_at \
+    CREDENTIALS = "SELECT agent, thumbprint, authenticator, created_at, expires_at, last_used_at \
         FROM credentials ORDER BY agent, place";
 
     // ---- tasks ----

@@ -221,7 +221,17 @@ async fn tampered_rows_are_named() {
         ("agents", "token_ttl_s", "UPDATE agents SET token_ttl_s = -1"),
         ("agents", "version", "UPDATE agents SET version = -1"),
         ("agents", "expires_at", "UPDATE agents SET expires_at = 9223372036854775807"),
-        ("credentials", "algorithm", "UPDATE credentials SET algorithm = 'none'"),
+        (
+            "credentials",
+            "authenticator",
+            "UPDATE credentials SET authenticator = replace(authenticator, 'ES256', 'none')",
+        ),
+        ("credentials", "authenticator", "UPDATE credentials SET authenticator = '{\"anybody\":{}}'"),
+        (
+            "credentials",
+            "thumbprint",
+            "UPDATE credentials SET thumbprint = 'A' || substr(thumbprint, 2) WHERE place = 1",
+        ),
         ("credentials", "thumbprint", "UPDATE credentials SET thumbprint = 'x' || place"),
         ("tasks", "tools", "UPDATE tasks SET tools = '[{\"action\":\"crm.mail\",\"extra\":1}]'"),
         ("tasks", "prompt_commitment", "UPDATE tasks SET prompt_commitment = x'00'"),
@@ -312,3 +322,52 @@ async fn identifiers_stay_used_up_across_versions_and_restarts() {
         }
     }
 }
+
+/// A key that was registered before credentials could be anything else is the same credential afterwards.
+#[tokio::test]
+async fn keys_of_earlier_versions_stay_credentials() {
+    let database = Database::new();
+    let old = Connection::open(database.path()).unwrap();
+    for migration in EARLIER {
+        old.execute_batch(migration).unwrap();
+    }
+    old.pragma_update(None, "application_id", 0x6277_636b).unwrap();
+    old.pragma_update(None, "user_version", 9).unwrap();
+    let agent = agent("bot");
+    old.execute_batch(
+        "INSERT INTO agents VALUES ('bot', 1, 'Ada <ada@example.com>', 'answers \"customers\"', 'staging', 'support', \
+         '[\"crm\",\"files\"]', '[\"access:evaluate\"]', 0, 1, 1, 900, 'active', NULL, NULL, 0, 0, \
+         '[\"https://client.example/cb\"]')",
+    )
+    .unwrap();
+    for (credential, place) in agent.credentials.iter().zip(0_i64..) {
+        let key = credential.authenticator.key().unwrap();
+        let row = rusqlite::params![
+            "bot",
+            key.thumbprint.to_string(),
+            place,
+            key.kid,
+            "ES256",
+            key.jwk,
+            credential.created_at.as_microsecond(),
+            credential.expires_at.as_microsecond(),
+        ];
+        old.execute("INSERT INTO credentials VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL)", row).unwrap();
+    }
+    drop(old);
+    let agents = open(&database.path()).unwrap().load().await.unwrap().agents;
+    assert_eq!(agents[0].credentials, agent.credentials);
+}
+
+/// The migrations before credentials were anything but keys.
+const EARLIER: [&str; 9] = [
+    include_str!("../../migrations/0001_start.sql"),
+    include_str!("../../migrations/0002_spent_in_order.sql"),
+    include_str!("../../migrations/0003_observations.sql"),
+    include_str!("../../migrations/0004_users_and_grants.sql"),
+    include_str!("../../migrations/0005_sessions.sql"),
+    include_str!("../../migrations/0006_refresh_tokens.sql"),
+    include_str!("../../migrations/0007_exchanged_grants.sql"),
+    include_str!("../../migrations/0008_passkeys.sql"),
+    include_str!("../../migrations/0009_redirect_uris.sql"),
+];

@@ -281,7 +281,7 @@ pub async fn a_token_notes_the_last_use_of_its_credential(bench: &dyn Bench) {
     let twice = store.issue_token(token(1, "bot", 1), vec![], issued("evt_x")).await;
     assert!(matches!(twice, Err(StoreError::Exists(_))));
     let mut foreign = token(9, "bot", 0);
-    foreign.credential = credential("key-of-nobody").key.thumbprint;
+    foreign.credential = credential("key-of-nobody").authenticator.id();
     let refused = store.issue_token(foreign, vec![spent("a", 60)], issued("evt_x")).await;
     assert!(matches!(refused, Err(StoreError::Conflict(_))));
     store.issue_token(token(9, "bot", 0), vec![spent("a", 60)], issued("evt_t")).await.unwrap();

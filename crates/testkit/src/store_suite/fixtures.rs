@@ -8,8 +8,9 @@ use bailiwick_audit_log::{
     event::{AuditEvent, EventKind},
 };
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Credential, Environment},
+    agent::{Agent, AgentStatus, Authenticator, Credential, Environment},
     bundle::BundleFiles,
+    confirmation::Confirmation,
     digest::Digest,
     id::{TaskId, TokenId},
     jwk::{PublicKey, SigningAlgorithm, Thumbprint},
@@ -91,7 +92,8 @@ pub fn credential(kid: &str) -> Credential {
     let thumbprint = Thumbprint::of_canonical_json(kid);
     let (algorithm, jwk) = (SigningAlgorithm::ES256, format!(r#"{{"kid":"{kid}"}}"#));
     let key = PublicKey { kid: kid.into(), algorithm, thumbprint, jwk };
-    Credential { key, created_at: at(0), expires_at: at(86_400), last_used_at: None }
+    let authenticator = Authenticator::Key(key);
+    Credential { authenticator, created_at: at(0), expires_at: at(86_400), last_used_at: None }
 }
 
 /// An open task of an agent that lasts an hour.
@@ -154,7 +156,7 @@ pub fn token(number: u8, agent: &str, seconds: i64) -> IssuedToken {
         audience: "https://b.example/mcp/crm".into(),
         grant: None,
         task: None,
-        confirmation: Some(Thumbprint::of_canonical_json("dpop")),
+        confirmation: Some(Confirmation::Key(Thumbprint::of_canonical_json("dpop"))),
         credential: Thumbprint::of_canonical_json("key-1"),
         issued_at: at(seconds),
         expires_at: at(seconds + 900),

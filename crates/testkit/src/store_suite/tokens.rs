@@ -2,6 +2,7 @@
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
+    confirmation::Confirmation,
     digest::Digest,
     grant::{GrantKind, GrantStatus},
     id::{GrantId, TokenId},
@@ -19,7 +20,7 @@ fn refresh(number: u8, of: u8) -> RefreshToken {
         digest: Digest::of(&[number, of]),
         grant: GrantId::from_bytes([of; 16]),
         number: number.into(),
-        confirmation: Some(Thumbprint::of_canonical_json("dpop")),
+        confirmation: Some(Confirmation::Certificate(Thumbprint::of_der(b"certificate"))),
         issued_at: at(10),
         used_at: None,
         expires_at: at(900),

@@ -10,6 +10,7 @@ use bailiwick_engine::{
 };
 use bailiwick_keys::agent_key::ProofSubject;
 use bailiwick_model::{
+    confirmation::Confirmation,
     grant::{Grant, GrantKind, GrantStatus},
     id::GrantId,
     principal::{DelegationChain, Principal},
@@ -104,7 +105,7 @@ async fn honest_callers_come_in() {
     let caller = scene.verify(&scene.honest()).await.unwrap();
     assert_eq!(caller.chain.current(), &Principal::Agent("reader".parse().unwrap()));
     assert_eq!(caller.audience, URL);
-    assert_eq!(caller.confirmation, Some(scene.world.key("reader").public().thumbprint));
+    assert_eq!(caller.confirmation, Some(Confirmation::Key(scene.world.key("reader").public().thumbprint)));
     assert_eq!(caller.spent.len(), 1, "the proof is to be used up");
     let caller = scene.verify(&[("authorization", format!("bearer {}", scene.plain))]).await.unwrap();
     assert_eq!(caller.chain.current(), &Principal::Agent("scripted".parse().unwrap()));
@@ -345,7 +346,7 @@ async fn token_of(scene: &Scene, grant: GrantId) -> Result<String, TokenRefusal>
         scopes: None,
         details: None,
         task: None,
-        confirmation: Some(thumbprint),
+        confirmation: Some(Confirmation::Key(thumbprint)),
         spent: Vec::new(),
     };
     tokens::issue(&scene.world.broker, ask).await.map(|issued| issued.token.expose().clone())

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use bailiwick_engine::agents;
-use bailiwick_model::{jwk::SigningAlgorithm, name::AgentName};
+use bailiwick_model::{agent::Authenticator, jwk::SigningAlgorithm, name::AgentName};
 use bailiwick_web::{json::StrictJson, problem::Problem};
 use http::StatusCode;
 use serde::Deserialize;
@@ -43,6 +43,6 @@ pub(super) async fn add_key(
     let (Some(key), None) = (keys.next(), keys.next()) else {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "key_count", "exactly one key can be added at a time"));
     };
-    let agent = agents::add_key(&admin.broker, &operator.principal(), &name, key).await?;
+    let agent = agents::add_credential(&admin.broker, &operator.principal(), &name, Authenticator::Key(key)).await?;
     Ok((StatusCode::CREATED, Json(AgentView::of(&agent, &admin.broker))))
 }

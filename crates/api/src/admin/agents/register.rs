@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use bailiwick_engine::agents::{self, Registration};
 use bailiwick_model::{
-    agent::Environment,
+    agent::{Authenticator, Environment},
     jwk::SigningAlgorithm,
     name::{AgentName, RoleName, Scope, SystemName},
     redirect_uri::RedirectUri,
@@ -13,7 +13,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{AgentView, Shared, public_keys};
+use super::{AgentView, Shared, add_credential::NewCredential, public_keys};
 use crate::{Operator, openapi::Refusals};
 
 /// A registration.
@@ -36,13 +36,15 @@ pub(crate) struct RegistrationBody {
     /// A role of the active bundle.
     #[schema(value_type = String, example = "support")]
     role: RoleName,
-    /// A public JWK, a JWK set, or a public key in PEM.
-    #[schema(value_type = Object)]
-    key: serde_json::Value,
+    /// A public JWK, a JWK set, or a public key in PEM. It, `credential` or both are required.
+    #[schema(value_type = Option<Object>)]
+    key: Option<serde_json::Value>,
     /// What the key signs by, where its form does not say it: `RS256` for an RSA key in PEM, which is taken for `PS256`
     /// otherwise.
     #[schema(value_type = Option<String>, example = "RS256")]
     key_algorithm: Option<SigningAlgorithm>,
+    /// A certificate that it is to be known by.
+    credential: Option<NewCredential>,
     /// Systems that it may ask tokens for; empty means all that its role can reach.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -91,6 +93,7 @@ pub(super) async fn register(
         role,
         key,
         key_algorithm,
+        credential,
         systems,
         scopes,
         redirect_uris,
@@ -100,13 +103,15 @@ pub(super) async fn register(
         lifetime_days,
         review_days,
     } = body;
+    let keys = key.as_ref().map(|key| public_keys(key, key_algorithm)).transpose()?.unwrap_or_default();
+    let certificate = credential.map(NewCredential::authenticator).transpose()?;
     let ask = Registration {
         name,
         owner,
         purpose,
         environment,
         role,
-        keys: public_keys(&key, key_algorithm)?,
+        authenticators: keys.into_iter().map(Authenticator::Key).chain(certificate).collect(),
         systems,
         scopes,
         redirect_uris,

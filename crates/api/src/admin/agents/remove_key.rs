@@ -26,6 +26,6 @@ pub(super) async fn remove_key(
     operator: Operator,
     Path((name, kid)): Path<(String, String)>,
 ) -> Result<Json<AgentView>, Problem> {
-    let agent = agents::remove_key(&admin.broker, &operator.principal(), &parsed(&name)?, &kid).await?;
+    let agent = agents::remove_credential(&admin.broker, &operator.principal(), &parsed(&name)?, &kid).await?;
     Ok(Json(AgentView::of(&agent, &admin.broker)))
 }

@@ -174,7 +174,7 @@ fn expiring(live: &bailiwick_engine::live::Live, now: Timestamp) -> Vec<Expiring
         .flat_map(|agent| {
             agent.credentials.iter().map(|credential| ExpiringKey {
                 agent: agent.name.to_string(),
-                kid: credential.key.kid.clone(),
+                kid: credential.authenticator.name(),
                 expires_at: credential.expires_at.min(agent.expires_at),
             })
         })

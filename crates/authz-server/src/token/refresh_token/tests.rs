@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bailiwick_engine::{agents, grants, refresh, users};
 use bailiwick_keys::agent_key::{AgentKey, ProofSubject};
 use bailiwick_model::{
+    confirmation::Confirmation,
     grant::{Grant, GrantKind},
     jwk::SigningAlgorithm,
 };
@@ -17,7 +18,7 @@ use crate::token::tests::{Answer, RESOURCE, Scene, TOKEN_URL, granted, refused, 
 async fn given(scene: &Scene, kind: GrantKind) -> (Arc<Grant>, String) {
     let grant = granted(scene, "reader", kind).await;
     let key = scene.world.key("reader").public().thumbprint;
-    let token = refresh::first(&scene.world.broker, &grant, Some(key)).await.unwrap();
+    let token = refresh::first(&scene.world.broker, &grant, Some(Confirmation::Key(key))).await.unwrap();
     (grant, token.expose().clone())
 }
 

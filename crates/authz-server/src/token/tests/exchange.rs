@@ -11,6 +11,7 @@ use bailiwick_engine::{
     users,
 };
 use bailiwick_model::{
+    confirmation::Confirmation,
     decision::ReasonCode,
     grant::{Grant, GrantKind, GrantStatus},
     id::{GrantId, TaskId, TokenId},
@@ -368,7 +369,7 @@ async fn on_behalf_of(scene: &Scene, user: &str) -> (GrantId, String) {
         scopes: None,
         details: None,
         task: None,
-        confirmation: Some(thumbprint),
+        confirmation: Some(Confirmation::Key(thumbprint)),
         spent: Vec::new(),
     };
     (grant, tokens::issue(&scene.world.broker, ask).await.unwrap().token.expose().clone())
