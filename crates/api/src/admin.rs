@@ -26,6 +26,7 @@ mod decisions;
 mod grants;
 mod observations;
 mod policy;
+mod registration_tokens;
 mod safe_mode;
 mod secrets;
 mod systems;
@@ -111,6 +112,7 @@ pub fn router(administration: Administration) -> Router {
 pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(crate::openapi::blank())
         .merge(agents::routes())
+        .merge(registration_tokens::routes())
         .merge(users::routes())
         .merge(tasks::routes())
         .merge(grants::routes())

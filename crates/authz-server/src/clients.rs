@@ -15,6 +15,7 @@ use bailiwick_model::{
     confirmation::Confirmation,
     jwk::{PublicKey, Thumbprint},
     name::AgentName,
+    secret::Secret,
 };
 use bailiwick_oauth::{
     client_assertion::{AssertionError, AssertionExpectation, UnverifiedAssertion, VerifiedAssertion},
@@ -35,7 +36,7 @@ use http::{header, request::Parts};
 use crate::failure::{Failure, Why};
 
 /// Failures that one address may have; all clients behind it share them.
-const PER_ADDRESS: Allowance = Allowance { burst: 30, refill_s: 2, keys_max: 65_536 };
+pub(crate) const PER_ADDRESS: Allowance = Allowance { burst: 30, refill_s: 2, keys_max: 65_536 };
 /// Failures that one client may have from one address.
 pub(crate) const PER_CLIENT: Allowance = Allowance { burst: 10, refill_s: 6, keys_max: 65_536 };
 
@@ -145,6 +146,28 @@ impl Visit<'_> {
             let description = "the body must be sent as `application/x-www-form-urlencoded`";
             Err(Failure::new(Why::Form, ErrorCode::InvalidRequest, description))
         }
+    }
+
+    /// The one bearer token of the head: what lets a client register, or manages it.
+    pub(crate) fn bearer(&self) -> Result<Secret<String>, Failure> {
+        let mut sent = self.parts.headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(sent), None) = (sent.next(), sent.next()) else { return Err(no_bearer()) };
+        let (scheme, token) = sent.to_str().ok().and_then(|sent| sent.split_once(' ')).ok_or_else(no_bearer)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(no_bearer());
+        }
+        Ok(Secret::new(token.trim().to_owned()))
+    }
+
+    /// The body is JSON, and nothing stands in the URL.
+    pub(crate) fn check_json(&self) -> Result<(), Failure> {
+        let kind = self.parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        if self.parts.uri.query().is_none() && essence.eq_ignore_ascii_case("application/json") {
+            return Ok(());
+        }
+        let description = "the body must be sent as `application/json`, and nothing in the URL";
+        Err(Failure::new(Why::Form, ErrorCode::InvalidRequest, description))
     }
 
     /// Verifies who asks. Whether it may have what it asks for is still to be decided.
@@ -268,6 +291,11 @@ impl Visit<'_> {
         }
         failure.respond(entrance)
     }
+}
+
+fn no_bearer() -> Failure {
+    let hint = "an `Authorization: Bearer` header is needed\nhint: `bailiwick registration-tokens create` makes one";
+    Failure::new(Why::RegistrationToken, ErrorCode::InvalidToken, hint)
 }
 
 /// The key under which failures of an address are counted: of IPv6 the network that one household or host has.

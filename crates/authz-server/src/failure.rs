@@ -24,6 +24,8 @@ pub(crate) enum Why {
     SubjectToken,
     /// The proof of possession.
     Proof,
+    /// What lets a client register, or manages what it registered.
+    RegistrationToken,
     /// The resource.
     Target,
     /// The scopes.
@@ -46,6 +48,7 @@ impl Why {
             Self::Grant => "grant",
             Self::SubjectToken => "subject token",
             Self::Proof => "proof of possession",
+            Self::RegistrationToken => "registration token",
             Self::Target => "resource",
             Self::Scope => "scope",
             Self::Details => "authorization details",
@@ -121,12 +124,17 @@ impl Failure {
     pub(crate) fn respond(&self, entrance: &Entrance) -> Response {
         let status = match self.why {
             Why::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            Why::RegistrationToken => StatusCode::UNAUTHORIZED,
             _ => StatusCode::from_u16(self.error.code.token_endpoint_status()).unwrap_or(StatusCode::BAD_REQUEST),
         };
         let mut response = answer(entrance, status, &self.error.to_json());
         if self.basic {
             let basic = HeaderValue::from_static("Basic realm=\"bailiwick\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+        }
+        if self.why == Why::RegistrationToken {
+            let bearer = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
         }
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -12,6 +12,7 @@ mod jwks;
 mod metadata;
 mod par;
 mod protected_resource;
+mod register;
 mod revoke;
 mod router;
 mod token;

@@ -10,7 +10,7 @@ use bailiwick_oauth::{
     form::FORM_BYTES_MAX,
     metadata::{
         AUTHORIZATION_SERVER_PATH, DEREGISTRATION_PATH, INTROSPECTION_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH,
-        PUSHED_REQUEST_PATH, REVOCATION_PATH, TOKEN_PATH,
+        PUSHED_REQUEST_PATH, REGISTRATION_PATH, REVOCATION_PATH, TOKEN_PATH,
     },
 };
 use bailiwick_web::{
@@ -18,13 +18,18 @@ use bailiwick_web::{
     limits::{EXCHANGE_TIME_MAX, Limits},
 };
 
-use crate::{clients::ClientDoor, deregister, introspect, jwks, metadata, par, protected_resource, revoke, token};
+use crate::{clients::ClientDoor, deregister, introspect, jwks, metadata, par, protected_resource, register, revoke, token};
 
 /// The endpoints below `/oauth` and the discovery documents below `/.well-known`.
 pub fn router(entrance: Arc<Entrance>) -> Router {
     let tokens = Router::new()
         .route(TOKEN_PATH, post(token::token))
         .route(DEREGISTRATION_PATH, post(deregister::deregister))
+        .route(REGISTRATION_PATH, post(register::register))
+        .route(
+            &format!("{REGISTRATION_PATH}/{{client}}"),
+            get(register::read).put(register::update).delete(register::end),
+        )
         .route(REVOCATION_PATH, post(revoke::revoke))
         .route(INTROSPECTION_PATH, post(introspect::introspect))
         .route(PUSHED_REQUEST_PATH, post(par::push))

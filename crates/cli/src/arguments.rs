@@ -4,13 +4,14 @@ mod access;
 mod clients;
 mod observe;
 mod operators;
+mod registration;
 mod users;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::{access::*, clients::*, observe::*, operators::*, users::*};
+pub(crate) use self::{access::*, clients::*, observe::*, operators::*, registration::*, users::*};
 use crate::output::Format;
 
 /// Heads the options that every command has.
@@ -98,6 +99,9 @@ pub(crate) enum Command {
     /// Register agents and steer their lives.
     #[command(subcommand)]
     Agents(Agents),
+    /// Let clients register by themselves, on terms that you fix.
+    #[command(subcommand)]
+    RegistrationTokens(RegistrationTokens),
     /// Make users known, invite them, steer their lives.
     #[command(subcommand)]
     Users(Users),

@@ -15,6 +15,7 @@ mod init;
 mod observe;
 mod permissions;
 mod policy;
+mod registration;
 mod safe_mode;
 mod secrets;
 mod serve;
@@ -52,6 +53,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
         Command::Check(ask) => check::check(arguments, ask, output).await,
         Command::Explain(ask) => explain::explain(arguments, ask, output).await,
         Command::Agents(ask) => agents::run(arguments, ask, output).await,
+        Command::RegistrationTokens(ask) => registration::run(arguments, ask, output).await,
         Command::Users(ask) => users::run(arguments, ask, output).await,
         Command::Systems(ask) => systems::run(arguments, ask, output).await,
         Command::Tasks(ask) => tasks::run(arguments, ask, output).await,

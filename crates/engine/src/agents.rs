@@ -87,21 +87,12 @@ pub async fn register(broker: &Broker, by: &Principal, ask: Registration) -> Res
     Ok(install(broker, epoch, agent, &[]))
 }
 
-fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
+/// The agent that a registration asks for, if it holds together.
+pub(crate) fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal> {
     let now = broker.now();
     let owner = lifecycle::owner_of(&broker.live(), &ask.owner)?;
     let purpose = text("purpose", &ask.purpose, "say in one sentence what it is for")?;
-    let role_known = broker
-        .live()
-        .policy
-        .as_deref()
-        .is_some_and(|policy| policy.roles_with_purpose().any(|(role, _)| *role == ask.role));
-    if !role_known {
-        return Err(Refusal::invalid(
-            format!("role `{}` is not in the active bundle", ask.role),
-            "add `roles/<name>.toml` and run `bailiwick policy publish`",
-        ));
-    }
+    known_role(broker, &ask.role)?;
     if ask.authenticators.is_empty() || ask.authenticators.len() > KEYS_PER_AGENT_MAX {
         return Err(Refusal::invalid(
             format!("an agent has 1 to {KEYS_PER_AGENT_MAX} credentials"),
@@ -157,6 +148,19 @@ fn admitted(broker: &Broker, key: &PublicKey) -> Result<(), Refusal> {
     Err(Refusal::invalid(
         format!("keys for `{}` are not admitted here", algorithm_name(key.algorithm)),
         format!("use `{}`; `keys.agent_algorithms` in `bailiwick.toml` says which", names.join("`, `")),
+    ))
+}
+
+/// Refuses a role that is not in the active bundle.
+pub(crate) fn known_role(broker: &Broker, role: &RoleName) -> Result<(), Refusal> {
+    let live = broker.live();
+    let mut known = live.policy.as_deref().into_iter().flat_map(|policy| policy.roles_with_purpose());
+    if known.any(|(known, _)| known == role) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(
+        format!("role `{role}` is not in the active bundle"),
+        "add `roles/<name>.toml` and run `bailiwick policy publish`",
     ))
 }
 
@@ -404,7 +408,7 @@ pub(crate) async fn change(
     Ok(install(broker, epoch, agent, &ended))
 }
 
-fn change_draft(broker: &Broker, by: &Principal, agent: &Agent, verb: &str, reason: Option<&str>) -> Draft {
+pub(crate) fn change_draft(broker: &Broker, by: &Principal, agent: &Agent, verb: &str, reason: Option<&str>) -> Draft {
     let credentials = agent.credentials.iter().map(|one| one.authenticator.id().to_string());
     let draft = Draft::event(broker, EventKind::AgentChanged)
         .field("agent", agent.name.as_str())
@@ -424,7 +428,8 @@ fn change_draft(broker: &Broker, by: &Principal, agent: &Agent, verb: &str, reas
     }
 }
 
-fn install(broker: &Broker, epoch: u64, agent: Agent, ended: &[GrantId]) -> Arc<Agent> {
+/// Lets a registration or a change of it take effect.
+pub(crate) fn install(broker: &Broker, epoch: u64, agent: Agent, ended: &[GrantId]) -> Arc<Agent> {
     let agent = Arc::new(agent);
     broker.replace_live(epoch, |live| {
         live.agents.insert_mut(agent.name.clone(), Arc::clone(&agent));

@@ -38,6 +38,7 @@ pub mod permissions;
 pub mod permitted;
 mod record;
 pub mod refresh;
+pub mod registration;
 pub mod refusal;
 pub mod safe_mode;
 pub mod search;

@@ -83,6 +83,10 @@ id!(
 );
 
 id!(
+    /// One initial access token, by which clients register.
+    RegistrationTokenId, "regtok"
+);
+id!(
     /// One session of a user in a browser.
     BrowserSessionId, "bses"
 );

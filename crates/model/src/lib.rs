@@ -36,6 +36,7 @@ pub mod operation;
 pub mod passkey;
 pub mod principal;
 pub mod redirect_uri;
+pub mod registration;
 pub mod safe_mode;
 pub mod secret;
 pub mod session;

@@ -48,6 +48,12 @@ pub enum ErrorCode {
     ConsentRequired,
     /// No way of signing in here is of the class that was asked for.
     UnmetAuthenticationRequirements,
+    /// Metadata of a client that cannot be registered (RFC 7591 §3.2.2).
+    InvalidClientMetadata,
+    /// A redirect URI that cannot be registered.
+    InvalidRedirectUri,
+    /// A software statement of somebody whom nobody trusts here.
+    UnapprovedSoftwareStatement,
     /// We failed.
     ServerError,
     /// We cannot at the moment.
@@ -78,6 +84,9 @@ impl ErrorCode {
             Self::LoginRequired => "login_required",
             Self::ConsentRequired => "consent_required",
             Self::UnmetAuthenticationRequirements => "unmet_authentication_requirements",
+            Self::InvalidClientMetadata => "invalid_client_metadata",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::UnapprovedSoftwareStatement => "unapproved_software_statement",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
@@ -107,7 +116,10 @@ impl ErrorCode {
             | Self::AccessDenied
             | Self::LoginRequired
             | Self::ConsentRequired
-            | Self::UnmetAuthenticationRequirements => 400,
+            | Self::UnmetAuthenticationRequirements
+            | Self::InvalidClientMetadata
+            | Self::InvalidRedirectUri
+            | Self::UnapprovedSoftwareStatement => 400,
         }
     }
 
@@ -135,7 +147,10 @@ impl ErrorCode {
             | Self::AccessDenied
             | Self::LoginRequired
             | Self::ConsentRequired
-            | Self::UnmetAuthenticationRequirements => 401,
+            | Self::UnmetAuthenticationRequirements
+            | Self::InvalidClientMetadata
+            | Self::InvalidRedirectUri
+            | Self::UnapprovedSoftwareStatement => 401,
         }
     }
 }

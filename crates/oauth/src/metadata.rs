@@ -23,6 +23,8 @@ pub const TOKEN_PATH: &str = "/oauth/token";
 pub const REVOCATION_PATH: &str = "/oauth/revoke";
 /// Path of the endpoint where a client says that it is done, below the issuer. No standard has one.
 pub const DEREGISTRATION_PATH: &str = "/oauth/deregister";
+/// Path of the registration endpoint below the issuer (RFC 7591); each client's own is below it (RFC 7592).
+pub const REGISTRATION_PATH: &str = "/oauth/register";
 /// Path of the introspection endpoint below the issuer (RFC 7662).
 pub const INTROSPECTION_PATH: &str = "/oauth/introspect";
 /// What the issuer's own keys sign with.
@@ -66,6 +68,8 @@ pub struct AuthorizationServerMetadata {
     pub token_endpoint_auth_methods_supported: [&'static str; 1],
     /// What their assertions may be signed with.
     pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
+    /// Where a client registers by itself, with an initial access token (RFC 7591).
+    pub registration_endpoint: String,
     /// Where a client ends what it holds (RFC 7009).
     pub revocation_endpoint: String,
     /// How clients authenticate there.
@@ -114,6 +118,7 @@ impl AuthorizationServerMetadata {
             grant_types_supported: &GRANT_TYPES,
             token_endpoint_auth_methods_supported: AUTH_METHODS,
             token_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
+            registration_endpoint: format!("{issuer}{REGISTRATION_PATH}"),
             revocation_endpoint: format!("{issuer}{REVOCATION_PATH}"),
             revocation_endpoint_auth_methods_supported: AUTH_METHODS,
             revocation_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
@@ -226,6 +231,7 @@ mod tests {
                 ],
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
+                "registration_endpoint": "https://b.example/oauth/register",
                 "revocation_endpoint": "https://b.example/oauth/revoke",
                 "revocation_endpoint_auth_methods_supported": ["private_key_jwt"],
                 "revocation_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],

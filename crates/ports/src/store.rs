@@ -14,12 +14,13 @@ use bailiwick_model::{
     decision::BudgetDraw,
     digest::Digest,
     grant::{Grant, GrantStatus},
-    id::{BrowserSessionId, GrantId, TaskId, TokenId},
+    id::{BrowserSessionId, GrantId, RegistrationTokenId, TaskId, TokenId},
     jwk::Thumbprint,
     name::{AgentName, Fact, SecretName, SystemName, ToolName, UserId},
     observation::{Observation, ObservationScope, WouldBe},
     passkey::{Invitation, Passkey},
     principal::Principal,
+    registration::RegistrationToken,
     safe_mode::SafeModeScope,
     session::Session,
     task::Task,
@@ -412,6 +413,30 @@ pub trait Store: Send + Sync {
     async fn register_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError>;
     /// Replaces an agent whose stored version is `agent.version - 1`. Returns the new epoch.
     async fn change_agent(&self, agent: Agent, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError>;
+
+    // ---- registration ------------------------------------------------------
+    /// Keeps an initial access token.
+    async fn add_registration_token(&self, token: RegistrationToken, entry: Entry) -> Result<Receipt, StoreError>;
+    /// Removes one; who registered by it stays.
+    async fn remove_registration_token(&self, id: RegistrationTokenId, entry: Entry) -> Result<Receipt, StoreError>;
+    /// The one with this digest; it may be used up or over.
+    async fn registration_token(&self, digest: Digest) -> Result<Option<RegistrationToken>, StoreError>;
+    /// All of them, oldest first.
+    async fn registration_tokens(&self) -> Result<Vec<RegistrationToken>, StoreError>;
+    /// Adds an agent as [`Self::register_agent`] does, by one use of an initial access token; one without a use left is
+    /// [`StoreError::Missing`]. `access` is the digest of what manages the registration.
+    async fn register_client(
+        &self,
+        agent: Agent,
+        via: RegistrationTokenId,
+        access: Digest,
+        entry: Entry,
+    ) -> Result<u64, StoreError>;
+    /// Whose registration the token with this digest manages; none of a retired agent.
+    async fn managed_client(&self, access: Digest) -> Result<Option<AgentName>, StoreError>;
+    /// Puts one such token into the place of another; one that was used before is [`StoreError::Missing`].
+    async fn rotate_registration_access(&self, used: Digest, next: Digest, entry: Entry)
+    -> Result<Receipt, StoreError>;
 
     // ---- tasks -------------------------------------------------------------
     /// Adds a task with its sealed prompt in `entry`, using up what authorized it. Returns the new epoch.

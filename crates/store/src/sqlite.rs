@@ -11,11 +11,12 @@ use bailiwick_model::{
     bundle::BundleRevision,
     digest::Digest,
     grant::{Grant, GrantStatus},
-    id::{BrowserSessionId, GrantId, TaskId, TokenId},
+    id::{BrowserSessionId, GrantId, RegistrationTokenId, TaskId, TokenId},
     jwk::Thumbprint,
-    name::{SecretName, SystemName, UserId},
+    name::{AgentName, SecretName, SystemName, UserId},
     observation::ObservationScope,
     passkey::{Invitation, Passkey},
+    registration::RegistrationToken,
     safe_mode::SafeModeScope,
     session::Session,
     task::Task,
@@ -56,6 +57,7 @@ mod passkeys;
 mod power_cut;
 mod presence;
 mod readers;
+mod registration;
 pub(crate) mod restore;
 mod rows;
 mod safety;
@@ -282,6 +284,45 @@ impl Store for SqliteStore {
 
     async fn change_agent(&self, agent: Agent, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError> {
         self.writer.write(move |turn| agents::change(turn, &agent, ends, entry)).await
+    }
+
+    async fn add_registration_token(&self, token: RegistrationToken, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| registration::add_token(turn, &token, entry)).await
+    }
+
+    async fn remove_registration_token(&self, id: RegistrationTokenId, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| registration::remove_token(turn, id, entry)).await
+    }
+
+    async fn registration_token(&self, digest: Digest) -> Result<Option<RegistrationToken>, StoreError> {
+        self.readers.read(move |connection| registration::token(connection, digest)).await
+    }
+
+    async fn registration_tokens(&self) -> Result<Vec<RegistrationToken>, StoreError> {
+        self.readers.read(registration::tokens).await
+    }
+
+    async fn register_client(
+        &self,
+        agent: Agent,
+        via: RegistrationTokenId,
+        access: Digest,
+        entry: Entry,
+    ) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| registration::register(turn, &agent, (via, access), entry)).await
+    }
+
+    async fn managed_client(&self, access: Digest) -> Result<Option<AgentName>, StoreError> {
+        self.readers.read(move |connection| registration::managed(connection, access)).await
+    }
+
+    async fn rotate_registration_access(
+        &self,
+        used: Digest,
+        next: Digest,
+        entry: Entry,
+    ) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| registration::rotate(turn, (used, next), entry)).await
     }
 
     async fn create_task(&self, task: Task, spent: Vec<Spent>, entry: Entry) -> Result<u64, StoreError> {

@@ -84,8 +84,13 @@ impl Scene {
     ) -> (Answer, String) {
         let mut body = url::form_urlencoded::Serializer::new(String::new());
         body.extend_pairs(form);
+        self.send_body(message, body.finish()).await
+    }
+
+    /// A message with whatever body.
+    pub(crate) async fn send_body(&self, message: http::request::Builder, body: String) -> (Answer, String) {
         let peer: SocketAddr = "203.0.113.7:4711".parse().unwrap();
-        let message = message.extension(Peer(peer)).body(Body::from(body.finish())).unwrap();
+        let message = message.extension(Peer(peer)).body(Body::from(body)).unwrap();
         let response = self.router.clone().oneshot(message).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();

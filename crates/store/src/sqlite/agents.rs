@@ -37,6 +37,9 @@ pub(crate) fn change(turn: &mut Turn<'_>, agent: &Agent, ends: Option<EndOfGrant
     let used = last_used(turn, name)?;
     turn.execute(statements::DELETE_CREDENTIALS, [name])?;
     insert_credentials(turn, agent, &used)?;
+    if matches!(agent.status, AgentStatus::Retired { .. }) {
+        turn.execute(statements::END_REGISTRATION_ACCESS, [name])?;
+    }
     let epoch = turn.change(entry)?;
     grants::end_along(turn, ends)?;
     Ok(epoch)

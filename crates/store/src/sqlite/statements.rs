@@ -170,6 +170,21 @@ statements! {
     CREDENTIALS = "SELECT agent, thumbprint, authenticator, created_at, expires_at, last_used_at \
         FROM credentials ORDER BY agent, place";
 
+    // ---- registration ----
+    INSERT_REGISTRATION_TOKEN = "INSERT INTO registration_tokens (id, digest, terms, uses, uses_max, created_at, \
+        expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    DELETE_REGISTRATION_TOKEN = "DELETE FROM registration_tokens WHERE id = $1";
+    USE_REGISTRATION_TOKEN = "UPDATE registration_tokens SET uses = uses + 1 \
+        WHERE id = $1 AND uses < uses_max AND expires_at > $2";
+    REGISTRATION_TOKEN = "SELECT id, digest, terms, uses, uses_max, created_at, expires_at \
+        FROM registration_tokens WHERE digest = $1";
+    REGISTRATION_TOKENS = "SELECT id, digest, terms, uses, uses_max, created_at, expires_at \
+        FROM registration_tokens ORDER BY id";
+    INSERT_REGISTRATION_ACCESS = "INSERT INTO registration_access (agent, digest) VALUES ($1, $2)";
+    REGISTRATION_ACCESS = "SELECT agent FROM registration_access WHERE digest = $1";
+    ROTATE_REGISTRATION_ACCESS = "UPDATE registration_access SET digest = $1 WHERE digest = $2";
+    END_REGISTRATION_ACCESS = "DELETE FROM registration_access WHERE agent = $1";
+
     // ---- tasks ----
     INSERT_TASK = "INSERT INTO tasks (id, agent, purpose, prompt_commitment, tools, status, ended_at, ended_reason, \
         created_at, expires_at, self_made) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
@@ -228,6 +243,8 @@ statements! {
         (SELECT initiating, fact FROM facts WHERE until_at <= $1 ORDER BY until_at LIMIT $2)";
     FORGET_REVOKED = "DELETE FROM revoked_tokens WHERE id IN \
         (SELECT id FROM revoked_tokens WHERE until_at <= $1 ORDER BY until_at LIMIT $2)";
+    FORGET_REGISTRATION_TOKENS = "DELETE FROM registration_tokens WHERE id IN \
+        (SELECT id FROM registration_tokens WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
     FORGET_REFRESH_TOKENS = "DELETE FROM refresh_tokens WHERE digest IN \
         (SELECT digest FROM refresh_tokens WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)";
     /// A grant that others or refresh tokens come from goes after them: each is gone by its own end at the latest.
@@ -241,8 +258,14 @@ statements! {
 
 /// What is run before each commit besides [`FORGET_SPENT`] and [`FORGET_TOKENS`]: $1 is the time, $2 the number of rows.
 /// Each row is kept until what it is about has ended by itself; what it said stays in the evidence.
-pub(crate) const FORGET: [&str; 5] =
-    [FORGET_BUDGETS, FORGET_FACTS, FORGET_REVOKED, FORGET_REFRESH_TOKENS, FORGET_GRANTS];
+pub(crate) const FORGET: [&str; 6] = [
+    FORGET_BUDGETS,
+    FORGET_FACTS,
+    FORGET_REVOKED,
+    FORGET_REGISTRATION_TOKENS,
+    FORGET_REFRESH_TOKENS,
+    FORGET_GRANTS,
+];
 
 /// The start of every search of entries; [`super::evidence`] adds its conditions.
 pub(crate) const ENTRIES: &str = "SELECT e.sequence AS sequence, e.leaf AS leaf, s.subject AS subject, \
@@ -299,6 +322,7 @@ mod tests {
             FORGET_BUDGETS,
             FORGET_FACTS,
             FORGET_REVOKED,
+            FORGET_REGISTRATION_TOKENS,
             FORGET_REFRESH_TOKENS,
             FORGET_GRANTS,
             FORGET_TOKENS,
