@@ -33,7 +33,10 @@ use bailiwick_web::{
 };
 use http::{header, request::Parts};
 
-use crate::failure::{Failure, Why};
+use crate::{
+    failure::{Failure, Why},
+    uses::Uses,
+};
 
 /// Failures that one address may have; all clients behind it share them.
 pub(crate) const PER_ADDRESS: Allowance = Allowance { burst: 30, refill_s: 2, keys_max: 65_536 };
@@ -50,6 +53,7 @@ pub(crate) struct ClientDoor {
     per_address: Throttle,
     per_client: Throttle,
     revocations: Throttle,
+    uses: Uses,
 }
 
 /// One request of a client under way.
@@ -84,7 +88,7 @@ pub(crate) struct Client {
 impl ClientDoor {
     pub(crate) fn new(entrance: Arc<Entrance>) -> Self {
         let [per_address, per_client, revocations] = [PER_ADDRESS, PER_CLIENT, REVOCATIONS].map(Throttle::new);
-        Self { entrance, per_address, per_client, revocations }
+        Self { entrance, per_address, per_client, revocations, uses: Uses::default() }
     }
 
     /// Takes a request in, has it answered, and refuses it if that fails. `at` says where, for alerts.
@@ -172,6 +176,15 @@ impl Visit<'_> {
 
     /// Verifies who asks. Whether it may have what it asks for is still to be decided.
     pub(crate) async fn authenticate(&mut self, sent: &ClientAuthentication) -> Result<Client, Failure> {
+        let client = self.prove(sent).await?;
+        let (address, now) = (throttle_key(self.address), self.entrance().broker().now());
+        if self.door.uses.is_shared(&client.credential.to_string(), &address, now) {
+            self.alert(AlertKind::SharedCredential).await;
+        }
+        Ok(client)
+    }
+
+    async fn prove(&mut self, sent: &ClientAuthentication) -> Result<Client, Failure> {
         match sent {
             ClientAuthentication::Assertion { assertion, client } => {
                 let assertion =
@@ -278,6 +291,12 @@ impl Visit<'_> {
         self.entrance().alert(alert).await;
     }
 
+    /// Records something to look at about the address alone.
+    async fn alert_about_address(&self, kind: AlertKind) {
+        let alert = Alert { kind, agent: None, address: self.address, at: self.at };
+        self.entrance().alert(alert).await;
+    }
+
     /// Records a refusal, counts it, and answers.
     pub(crate) async fn refuse(self, failure: Failure) -> Response {
         let entrance = self.entrance();
@@ -285,6 +304,11 @@ impl Visit<'_> {
             let now = entrance.broker().now();
             self.door.per_address.failed(&throttle_key(self.address), now);
             self.door.per_client.failed(&self.client_key(), now);
+            if let Some(client) = &self.client
+                && self.door.uses.is_spraying(&throttle_key(self.address), client, now)
+            {
+                self.alert_about_address(AlertKind::Spraying).await;
+            }
             let registered = self.client.as_ref().filter(|client| entrance.broker().agent(client).is_some());
             tokens::refused(entrance.broker(), registered, failure.code().as_str(), failure.why().as_str(), Vec::new())
                 .await;

@@ -16,5 +16,6 @@ mod register;
 mod revoke;
 mod router;
 mod token;
+mod uses;
 
 pub use self::router::router;

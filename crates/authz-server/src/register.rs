@@ -76,7 +76,7 @@ pub(crate) async fn end(State(door): State<Arc<ClientDoor>>, Path(client): Path<
 fn told(entrance: &Entrance, status: StatusCode, registered: &Registered) -> Response {
     let Registered { agent, access } = registered;
     let uri = format!("{}{REGISTRATION_PATH}/{}", entrance.issuer(), agent.name);
-    let keys: Vec<_> = agent.credentials.iter().map(|credential| credential.key.clone()).collect();
+    let keys: Vec<_> = agent.credentials.iter().filter_map(|one| one.authenticator.key().cloned()).collect();
     let information =
         ClientInformation::new(&agent.name, agent.created_at, (access.expose(), uri), &keys, &agent.redirect_uris);
     failure::answer(entrance, status, &serde_json::to_string(&information).unwrap_or_default())

@@ -18,7 +18,9 @@ use bailiwick_web::{
     limits::{EXCHANGE_TIME_MAX, Limits},
 };
 
-use crate::{clients::ClientDoor, deregister, introspect, jwks, metadata, par, protected_resource, register, revoke, token};
+use crate::{
+    clients::ClientDoor, deregister, introspect, jwks, metadata, par, protected_resource, register, revoke, token,
+};
 
 /// The endpoints below `/oauth` and the discovery documents below `/.well-known`.
 pub fn router(entrance: Arc<Entrance>) -> Router {

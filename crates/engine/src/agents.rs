@@ -139,7 +139,7 @@ pub(crate) fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal
 }
 
 /// Whether the operator lets agents use a key's algorithm.
-fn admitted(broker: &Broker, key: &PublicKey) -> Result<(), Refusal> {
+pub(crate) fn admitted(broker: &Broker, key: &PublicKey) -> Result<(), Refusal> {
     let algorithms = &broker.settings().agent_algorithms;
     if algorithms.contains(&key.algorithm) {
         return Ok(());

@@ -35,6 +35,10 @@ pub enum AlertKind {
     OperatorDoor,
     /// A refresh token came a second time: somebody holds a copy.
     RefreshReuse,
+    /// A credential was used from several addresses at the same time.
+    SharedCredential,
+    /// One address failed as many clients.
+    Spraying,
 }
 
 impl AlertKind {
@@ -45,6 +49,8 @@ impl AlertKind {
             Self::ForgedCredential => "forged_credential",
             Self::OperatorDoor => "operator_door",
             Self::RefreshReuse => "refresh_reuse",
+            Self::SharedCredential => "shared_credential",
+            Self::Spraying => "spraying",
         }
     }
 }
@@ -164,7 +170,8 @@ pub async fn unregistered(broker: &Broker) -> Result<Vec<Sighting>, Refusal> {
             Some(Canonical::Text(text)) => Some(text.clone()),
             _ => None,
         };
-        if text("what").as_deref() == Some(AlertKind::OperatorDoor.as_str()) {
+        let callers = [AlertKind::UnregisteredCaller, AlertKind::ForgedCredential].map(AlertKind::as_str);
+        if !text("what").is_some_and(|what| callers.contains(&what.as_str())) {
             continue;
         }
         let agent = text("agent").and_then(|name| name.parse::<AgentName>().ok());

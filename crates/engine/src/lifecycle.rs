@@ -10,7 +10,8 @@ use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     agent::{Agent, AgentStatus, Inactive},
     grant::Grant,
-    name::AgentName,
+    id::GrantId,
+    name::{AgentName, RoleName},
     principal::Principal,
     user::UserStatus,
 };
@@ -20,7 +21,7 @@ use crate::{
     agents::{self, Change, LIFETIME_DAYS, already, change, text},
     broker::Broker,
     evidence::Draft,
-    grants,
+    grants, inventory,
     live::Live,
     refusal::Refusal,
 };
@@ -72,6 +73,60 @@ pub async fn set_owner(
         Ok(())
     })
     .await
+}
+
+/// An agent with another job, and what of its old one ended.
+#[derive(Debug)]
+pub struct Reassigned {
+    /// As it is now: read-only, until somebody promotes it for its new job.
+    pub agent: Arc<Agent>,
+    /// Grants that ended with its old job, those that came from them included.
+    pub grants: Vec<GrantId>,
+    /// Access tokens that were revoked.
+    pub tokens: usize,
+}
+
+/// Gives an agent another job. What it was given for the old one ends: its grants in the same transaction, its access tokens
+/// right after it, of which none could do more than the new role allows in between. It starts read-only again.
+pub async fn reassign(
+    broker: &Broker,
+    by: &Principal,
+    name: &AgentName,
+    role: RoleName,
+    reason: &str,
+) -> Result<Reassigned, Refusal> {
+    text("reason", reason, "say why, for whoever looks back")?;
+    agents::known_role(broker, &role)?;
+    let before = broker.live();
+    let ending = Change::new("role", reason).ending("an agent of its chain got another role");
+    let agent = change(broker, by, name, ending, |agent, _| {
+        if let AgentStatus::Retired { .. } = agent.status {
+            return Err(already(agent));
+        }
+        if agent.role == role {
+            return Err(Refusal::Conflict(format!("agent `{}` has this role already", agent.name)));
+        }
+        agent.role = role;
+        agent.promoted = false;
+        Ok(())
+    })
+    .await?;
+    broker.authorizations.forget(name);
+    let after = broker.live();
+    let mut grants: Vec<GrantId> = before.grants.keys().filter(|id| !after.grants.contains_key(id)).copied().collect();
+    grants.sort();
+    let mut tokens = 0;
+    let mut last = None;
+    loop {
+        let page = inventory::tokens(broker, Some(name.clone()), None, last, inventory::TOKENS_LISTED_MAX).await?;
+        let Some(newest) = page.last().map(|listed| listed.token.id) else { break };
+        last = Some(newest);
+        for listed in page.iter().filter(|listed| !listed.revoked) {
+            grants::revoke_token(broker, by, listed.token.id, listed.token.expires_at).await?;
+            tokens += 1;
+        }
+    }
+    Ok(Reassigned { agent, grants, tokens })
 }
 
 /// What becomes of the agents of an owner who left.

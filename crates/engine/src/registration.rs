@@ -8,20 +8,18 @@ use std::sync::Arc;
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Credential},
+    agent::{Agent, AgentStatus, Authenticator, Credential},
     digest::Digest,
     id::RegistrationTokenId,
+    jwk::PublicKey,
+    limits::KEYS_PER_AGENT_MAX,
     name::AgentName,
     principal::Principal,
     registration::{NAME_PREFIX_BYTES_MAX, RegistrationToken, Terms},
     secret::Secret,
 };
 use bailiwick_oauth::client_registration::ClientMetadata;
-use bailiwick_ports::{
-    chance::random,
-    new_id,
-    store::StoreError,
-};
+use bailiwick_ports::{chance::random, new_id, store::StoreError};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::SignedDuration;
 
@@ -173,6 +171,7 @@ pub async fn update(
     metadata: ClientMetadata,
 ) -> Result<Registered, NotRegistered> {
     let (agent, used) = managed(broker, client, presented).await?;
+    metadata.keys.iter().try_for_each(|key| agents::admitted(broker, key)).map_err(of_refusal)?;
     // First, so that of two at once one is refused.
     let access = rotate(broker, &agent, used, "registration update asked").await?;
     let by = Principal::Agent(agent.name.clone());
@@ -180,12 +179,17 @@ pub async fn update(
     let updated = change(broker, &by, &agent.name, Change::new("updated", ""), |agent, now| {
         let known = std::mem::take(&mut agent.credentials);
         let expires_at = agent.expires_at;
-        let credential = |key: bailiwick_model::jwk::PublicKey| {
-            let same = known.iter().find(|one| one.key.thumbprint == key.thumbprint);
-            let fresh = Credential { key: key.clone(), created_at: now, expires_at, last_used_at: None };
-            same.map_or(fresh, |same| Credential { key, ..same.clone() })
+        let credential = |key: PublicKey| {
+            let authenticator = Authenticator::Key(key);
+            let same = known.iter().find(|one| one.authenticator.id() == authenticator.id()).cloned();
+            let fresh =
+                Credential { authenticator: authenticator.clone(), created_at: now, expires_at, last_used_at: None };
+            same.map_or(fresh, |same| Credential { authenticator, ..same })
         };
-        agent.credentials = keys.into_iter().map(credential).collect();
+        let keys: Vec<Credential> = keys.into_iter().map(credential).collect();
+        // What an operator gave it beside its keys is not its own to change.
+        let others = known.iter().filter(|one| one.authenticator.key().is_none()).cloned();
+        agent.credentials = others.chain(keys).take(KEYS_PER_AGENT_MAX).collect();
         agent.redirect_uris = redirect_uris;
         Ok(())
     });
@@ -257,7 +261,7 @@ fn asked(broker: &Broker, terms: Terms, metadata: ClientMetadata) -> Result<Regi
         purpose,
         environment,
         role,
-        keys: metadata.keys,
+        authenticators: metadata.keys.into_iter().map(Authenticator::Key).collect(),
         systems,
         scopes: Vec::new(),
         redirect_uris: metadata.redirect_uris,
@@ -270,7 +274,7 @@ fn asked(broker: &Broker, terms: Terms, metadata: ClientMetadata) -> Result<Regi
 }
 
 fn thumbprints(agent: &Agent) -> Vec<String> {
-    agent.credentials.iter().map(|credential| credential.key.thumbprint.to_string()).collect()
+    agent.credentials.iter().map(|credential| credential.authenticator.id().to_string()).collect()
 }
 
 fn draft(broker: &Broker, by: &Principal, verb: &str, id: RegistrationTokenId) -> Draft {

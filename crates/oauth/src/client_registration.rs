@@ -45,7 +45,8 @@ impl ClientMetadata {
         if object.get("client_id").and_then(Value::as_str) != Some(client.as_str()) {
             return Err(invalid("`client_id` is missing, or is another client's"));
         }
-        let ours = ["registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at"];
+        let ours =
+            ["registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at"];
         if let Some(ours) = ours.iter().find(|ours| object.contains_key(**ours)) {
             return Err(invalid(&format!("`{ours}` must not be sent (RFC 7592 section 2.2)")));
         }
@@ -54,7 +55,8 @@ impl ClientMetadata {
 
     fn of(object: &Map<String, Value>) -> Result<Self, OAuthError> {
         if object.contains_key("software_statement") {
-            let description = "no publisher of software statements is trusted here\nhint: leave `software_statement` out";
+            let description =
+                "no publisher of software statements is trusted here\nhint: leave `software_statement` out";
             return Err(OAuthError::new(ErrorCode::UnapprovedSoftwareStatement, description));
         }
         if object.contains_key("client_secret") {
@@ -152,10 +154,12 @@ fn redirect_uris(object: &Map<String, Value>) -> Result<Vec<RedirectUri>, OAuthE
 
 fn keys(object: &Map<String, Value>) -> Result<Vec<PublicKey>, OAuthError> {
     if object.contains_key("jwks_uri") {
-        return Err(invalid("keys are not fetched from `jwks_uri`\nhint: send them in `jwks`, and again when they change"));
+        return Err(invalid(
+            "keys are not fetched from `jwks_uri`\nhint: send them in `jwks`, and again when they change",
+        ));
     }
     let jwks = object.get("jwks").ok_or_else(|| invalid("`jwks` is missing\nhint: send the client's public keys"))?;
-    KeyPolicy::default().jwks(&jwks.to_string()).map_err(|error| invalid(&format!("`jwks` cannot be used: {error}")))
+    KeyPolicy::of_agents().jwks(&jwks.to_string()).map_err(|error| invalid(&format!("`jwks` cannot be used: {error}")))
 }
 
 fn invalid(description: &str) -> OAuthError {

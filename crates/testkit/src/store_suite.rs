@@ -15,6 +15,7 @@ pub mod calls;
 pub mod evidence;
 pub mod fixtures;
 pub mod identity;
+pub mod registration;
 pub mod state;
 pub mod tokens;
 
@@ -70,6 +71,10 @@ macro_rules! store_suite {
             passkeys_are_kept_whole,
             a_link_is_used_once_and_in_time,
             who_leaves_has_no_passkey
+        );
+        $crate::store_suite!($bench; registration:
+            a_registration_token_is_used_up,
+            registration_access_rotates_and_ends
         );
         $crate::store_suite!($bench; tokens:
             a_refresh_token_is_used_once_and_the_next_takes_its_place,

@@ -17,6 +17,7 @@ use super::Shared;
 
 mod add_credential;
 mod add_key;
+mod findings;
 mod list;
 mod owner;
 mod owner_left;
@@ -28,6 +29,7 @@ mod remove_key;
 mod resume;
 mod retire;
 mod review;
+mod role;
 mod show;
 mod sightings;
 mod suspend;
@@ -41,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(resume::resume))
         .routes(routes!(retire::retire))
         .routes(routes!(review::review))
+        .routes(routes!(role::role))
         .routes(routes!(owner::owner))
         .routes(routes!(owner_left::owner_left))
         .routes(routes!(add_key::add_key))
@@ -49,6 +52,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(remove_credential::remove_credential))
         .routes(routes!(redirect_uris::redirect_uris))
         .routes(routes!(sightings::sightings))
+        .routes(routes!(findings::findings))
 }
 
 /// An agent as registered.

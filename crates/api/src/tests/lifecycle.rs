@@ -175,3 +175,29 @@ async fn agents_of_whoever_left_get_a_successor_or_stop() {
     let refused = scene.admin("POST", "/api/v1/agents", Some(late)).await;
     assert!(refused.status == 400 && refused.text.contains("left"), "{}", refused.text);
 }
+
+#[tokio::test]
+async fn another_job_ends_what_the_old_one_had() {
+    let mut scene = Scene::new().await;
+    scene.world.publish(bundle::with_delegation()).await;
+    scene.world.enlist("mover", "reader").await;
+    let (grant, other) = (scene.given("mover").await, scene.given("reader").await);
+    let audience = bailiwick_engine::tokens::Audience::System(bundle::system());
+    let token = scene.world.token("mover", audience.clone(), true).await;
+    scene.world.token("reader", audience, true).await;
+    let path = "/api/v1/agents/mover/role";
+    for (body, status) in [
+        (json!({"role": "nobody", "reason": "x"}), 400),
+        (json!({"role": "reader", "reason": "x"}), 409),
+        (json!({"role": "writer"}), 400),
+    ] {
+        assert_eq!(scene.admin("POST", path, Some(body.clone())).await.status, status, "{body}");
+    }
+    let done = ok(&scene.admin("POST", path, Some(json!({"role": "writer", "reason": "moved"}))).await, 200);
+    assert_eq!((done["role"].as_str(), done["promoted"].as_bool()), (Some("writer"), Some(false)));
+    assert_eq!((&done["grants_ended"], &done["tokens_revoked"]), (&json!([grant.to_string()]), &json!(1)));
+    let live = scene.world.broker.live();
+    assert!(!live.grants.contains_key(&grant) && live.grants.contains_key(&other));
+    let id = bailiwick_testkit_engine::world::part(&token, 1)["jti"].as_str().unwrap().parse().unwrap();
+    assert!(live.revoked.contains_key(&id) && live.revoked.size() == 1);
+}

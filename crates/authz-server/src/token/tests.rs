@@ -89,7 +89,17 @@ impl Scene {
 
     /// A message with whatever body.
     pub(crate) async fn send_body(&self, message: http::request::Builder, body: String) -> (Answer, String) {
-        let peer: SocketAddr = "203.0.113.7:4711".parse().unwrap();
+        self.send_from("203.0.113.7", message, body).await
+    }
+
+    /// The same from whatever address.
+    pub(crate) async fn send_from(
+        &self,
+        address: &str,
+        message: http::request::Builder,
+        body: String,
+    ) -> (Answer, String) {
+        let peer: SocketAddr = format!("{address}:4711").parse().unwrap();
         let message = message.extension(Peer(peer)).body(Body::from(body)).unwrap();
         let response = self.router.clone().oneshot(message).await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());

@@ -24,6 +24,12 @@ pub(crate) enum Agents {
         #[arg(long)]
         unregistered: bool,
     },
+    /// What to look at: shared and dormant credentials, unused agents, missed reviews, owners who left.
+    Findings {
+        /// Days without use that are long: 30 unless given.
+        #[arg(long, value_name = "DAYS")]
+        unused_days: Option<u32>,
+    },
     /// Show one agent.
     Show {
         /// Its name.
@@ -45,6 +51,16 @@ pub(crate) enum Agents {
         #[arg(long, value_name = "DAYS")]
         days: Option<u32>,
         /// What was looked at, for whoever looks back.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Give it another job: its old tokens and grants end, and it starts read-only again.
+    Role {
+        /// The agent.
+        name: String,
+        /// A file of `roles/`.
+        role: String,
+        /// Why, for whoever looks back.
         #[arg(long)]
         reason: String,
     },

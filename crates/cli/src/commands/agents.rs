@@ -25,6 +25,7 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Agents, output: &Output) ->
         Agents::Register(register) => self::register(&door, register, output).await?,
         Agents::List { unregistered: false } => list(&door, output).await?,
         Agents::List { unregistered: true } => sightings(&door, output).await?,
+        Agents::Findings { unused_days } => findings(&door, *unused_days, output).await?,
         Agents::Show { name } => show(&door, &agent_name(name)?, output).await?,
         Agents::Promote(named) => change(&door, "promote", &named.name, &named.reason, output).await?,
         Agents::Suspend(named) => change(&door, "suspend", &named.name, &named.reason, output).await?,
@@ -33,6 +34,14 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Agents, output: &Output) ->
         Agents::Review { name, days, reason } => {
             let path = format!("/api/v1/agents/{}/review", agent_name(name)?);
             output.document(&door.change(&path, &json!({"reason": reason, "days": days})).await?, one);
+        }
+        Agents::Role { name, role, reason } => {
+            let path = format!("/api/v1/agents/{}/role", agent_name(name)?);
+            let done = door.change(&path, &json!({"role": role, "reason": reason})).await?;
+            output.document(&done, one);
+            let grants = done.get("grants_ended").and_then(Value::as_array).map_or(0, Vec::len);
+            let tokens = text(&done, "/tokens_revoked");
+            output.note(&format!("\nof its old job {grants} grants ended and {tokens} tokens were revoked"));
         }
         Agents::Owner { name, owner, reason } => {
             let path = format!("/api/v1/agents/{}/owner", agent_name(name)?);
@@ -217,6 +226,31 @@ fn ends(agent: &Value) -> String {
 /// A time to the minute.
 pub(crate) fn minute(at: &str) -> String {
     at.chars().take(16).collect::<String>().replace('T', " ")
+}
+
+async fn findings(door: &Door, unused_days: Option<u32>, output: &Output) -> Result<(), Failure> {
+    let asked = unused_days.map(|days| format!("?unused_days={days}")).unwrap_or_default();
+    let listed = door.read(&format!("/api/v1/findings{asked}")).await?;
+    let none = listed.pointer("/findings/0").is_none();
+    output.document(&listed, |listed| {
+        let rows = listed.get("findings").and_then(Value::as_array).cloned().unwrap_or_default();
+        table(
+            ["finding", "agent", "key", "since", "evidence"],
+            rows.iter().map(|row| {
+                [
+                    text(row, "/kind"),
+                    text(row, "/agent"),
+                    text(row, "/credential"),
+                    minute(&text(row, "/since")),
+                    text(row, "/event"),
+                ]
+            }),
+        )
+    });
+    if none {
+        output.hint("there is nothing to look at");
+    }
+    Ok(())
 }
 
 async fn sightings(door: &Door, output: &Output) -> Result<(), Failure> {

@@ -1,11 +1,7 @@
 //! Clients that register by themselves: the tokens that let them, and the ones by which they manage what they registered.
 
 use bailiwick_model::{
-    agent::Agent,
-    digest::Digest,
-    id::RegistrationTokenId,
-    name::AgentName,
-    registration::RegistrationToken,
+    agent::Agent, digest::Digest, id::RegistrationTokenId, name::AgentName, registration::RegistrationToken,
 };
 use bailiwick_ports::{
     entry::{Entry, Receipt},

@@ -258,14 +258,8 @@ statements! {
 
 /// What is run before each commit besides [`FORGET_SPENT`] and [`FORGET_TOKENS`]: $1 is the time, $2 the number of rows.
 /// Each row is kept until what it is about has ended by itself; what it said stays in the evidence.
-pub(crate) const FORGET: [&str; 6] = [
-    FORGET_BUDGETS,
-    FORGET_FACTS,
-    FORGET_REVOKED,
-    FORGET_REGISTRATION_TOKENS,
-    FORGET_REFRESH_TOKENS,
-    FORGET_GRANTS,
-];
+pub(crate) const FORGET: [&str; 6] =
+    [FORGET_BUDGETS, FORGET_FACTS, FORGET_REVOKED, FORGET_REGISTRATION_TOKENS, FORGET_REFRESH_TOKENS, FORGET_GRANTS];
 
 /// The start of every search of entries; [`super::evidence`] adds its conditions.
 pub(crate) const ENTRIES: &str = "SELECT e.sequence AS sequence, e.leaf AS leaf, s.subject AS subject, \

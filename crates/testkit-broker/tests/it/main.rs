@@ -45,6 +45,7 @@ mod real_filesystem;
 mod real_git;
 mod real_memory;
 mod real_sqlite;
+mod rotation;
 mod stolen;
 mod suggestions;
 mod tasks;

@@ -15,7 +15,10 @@ use bailiwick_testkit_broker::{
     stdio_client::succeeded,
     tools::{Need, ready},
 };
-use futures::future::join_all;
+use futures::{
+    future::join_all,
+    stream::{self, StreamExt as _},
+};
 use serde_json::{Value, json};
 
 use crate::world::Depot;
@@ -24,6 +27,8 @@ use crate::world::Depot;
 const JOBS: usize = 100;
 /// How many are registered at the same time: each by a process of its own.
 const AT_THE_DESK: usize = 4;
+/// Messages that are under way at the same time, of all jobs.
+const AT_ONCE: usize = 32;
 /// Workers that call with one agent's token at the same time.
 const WORKERS: usize = 4;
 /// Calls of one worker at most, so that an end that ends nothing fails instead of running for ever.
@@ -86,21 +91,30 @@ async fn jobs_come_work_and_go_and_nothing_of_them_is_left() {
             })
         });
         // All of them have a token before the first of them works, and all have worked before the first of them goes.
-        let clients =
-            join_all(agents.iter().map(|agent| HttpClient::connect(broker, agent, "depot", Revision::Stateless))).await;
-        let worked = join_all(clients.into_iter().map(async |mut client| {
-            succeeded(&client.call("lookup", json!({ "path": "/public/a" })).await);
-            client
-        }))
-        .await;
-        let gone = join_all(worked.into_iter().map(async |mut client| {
-            let answer = deregister(&client, &url).await;
-            assert_eq!(answer.status, 200, "{}", answer.body);
-            let late = client.ask("tools/call", lookup()).await;
-            assert!(!was_allowed(&late), "a job called after its end");
-            assert!(!client.ask_token().await.status.is_success(), "and got a token");
-        }))
-        .await;
+        let clients: Vec<_> = stream::iter(&agents)
+            .map(|agent| HttpClient::connect(broker, agent, "depot", Revision::Stateless))
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        let worked: Vec<_> = stream::iter(clients)
+            .map(async |mut client| {
+                succeeded(&client.call("lookup", json!({ "path": "/public/a" })).await);
+                client
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
+        let gone: Vec<_> = stream::iter(worked)
+            .map(async |mut client| {
+                let answer = deregister(&client, &url).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+                let late = client.ask("tools/call", lookup()).await;
+                assert!(!was_allowed(&late), "a job called after its end");
+                assert!(!client.ask_token().await.status.is_success(), "and got a token");
+            })
+            .buffered(AT_ONCE)
+            .collect()
+            .await;
         done.store(true, Ordering::SeqCst);
         gone.len()
     };
