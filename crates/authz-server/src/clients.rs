@@ -10,6 +10,7 @@ use bailiwick_engine::{
     alerts::{Alert, AlertKind},
     tokens,
 };
+use bailiwick_fetch::Fetcher;
 use bailiwick_model::{
     agent::Agent,
     confirmation::Confirmation,
@@ -22,8 +23,10 @@ use bailiwick_oauth::{
     client_authentication::ClientAuthentication,
     dpop::{self, NonceRule, ProofExpectation, VerifiedProof},
     error::ErrorCode,
+    foreign_keys::ForeignKeys,
     form::FORM_BYTES_MAX,
 };
+use bailiwick_pdp::issuers::Issuer;
 use bailiwick_ports::store::Spent;
 use bailiwick_web::{
     address::Peer,
@@ -35,6 +38,7 @@ use http::{header, request::Parts};
 
 use crate::{
     failure::{Failure, Why},
+    issuer_keys::IssuerKeys,
     uses::Uses,
 };
 
@@ -50,6 +54,7 @@ pub(crate) const REVOCATIONS: Allowance = Allowance { burst: 120, refill_s: 1, k
 /// The door with its memory of failures, shared by all endpoints: what fails at one counts at the others.
 pub(crate) struct ClientDoor {
     entrance: Arc<Entrance>,
+    issuer_keys: IssuerKeys,
     per_address: Throttle,
     per_client: Throttle,
     revocations: Throttle,
@@ -86,9 +91,10 @@ pub(crate) struct Client {
 }
 
 impl ClientDoor {
-    pub(crate) fn new(entrance: Arc<Entrance>) -> Self {
+    pub(crate) fn new(entrance: Arc<Entrance>, fetcher: Fetcher) -> Self {
         let [per_address, per_client, revocations] = [PER_ADDRESS, PER_CLIENT, REVOCATIONS].map(Throttle::new);
-        Self { entrance, per_address, per_client, revocations, uses: Uses::default() }
+        let issuer_keys = IssuerKeys::new(fetcher);
+        Self { entrance, issuer_keys, per_address, per_client, revocations, uses: Uses::default() }
     }
 
     /// Takes a request in, has it answered, and refuses it if that fails. `at` says where, for alerts.
@@ -172,6 +178,12 @@ impl Visit<'_> {
         }
         let description = "the body must be sent as `application/json`, and nothing in the URL";
         Err(Failure::new(Why::Form, ErrorCode::InvalidRequest, description))
+    }
+
+    /// The keys of another issuer, among which a token names one.
+    pub(crate) async fn keys_of(&self, issuer: &Issuer, kid: Option<&str>) -> Result<Arc<ForeignKeys>, Failure> {
+        let now = self.entrance().broker().now();
+        self.door.issuer_keys.of(issuer, kid, now).await.map_err(|_| Failure::without_issuer())
     }
 
     /// Verifies who asks. Whether it may have what it asks for is still to be decided.

@@ -20,6 +20,8 @@ pub(crate) enum Why {
     Client,
     /// What the token was to be issued from.
     Grant,
+    /// What another issuer signed.
+    ForeignAssertion,
     /// The token that was to be exchanged.
     SubjectToken,
     /// The proof of possession.
@@ -46,6 +48,7 @@ impl Why {
             Self::Assertion => "client assertion",
             Self::Client => "client",
             Self::Grant => "grant",
+            Self::ForeignAssertion => "assertion of another issuer",
             Self::SubjectToken => "subject token",
             Self::Proof => "proof of possession",
             Self::RegistrationToken => "registration token",
@@ -92,6 +95,12 @@ impl Failure {
     /// Our own keys cannot be used, so nothing can be said of a token: to call it unknown would leave it standing.
     pub(crate) fn without_keys() -> Self {
         let description = "the broker's own keys cannot be used now\nhint: try again shortly";
+        Self::new(Why::Unavailable, ErrorCode::TemporarilyUnavailable, description)
+    }
+
+    /// Another issuer cannot be asked for its keys: nothing can be said of what it signed, and it may be asked later.
+    pub(crate) fn without_issuer() -> Self {
+        let description = "the keys of the assertion's issuer cannot be had now\nhint: try again shortly";
         Self::new(Why::Unavailable, ErrorCode::TemporarilyUnavailable, description)
     }
 

@@ -8,6 +8,7 @@ mod clients;
 mod deregister;
 mod failure;
 mod introspect;
+mod issuer_keys;
 mod jwks;
 mod metadata;
 mod par;

@@ -13,8 +13,12 @@ const CACHE: &str = "public, max-age=300";
 
 pub(crate) async fn metadata(State(entrance): State<Arc<Entrance>>) -> impl IntoResponse {
     let scopes: BTreeSet<_> = ACCESS_EVALUATE.parse().into_iter().collect();
+    let live = entrance.broker().live();
+    let issuers = || live.policy.iter().flat_map(|policy| policy.issuers().iter());
+    let (takes, vouches) = (issuers().any(|one| one.vouches.is_some()), issuers().any(|one| !one.targets.is_empty()));
     let mut document = AuthorizationServerMetadata::new(entrance.issuer(), scopes, Vec::new())
-        .with_assertions_by(&entrance.broker().settings().agent_algorithms);
+        .with_assertions_by(&entrance.broker().settings().agent_algorithms)
+        .chaining(takes, vouches);
     document.acr_values_supported = authorization::classes(entrance.broker());
     ([(header::CACHE_CONTROL, CACHE)], Json(document))
 }

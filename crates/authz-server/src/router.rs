@@ -6,6 +6,7 @@ use axum::{
     Router,
     routing::{get, post},
 };
+use bailiwick_fetch::Fetcher;
 use bailiwick_oauth::{
     form::FORM_BYTES_MAX,
     metadata::{
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// The endpoints below `/oauth` and the discovery documents below `/.well-known`.
-pub fn router(entrance: Arc<Entrance>) -> Router {
+pub fn router(entrance: Arc<Entrance>, fetcher: Fetcher) -> Router {
     let tokens = Router::new()
         .route(TOKEN_PATH, post(token::token))
         .route(DEREGISTRATION_PATH, post(deregister::deregister))
@@ -35,7 +36,7 @@ pub fn router(entrance: Arc<Entrance>) -> Router {
         .route(REVOCATION_PATH, post(revoke::revoke))
         .route(INTROSPECTION_PATH, post(introspect::introspect))
         .route(PUSHED_REQUEST_PATH, post(par::push))
-        .with_state(Arc::new(ClientDoor::new(Arc::clone(&entrance))));
+        .with_state(Arc::new(ClientDoor::new(Arc::clone(&entrance), fetcher)));
     let documents = Router::new()
         .route(JWKS_PATH, get(jwks::jwks))
         .route(AUTHORIZATION_SERVER_PATH, get(metadata::metadata))

@@ -6,7 +6,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use bailiwick_engine::tokens::Issued;
+use bailiwick_engine::{tokens::Issued, vouching::VouchedFor};
 use bailiwick_model::secret::Secret;
 use bailiwick_oauth::{
     authorization_details,
@@ -24,8 +24,10 @@ use crate::{
 
 mod authorization_code;
 mod client_credentials;
+mod jwt_bearer;
 mod refresh_token;
 mod token_exchange;
+mod vouch;
 
 /// Where alerts say that somebody knocked.
 const AT: &str = "token endpoint";
@@ -42,6 +44,12 @@ async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure>
         GrantRequest::ClientCredentials(asked) => client_credentials::issue(visit, client, asked).await?.into(),
         GrantRequest::AuthorizationCode(asked) => authorization_code::issue(visit, client, asked).await?,
         GrantRequest::RefreshToken(asked) => refresh_token::renew(visit, client, asked).await?,
+        GrantRequest::JwtBearer(asked) => jwt_bearer::issue(visit, client, asked).await?.into(),
+        GrantRequest::Vouch(asked) => {
+            let VouchedFor { assertion, expires_in_s, scopes } = vouch::issue(visit, client, asked).await?;
+            let answer = TokenResponse::vouching(assertion.expose().clone(), expires_in_s, &scopes);
+            return Ok(respond(visit.entrance(), &answer));
+        }
         GrantRequest::TokenExchange(asked) => {
             let issued = token_exchange::issue(visit, client, asked).await?;
             return Ok(respond(visit.entrance(), &response(visit.entrance(), &issued).exchanged()));

@@ -169,6 +169,7 @@ async fn accept(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, TokenRefusa
         details,
         task: task.or(subject.task),
         authentication: subject.authentication,
+        vouched: None,
         status: GrantStatus::Active,
         created_at: now,
         expires_at,

@@ -33,6 +33,8 @@ pub async fn give(broker: &Broker, by: &Principal, grant: Grant, spent: Vec<Spen
         .field_if("parent", grant.parent.map(|parent| parent.to_string()))
         .field_if("task", grant.task.map(|task| task.to_string()))
         .field_if("subject_token", grant.subject.map(|subject| subject.id.to_string()))
+        .field_if("vouched_by", grant.vouched.as_ref().map(|vouched| vouched.issuer.clone()))
+        .field_if("assertion", grant.vouched.as_ref().map(|vouched| vouched.assertion.clone()))
         .field_if("subject_task", grant.subject.and_then(|subject| subject.task).map(|task| task.to_string()))
         .field_if("delegated_by", delegated.as_ref().map(|delegation| delegation.policy.clone()))
         .field_if("bundle", delegated.map(|delegation| delegation.bundle.to_string()));

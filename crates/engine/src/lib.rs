@@ -50,3 +50,5 @@ pub mod suggest;
 pub mod tasks;
 pub mod tokens;
 pub mod users;
+pub mod vouching;
+pub mod workloads;

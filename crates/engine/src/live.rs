@@ -119,7 +119,11 @@ impl Live {
         for _ in 0..=CHAIN_DEPTH_MAX {
             let Some(id) = next else { return true };
             match self.grants.get(&id) {
-                Some(grant) if grant.is_active(now) && self.came_to_stay(grant, now) => next = grant.parent,
+                Some(grant)
+                    if grant.is_active(now) && self.came_to_stay(grant, now) && self.is_vouched_for_still(grant) =>
+                {
+                    next = grant.parent;
+                }
                 _ => return false,
             }
         }
@@ -131,6 +135,13 @@ impl Live {
         let revoked = grant.subject.is_some_and(|subject| self.revoked.contains_key(&subject.id));
         let is_open = |task: TaskId| self.tasks.get(&task).is_some_and(|task| task.is_open(now));
         !revoked && grant.tasks().all(is_open)
+    }
+
+    /// Whether nobody but us vouched for its user, or whoever did is still trusted with that.
+    fn is_vouched_for_still(&self, grant: &Grant) -> bool {
+        let trusted =
+            |issuer: &str| self.policy.as_deref().is_some_and(|policy| policy.issuers().vouching(issuer).is_some());
+        grant.vouched.as_ref().is_none_or(|vouched| trusted(&vouched.issuer))
     }
 
     /// The scopes of all safe modes that are on.

@@ -1,12 +1,19 @@
-//! Client assertions: nothing but the honest one says who somebody is.
+//! Assertions of clients and of other issuers: nothing but the honest one says who somebody is.
 #![no_main]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target that is surprised must fail")]
 
 use bailiwick_fuzz::{
     edit::edited,
-    signed::{AGENT, ASSERTION, ISSUER, agent, now},
+    signed::{AGENT, ASSERTION, DOMAIN, DOMAIN_KEYS, ID_JAG, ISSUER, agent, now},
 };
-use bailiwick_oauth::client_assertion::{AssertionExpectation, UnverifiedAssertion};
+use bailiwick_oauth::{
+    claims::Claims,
+    client_assertion::{AssertionExpectation, UnverifiedAssertion},
+    foreign_token::{ForeignError, ForeignRules, UnverifiedForeign},
+    id_jag::{ID_JAG_TTL_S_MAX, IdJag},
+    json::parse_object,
+    jws::TokenType,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -19,5 +26,20 @@ fuzz_target!(|data: &[u8]| {
         if let Ok(verified) = verified {
             assert_eq!(verified.client, agent());
         }
+    }
+    let rules = ForeignRules { issuer: Some(DOMAIN), source: DOMAIN, audience: ISSUER, age_s_max: ID_JAG_TTL_S_MAX };
+    let raw = String::from_utf8_lossy(data).into_owned();
+    for assertion in [Some(raw), edited(&ID_JAG, data)].into_iter().flatten() {
+        let parsed = UnverifiedForeign::parse(&assertion, TokenType::IdJag).map_err(ForeignError::from);
+        let verified = parsed.and_then(|it| it.verify(&DOMAIN_KEYS, &rules, now()));
+        assert_eq!(verified.is_ok(), assertion == *ID_JAG, "{assertion}");
+        if let Ok(verified) = verified {
+            assert_eq!(IdJag::read(&verified.claims).unwrap().client, agent().as_str());
+        }
+    }
+    if let Ok(members) = parse_object(data)
+        && let Ok(read) = IdJag::read(&Claims::new(members))
+    {
+        assert!(!read.subject.is_empty());
     }
 });

@@ -4,12 +4,14 @@
 
 use bailiwick_model::{
     agent::{DistinguishedName, SpiffeId},
+    jwk::SigningAlgorithm,
     task::ToolGrant,
 };
 use bailiwick_oauth::{
     authorization_details::{AuthorizationDetails, ToolDetail, from_value, to_value},
     certificate::Certificate,
     client_authentication::ClientAuthentication,
+    foreign_keys::{FOREIGN_KEYS_MAX, ForeignKeys, Purpose},
     json::parse_object,
     key_policy::KeyPolicy,
     named_token::NamedToken,
@@ -31,12 +33,16 @@ fuzz_target!(|data: &[u8]| {
             GrantRequest::TokenExchange(asked) => {
                 assert!(!asked.subject_token.expose().is_empty() && !asked.resource.is_empty());
             }
+            GrantRequest::JwtBearer(asked) => assert!(!asked.assertion.expose().is_empty()),
+            GrantRequest::Vouch(asked) => assert!(!asked.audience.is_empty()),
         }
         let details = match &request.grant {
             GrantRequest::ClientCredentials(asked) => &asked.details,
             GrantRequest::AuthorizationCode(asked) => &asked.details,
             GrantRequest::RefreshToken(asked) => &asked.details,
             GrantRequest::TokenExchange(asked) => &asked.details,
+            GrantRequest::JwtBearer(asked) => &asked.details,
+            GrantRequest::Vouch(_) => &None,
         };
         if let Some(details) = details {
             let task_is_new = matches!(&request.grant, GrantRequest::ClientCredentials(asked) if asked.task.is_none());
@@ -45,11 +51,11 @@ fuzz_target!(|data: &[u8]| {
         }
         let body = String::from_utf8(data.to_vec()).expect("a form is ASCII");
         let single = ["grant_type", "client_assertion", "client_assertion_type", "resource"];
-        for once in single
-            .into_iter()
-            .chain(["refresh_token", "subject_token", "code", "code_verifier"])
-            .chain(["authorization_details"])
-        {
+        for once in single.into_iter().chain(["refresh_token", "subject_token", "code", "code_verifier"]).chain([
+            "authorization_details",
+            "assertion",
+            "audience",
+        ]) {
             assert!(times(&body, once) <= 1, "{once} counted twice in {body}");
         }
     }
@@ -73,6 +79,12 @@ fuzz_target!(|data: &[u8]| {
         let body = String::from_utf8(data.to_vec()).expect("a form is ASCII");
         for once in ["token", "client_assertion", "client_assertion_type"] {
             assert!(times(&body, once) <= 1, "{once} counted twice in {body}");
+        }
+    }
+    for purpose in [Purpose::Signatures, Purpose::JwtSvid] {
+        if let Ok(keys) = ForeignKeys::read(data, &SigningAlgorithm::ALL, purpose) {
+            assert!(keys.len() <= FOREIGN_KEYS_MAX);
+            assert!(keys.named(Some("")).is_none(), "a key without a name is called by its thumbprint");
         }
     }
     if let Ok(object) = parse_object(data) {

@@ -14,7 +14,12 @@ use bailiwick_model::{
     name::AgentName,
     principal::{DelegationChain, Principal},
 };
-use bailiwick_oauth::{access_token::AccessTokenClaims, verifying_key::KeySet};
+use bailiwick_oauth::{
+    access_token::AccessTokenClaims,
+    foreign_keys::{ForeignKeys, Purpose},
+    id_jag::Vouching,
+    verifying_key::KeySet,
+};
 use jiff::Timestamp;
 
 /// The issuer.
@@ -67,6 +72,34 @@ pub static PROOF: LazyLock<String> = LazyLock::new(|| {
 /// An assertion of who the agent is.
 pub static ASSERTION: LazyLock<String> =
     LazyLock::new(|| AGENT.sign_client_assertion(ISSUER, &agent(), now(), "assertion-1").unwrap());
+
+/// Another domain.
+pub const DOMAIN: &str = "https://idp.example";
+/// What it publishes.
+pub static DOMAIN_KEYS: LazyLock<ForeignKeys> = LazyLock::new(|| {
+    let set = format!("{{\"keys\":[{}]}}", ISSUER_KEY.public().jwk);
+    ForeignKeys::read(set.as_bytes(), &[SigningAlgorithm::ES256], Purpose::Signatures).unwrap()
+});
+
+/// What it vouches for.
+pub static ID_JAG: LazyLock<String> = LazyLock::new(|| {
+    let vouching = Vouching {
+        issuer: DOMAIN.to_owned(),
+        id: TokenId::new(1_800_000_000_000, [4; 10]),
+        subject: "u-1".to_owned(),
+        audience: ISSUER.to_owned(),
+        client: agent().to_string(),
+        resource: RESOURCE.to_owned(),
+        scopes: BTreeSet::from(["depot:read".parse().unwrap()]),
+        confirmation: None,
+        authentication: None,
+        issued_at: now(),
+        expires_at: Timestamp::from_second(1_800_000_300).unwrap(),
+    };
+    let input = vouching.signing_input(ISSUER_KEY.public());
+    let signature = ISSUER_KEY.sign(input.as_bytes()).unwrap();
+    input.assemble(&signature)
+});
 
 /// Whose they are.
 pub fn agent() -> AgentName {

@@ -67,6 +67,16 @@ pub struct SubjectToken {
     pub task: Option<TaskId>,
 }
 
+/// Who vouched for the user of a grant, where that user was not asked here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vouched {
+    /// The issuer, byte for byte; the grant ends when it is trusted no longer.
+    pub issuer: String,
+    /// The id of what it signed, by which its own records know it.
+    pub assertion: String,
+}
+
 /// A grant. Nothing of it changes but its status: what is wanted anew is a new grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,6 +101,8 @@ pub struct Grant {
     pub task: Option<TaskId>,
     /// How its user proved who they are; `None` where nobody was asked.
     pub authentication: Option<Authentication>,
+    /// Who vouched for its user; `None` is a user whom we know ourselves.
+    pub vouched: Option<Vouched>,
     /// Its state.
     pub status: GrantStatus,
     /// When it was given.

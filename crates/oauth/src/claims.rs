@@ -38,6 +38,11 @@ impl Claims {
         Self(members)
     }
 
+    /// All claims as they stand.
+    pub const fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// The names of all claims.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

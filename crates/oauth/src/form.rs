@@ -65,6 +65,15 @@ impl Form {
         self.parameters.remove(name).filter(|value| !value.is_empty())
     }
 
+    /// Takes a parameter if it has this value, and says whether it had.
+    pub fn take_if(&mut self, name: &str, value: &str) -> bool {
+        let has = self.parameters.get(name).is_some_and(|found| found == value);
+        if has {
+            self.parameters.remove(name);
+        }
+        has
+    }
+
     /// A parameter that must be there.
     pub fn require(&mut self, name: &str) -> Result<String, OAuthError> {
         self.take(name).ok_or_else(|| invalid(&format!("`{name}` is missing")))

@@ -17,9 +17,9 @@ pub const OBJECT_DEPTH_MAX: usize = 16;
 /// Text that is not one JSON object in the strict sense.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JsonError {
-    /// More than [`OBJECT_BYTES_MAX`].
-    #[error("the JSON has more than {OBJECT_BYTES_MAX} bytes")]
-    TooLarge,
+    /// More bytes than this.
+    #[error("the JSON has more than {0} bytes")]
+    TooLarge(usize),
     /// Something other than an object.
     #[error("the JSON is not an object")]
     NotAnObject,
@@ -33,7 +33,12 @@ pub enum JsonError {
 
 /// Parses one object; refuses repeated members at any depth, trailing bytes and excess.
 pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
-    match parse(bytes)? {
+    parse_object_within(bytes, OBJECT_BYTES_MAX)
+}
+
+/// The same for a document that may have other bytes at most, such as somebody's key set.
+pub(crate) fn parse_object_within(bytes: &[u8], bytes_max: usize) -> Result<Map<String, Value>, JsonError> {
+    match parse(bytes, bytes_max)? {
         Value::Object(object) => Ok(object),
         _ => Err(JsonError::NotAnObject),
     }
@@ -41,15 +46,15 @@ pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
 
 /// The same of one array.
 pub fn parse_array(bytes: &[u8]) -> Result<Vec<Value>, JsonError> {
-    match parse(bytes)? {
+    match parse(bytes, OBJECT_BYTES_MAX)? {
         Value::Array(elements) => Ok(elements),
         _ => Err(JsonError::NotAnArray),
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<Value, JsonError> {
-    if bytes.len() > OBJECT_BYTES_MAX {
-        return Err(JsonError::TooLarge);
+fn parse(bytes: &[u8], bytes_max: usize) -> Result<Value, JsonError> {
+    if bytes.len() > bytes_max {
+        return Err(JsonError::TooLarge(bytes_max));
     }
     let malformed = |error: serde_json::Error| JsonError::Malformed(error.to_string());
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
@@ -168,6 +173,6 @@ mod tests {
         assert!(parse_object(nested(OBJECT_DEPTH_MAX + 1).as_bytes()).is_err());
         let long = |bytes: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8));
         assert!(parse_object(long(OBJECT_BYTES_MAX).as_bytes()).is_ok());
-        assert_eq!(parse_object(long(OBJECT_BYTES_MAX + 1).as_bytes()), Err(JsonError::TooLarge));
+        assert_eq!(parse_object(long(OBJECT_BYTES_MAX + 1).as_bytes()), Err(JsonError::TooLarge(OBJECT_BYTES_MAX)));
     }
 }

@@ -27,6 +27,10 @@ pub enum TokenType {
     DpopProof,
     /// `token-introspection+jwt` (RFC 9701).
     IntrospectionResponse,
+    /// `oauth-id-jag+jwt` (draft-ietf-oauth-identity-assertion-authz-grant-04).
+    IdJag,
+    /// What a platform gives to a workload: `JWT`, `JOSE`, or none (OpenID Connect ID tokens, JWT-SVIDs).
+    WorkloadToken,
 }
 
 impl TokenType {
@@ -37,6 +41,8 @@ impl TokenType {
             Self::ClientAssertion => "client-authentication+jwt",
             Self::DpopProof => "dpop+jwt",
             Self::IntrospectionResponse => "token-introspection+jwt",
+            Self::IdJag => "oauth-id-jag+jwt",
+            Self::WorkloadToken => "JWT",
         }
     }
 
@@ -47,7 +53,10 @@ impl TokenType {
         let typ = typ.as_deref().map(|text| text.strip_prefix("application/").unwrap_or(text));
         match self {
             Self::ClientAssertion => matches!(typ, None | Some("jwt" | "client-authentication+jwt")),
-            Self::AccessToken | Self::DpopProof | Self::IntrospectionResponse => typ == Some(self.as_str()),
+            Self::WorkloadToken => matches!(typ, None | Some("jwt" | "jose")),
+            Self::AccessToken | Self::DpopProof | Self::IntrospectionResponse | Self::IdJag => {
+                typ == Some(self.as_str())
+            }
         }
     }
 }
@@ -157,9 +166,9 @@ impl<'a> UnverifiedToken<'a> {
         if !expected.admits(header_text(&compact.header, "typ")?) {
             return Err(JwsError::Type(expected));
         }
-        let jwk = match (compact.header.remove("jwk"), expected) {
-            (Some(Value::Object(jwk)), TokenType::DpopProof) => Some(jwk),
-            (None, TokenType::AccessToken | TokenType::ClientAssertion | TokenType::IntrospectionResponse) => None,
+        let jwk = match (compact.header.remove("jwk"), expected == TokenType::DpopProof) {
+            (Some(Value::Object(jwk)), true) => Some(jwk),
+            (None, false) => None,
             _ => return Err(JwsError::Header("jwk")),
         };
         let claims = parse_object(&compact.payload).map_err(|error| JwsError::Json { part: "claims", error })?;
@@ -184,6 +193,12 @@ impl<'a> UnverifiedToken<'a> {
     /// What the token claims, to find the key it must be verified with and for nothing else.
     pub const fn unverified_claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// What is signed: header and claims as they came. Unlike the whole token it has one spelling only, as a signature by
+    /// ECDSA has two.
+    pub const fn signed_text(&self) -> &'a str {
+        self.compact.signing_input
     }
 
     /// Verifies algorithm, key name and signature.
@@ -223,7 +238,11 @@ impl SigningInput {
         let typ = token_type.as_str();
         let header = match token_type {
             TokenType::DpopProof => format!(r#"{{"alg":"{algorithm}","jwk":{},"typ":"{typ}"}}"#, key.jwk),
-            TokenType::AccessToken | TokenType::ClientAssertion | TokenType::IntrospectionResponse => {
+            TokenType::AccessToken
+            | TokenType::ClientAssertion
+            | TokenType::IntrospectionResponse
+            | TokenType::IdJag
+            | TokenType::WorkloadToken => {
                 format!(r#"{{"alg":"{algorithm}","kid":"{}","typ":"{typ}"}}"#, key.kid)
             }
         };

@@ -25,6 +25,8 @@
 //! | [`token_request`], [`token_response`], [`error`] | the token endpoint |
 //! | [`named_token`], [`introspection`] | the endpoints that are asked about a token (RFC 7009, RFC 7662) |
 //! | [`challenge`], [`metadata`] | `WWW-Authenticate` and discovery |
+//! | [`foreign_keys`], [`foreign_token`] | keys of other issuers, and what they sign |
+//! | [`id_jag`] | one domain vouching for a user to another (ID-JAG) |
 //! | [`one_time`] | identifiers that may be used once |
 //! | `tag` | what we hand out to have it back unchanged |
 
@@ -41,7 +43,10 @@ pub mod client_registration;
 pub mod dpop;
 pub mod dpop_nonce;
 pub mod error;
+pub mod foreign_keys;
+pub mod foreign_token;
 pub mod form;
+pub mod id_jag;
 pub mod introspection;
 pub mod json;
 pub mod jws;

@@ -9,7 +9,7 @@ use bailiwick_model::{
 };
 use serde::Serialize;
 
-use crate::{authorization_details, key_policy::algorithm_name, presented::Scheme, token_request::GRANT_TYPES};
+use crate::{authorization_details, id_jag, key_policy::algorithm_name, presented::Scheme, token_request::GRANT_TYPES};
 
 /// What proofs of possession may be signed with, as the JOSE registry spells it.
 pub const SIGNING_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "Ed25519", "PS256"];
@@ -64,6 +64,12 @@ pub struct AuthorizationServerMetadata {
     pub response_modes_supported: [&'static str; 1],
     /// The grants.
     pub grant_types_supported: &'static [&'static str],
+    /// The profiles of assertions that are taken (draft-ietf-oauth-identity-assertion-authz-grant-04 §7).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_grant_profiles_supported: Vec<&'static str>,
+    /// The assertions for other domains that may be asked for (draft-ietf-oauth-identity-chaining).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub identity_chaining_requested_token_types_supported: Vec<&'static str>,
     /// How clients authenticate.
     pub token_endpoint_auth_methods_supported: [&'static str; 1],
     /// What their assertions may be signed with.
@@ -116,6 +122,8 @@ impl AuthorizationServerMetadata {
             response_types_supported: ["code"],
             response_modes_supported: ["query"],
             grant_types_supported: &GRANT_TYPES,
+            authorization_grant_profiles_supported: Vec::new(),
+            identity_chaining_requested_token_types_supported: Vec::new(),
             token_endpoint_auth_methods_supported: AUTH_METHODS,
             token_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
             registration_endpoint: format!("{issuer}{REGISTRATION_PATH}"),
@@ -153,6 +161,20 @@ fn names(algorithms: &[SigningAlgorithm]) -> Vec<&'static str> {
         other => vec![algorithm_name(*other)],
     });
     spelled.flatten().collect()
+}
+
+impl AuthorizationServerMetadata {
+    /// The same document of a server that takes what other domains vouch for, or vouches to others itself.
+    #[must_use]
+    pub fn chaining(mut self, takes: bool, vouches: bool) -> Self {
+        if takes {
+            self.authorization_grant_profiles_supported = vec![id_jag::GRANT_PROFILE];
+        }
+        if vouches {
+            self.identity_chaining_requested_token_types_supported = vec![id_jag::TOKEN_TYPE];
+        }
+        self
+    }
 }
 
 /// A protected resource's document (RFC 9728 §2).
@@ -228,6 +250,7 @@ mod tests {
                 "grant_types_supported": [
                     "client_credentials", "authorization_code", "refresh_token",
                     "urn:ietf:params:oauth:grant-type:token-exchange",
+                    "urn:ietf:params:oauth:grant-type:jwt-bearer",
                 ],
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],

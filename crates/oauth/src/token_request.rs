@@ -9,11 +9,16 @@ use crate::{
     client_authentication::ClientAuthentication,
     error::{ErrorCode, OAuthError},
     form::{Form, invalid},
+    id_jag,
     pkce::CodeVerifier,
 };
 
+mod vouching;
+
+pub use self::vouching::{HeldToken, JWT_BEARER, JwtBearer, REFRESH_TOKEN_TYPE, Vouch};
+
 /// The grants that there are, by the value of `grant_type`.
-pub const GRANT_TYPES: [&str; 4] = [CLIENT_CREDENTIALS, AUTHORIZATION_CODE, REFRESH_TOKEN, TOKEN_EXCHANGE];
+pub const GRANT_TYPES: [&str; 5] = [CLIENT_CREDENTIALS, AUTHORIZATION_CODE, REFRESH_TOKEN, TOKEN_EXCHANGE, JWT_BEARER];
 /// A client acts for itself (RFC 6749 §4.4).
 pub const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// A client renews what a user allowed it (RFC 6749 §6).
@@ -47,6 +52,10 @@ pub enum GrantRequest {
     TokenExchange(TokenExchange),
     /// `authorization_code`.
     AuthorizationCode(AuthorizationCode),
+    /// An assertion of another domain.
+    JwtBearer(JwtBearer),
+    /// Token exchange for an assertion to another domain.
+    Vouch(Vouch),
 }
 
 /// A client that redeems a code.
@@ -155,6 +164,10 @@ impl TokenRequest {
                 details: form.tool_details()?,
                 resource: form.optional_resource()?,
             }),
+            JWT_BEARER => GrantRequest::JwtBearer(JwtBearer::take(&mut form)?),
+            TOKEN_EXCHANGE if form.take_if("requested_token_type", id_jag::TOKEN_TYPE) => {
+                GrantRequest::Vouch(Vouch::take(&mut form)?)
+            }
             TOKEN_EXCHANGE => GrantRequest::TokenExchange(TokenExchange::take(&mut form)?),
             AUTHORIZATION_CODE => GrantRequest::AuthorizationCode(AuthorizationCode::take(&mut form)?),
             _ => GrantRequest::ClientCredentials(ClientCredentials::take(&mut form)?),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use bailiwick_model::name::Scope;
 use serde::{Deserialize, Serialize};
 
-use crate::{presented::Scheme, token_request::ACCESS_TOKEN_TYPE};
+use crate::{id_jag, presented::Scheme, token_request::ACCESS_TOKEN_TYPE};
 
 /// The body of a successful answer. Send it with `Cache-Control: no-store`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +50,16 @@ impl TokenResponse {
     #[must_use]
     pub fn detailed(self, authorization_details: Option<serde_json::Value>) -> Self {
         Self { authorization_details, ..self }
+    }
+
+    /// An answer with an assertion for another domain, which is no access token (RFC 8693 §2.2.1).
+    pub fn vouching(assertion: String, expires_in_s: u64, scopes: &BTreeSet<Scope>) -> Self {
+        let issued_token_type = Some(id_jag::TOKEN_TYPE.to_owned());
+        Self {
+            token_type: "N_A".to_owned(),
+            issued_token_type,
+            ..Self::new(assertion, Scheme::Bearer, expires_in_s, scopes)
+        }
     }
 
     /// The same with what renews it.

@@ -21,6 +21,7 @@ pub mod finding;
 #[cfg(test)]
 mod fixtures;
 mod index;
+pub mod issuers;
 pub mod json_schema;
 pub mod lint;
 mod literals;

@@ -29,6 +29,7 @@ use crate::{
     evaluate,
     finding::Finding,
     index::{Index, PolicyNumber},
+    issuers::Issuers,
     mapping::{self, Call},
     policies::Layer,
     roles::Roles,
@@ -51,6 +52,7 @@ pub struct Snapshot {
     calendar: Calendar,
     roles: Roles,
     templates: Templates,
+    issuers: Issuers,
     actions: Actions,
     schema_text: String,
     schema: Schema,
@@ -172,6 +174,11 @@ impl Snapshot {
     /// Every role of the bundle with its purpose, in name order.
     pub fn roles_with_purpose(&self) -> impl Iterator<Item = (&RoleName, &str)> {
         self.roles.iter().map(|(name, role)| (name, role.purpose.as_str()))
+    }
+
+    /// The issuers that are trusted.
+    pub fn issuers(&self) -> &Issuers {
+        &self.issuers
     }
 
     /// The kinds of tasks of the bundle, in name order.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use bailiwick_api::{Authzen, Hook, closed_over_network};
+use bailiwick_fetch::Fetcher;
 use bailiwick_gateway::mcp;
 use bailiwick_web::{entrance::Entrance, listener};
 
 /// Everything that agents reach.
-pub fn network(entrance: &Arc<Entrance>, gateway: Arc<mcp::Gateway>) -> Router {
+pub fn network(entrance: &Arc<Entrance>, gateway: Arc<mcp::Gateway>, fetcher: &Fetcher) -> Router {
     let rooms = Router::new()
-        .merge(bailiwick_authz_server::router(Arc::clone(entrance)))
+        .merge(bailiwick_authz_server::router(Arc::clone(entrance), fetcher.clone()))
         .merge(bailiwick_console::router(Arc::clone(entrance)))
         .merge(bailiwick_console::consent::router(Arc::clone(entrance)))
         .merge(mcp::router(gateway))

@@ -5,6 +5,7 @@ use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, sync::Arc};
 use axum::Router;
 use bailiwick_api::{Administration, Facts};
 use bailiwick_engine::{broker::Broker, invitations, refusal::Refusal, start};
+use bailiwick_fetch::{FetchRules, Fetcher, FetcherError};
 use bailiwick_gateway::{
     mcp,
     upstream::{HttpClientError, Pool, observer},
@@ -50,6 +51,17 @@ pub enum ServeError {
     /// The client towards upstreams.
     #[error(transparent)]
     Upstreams(#[from] HttpClientError),
+    /// The client that fetches keys and documents of others.
+    #[error(transparent)]
+    Fetch(#[from] FetcherError),
+    /// The file of certificates for it.
+    #[error("`{path}`, which `fetch.roots` names, cannot be read: {reason}")]
+    FetchRoots {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
     /// The agents' door.
     #[error("cannot listen on {address}: {reason}")]
     Listen {
@@ -144,7 +156,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     let entrance = Arc::new(Entrance::new(Arc::clone(&wired.broker), wired.key_encryption.nonce_secret(), proxies)?);
     let pool = upstreams::pool(&wired.broker)?;
     let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone(), mcp::RESUMABLE_FOR);
-    let agents = router::network(&entrance, gateway);
+    let agents = router::network(&entrance, gateway, &fetcher(&config)?);
     let operators = administration(&config, &wired, &pool, vec![format!("{address}")]);
 
     let tracker = TaskTracker::new();
@@ -174,6 +186,14 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     last_checkpoint(&wired).await;
     let _ = std::fs::remove_file(&config.socket);
     Ok(())
+}
+
+/// Fetches keys and documents of others, from where the operator allows.
+fn fetcher(config: &Config) -> Result<Fetcher, ServeError> {
+    let read =
+        |path: &PathBuf| std::fs::read(path).map_err(|reason| ServeError::FetchRoots { path: path.clone(), reason });
+    let roots = config.fetch_roots.as_ref().map(read).transpose()?.unwrap_or_default();
+    Ok(Fetcher::new(FetchRules { allowed: config.fetch_allowed.clone(), roots })?)
 }
 
 async fn last_checkpoint(wired: &Wired) {

@@ -102,6 +102,13 @@ pub fn with_delegation() -> BundleFiles {
     BundleFiles::new(files).unwrap()
 }
 
+/// The same with other files beside them, such as `issuers/corp.toml`.
+pub fn with_files(more: &[(&str, &str)]) -> BundleFiles {
+    let mut files = base();
+    files.extend(more.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())));
+    BundleFiles::new(files).unwrap()
+}
+
 fn base() -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::from(of_system(system().as_str(), FILES_TOML, &discovered()));
     files.insert("roles/reader.toml".to_owned(), ROLE.as_bytes().to_vec());

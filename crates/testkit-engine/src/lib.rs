@@ -8,4 +8,5 @@
 
 pub mod bundle;
 pub mod clock;
+pub mod issuer;
 pub mod world;

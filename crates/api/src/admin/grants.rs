@@ -56,6 +56,9 @@ pub(super) struct GrantView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, format = DateTime)]
     authenticated_at: Option<Timestamp>,
+    /// The issuer that vouched for its user, where that user was not asked here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vouched_by: Option<String>,
     /// When it was given.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -77,6 +80,7 @@ impl GrantView {
             details,
             task,
             authentication,
+            vouched,
             status,
             created_at,
             expires_at,
@@ -100,6 +104,7 @@ impl GrantView {
             state_reason,
             ended_at,
             authenticated_at: authentication.as_ref().map(|authentication| authentication.at),
+            vouched_by: vouched.as_ref().map(|vouched| vouched.issuer.clone()),
             created_at: *created_at,
             expires_at: *expires_at,
         }

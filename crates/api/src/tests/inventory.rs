@@ -45,6 +45,7 @@ async fn granted(scene: &Scene) -> [GrantId; 2] {
         details: None,
         task: None,
         authentication: None,
+        vouched: None,
         status: GrantStatus::Active,
         created_at: broker.now(),
         expires_at: broker.now() + SignedDuration::from_hours(1),

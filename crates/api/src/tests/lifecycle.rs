@@ -46,6 +46,7 @@ impl Scene {
             details: None,
             task: None,
             authentication: None,
+            vouched: None,
             status: GrantStatus::Active,
             created_at: now,
             expires_at: now + SignedDuration::from_hours(24 * 60),

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr};
 
 use axum::{Router, body::Body};
 use bailiwick_engine::{agents, grants, users};
+use bailiwick_fetch::{FetchRules, Fetcher};
 use bailiwick_keys::agent_key::{AgentKey, ProofSubject};
 use bailiwick_model::{
     grant::{Grant, GrantKind, GrantStatus},
@@ -44,7 +45,9 @@ pub(crate) struct Scene {
 
 pub(crate) fn endpoint(world: &World) -> Router {
     let entrance = Entrance::new(Arc::clone(&world.broker), world.nonces(), DeclaredProxies::default());
-    crate::router(Arc::new(entrance.unwrap()))
+    // Issuers of these tests are on this machine.
+    let rules = FetchRules { allowed: vec!["127.0.0.0/8".parse().unwrap()], roots: Vec::new() };
+    crate::router(Arc::new(entrance.unwrap()), Fetcher::new(rules).unwrap())
 }
 
 pub(crate) struct Answer {
@@ -175,6 +178,7 @@ pub(crate) async fn granted(scene: &Scene, agent: &str, kind: GrantKind) -> Arc<
         details: None,
         task: None,
         authentication: None,
+        vouched: None,
         status: GrantStatus::Active,
         created_at: now,
         expires_at: now + jiff::SignedDuration::from_mins(10),

@@ -159,6 +159,7 @@ impl Scene {
             details: None,
             task: None,
             authentication: None,
+            vouched: None,
             status: GrantStatus::Active,
             created_at: now,
             expires_at: now + SignedDuration::from_hours(1),

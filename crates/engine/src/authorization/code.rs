@@ -150,6 +150,7 @@ impl Consented {
             details: self.wanted.details.clone(),
             task: None,
             authentication: Some(self.authentication.clone()),
+            vouched: None,
             status: GrantStatus::Active,
             created_at: now,
             expires_at: self.expires_at,

@@ -72,6 +72,7 @@ impl Scene {
             details: None,
             task: None,
             authentication: Some(proof),
+            vouched: None,
             status: GrantStatus::Active,
             created_at: now,
             expires_at: now + SignedDuration::from_hours(1),

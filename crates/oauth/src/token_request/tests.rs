@@ -56,6 +56,63 @@ fn a_refresh_names_its_token_and_perhaps_less_than_was_granted() {
 }
 
 #[test]
+fn a_client_presents_what_another_domain_vouches_for() {
+    let grant = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
+    let plain = HONEST.replace("client_credentials", grant).replace("&resource=", "&unknown=");
+    let read = |more: &str| match TokenRequest::parse(format!("{plain}{more}").as_bytes()).map(|asked| asked.grant) {
+        Ok(GrantRequest::JwtBearer(asked)) => asked,
+        other => panic!("{other:?}"),
+    };
+    let asked = read("&assertion=x.y.z");
+    assert_eq!((asked.assertion.expose().as_str(), asked.resource.as_deref(), asked.scopes.len()), ("x.y.z", None, 0));
+    assert!(!format!("{asked:?}").contains("x.y.z"), "an assertion never prints");
+    assert_eq!(read("&assertion=x&scope=a+b&resource=https%3A%2F%2Fb.example%2Fmcp").scopes.len(), 2);
+    for (more, code) in [
+        ("", ErrorCode::InvalidRequest),
+        ("&assertion=", ErrorCode::InvalidRequest),
+        ("&assertion=a&assertion=b", ErrorCode::InvalidRequest),
+        ("&assertion=a&resource=files", ErrorCode::InvalidTarget),
+        ("&assertion=a&scope=a++b", ErrorCode::InvalidScope),
+    ] {
+        assert_eq!(refused(&format!("{plain}{more}")), code, "{more}");
+    }
+    let long = "a".repeat(crate::jws::TOKEN_BYTES_MAX + 1);
+    assert_eq!(refused(&format!("{plain}&assertion={long}")), ErrorCode::InvalidGrant);
+}
+
+#[test]
+fn a_client_asks_us_to_vouch_for_its_user() {
+    let exchange = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange";
+    let kind = |name: &str| format!("urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3A{name}");
+    let plain = format!(
+        "{}&requested_token_type={}",
+        HONEST.replace("client_credentials", exchange).replace("&resource=", "&unknown="),
+        kind("id-jag")
+    );
+    let refresh = format!("&subject_token=bwr_x&subject_token_type={}", kind("refresh_token"));
+    let to = "&audience=https%3A%2F%2Fother.example";
+    match TokenRequest::parse(format!("{plain}{refresh}{to}").as_bytes()).map(|asked| asked.grant) {
+        Ok(GrantRequest::Vouch(asked)) => {
+            assert_eq!(asked.audience, "https://other.example");
+            assert!(matches!(&asked.held, HeldToken::Refresh(token) if token.expose() == "bwr_x"));
+            assert!(!format!("{asked:?}").contains("bwr_x"), "what a client holds never prints");
+        }
+        other => panic!("{other:?}"),
+    }
+    for (more, code) in [
+        (to.to_owned(), ErrorCode::InvalidRequest),
+        (refresh.clone(), ErrorCode::InvalidTarget),
+        (format!("{refresh}{to}&actor_token=a"), ErrorCode::InvalidRequest),
+        (format!("{refresh}{to}&authorization_details=[]"), ErrorCode::InvalidRequest),
+        (format!("{refresh}{to}{to}"), ErrorCode::InvalidRequest),
+        (format!("&subject_token=a&subject_token_type={}{to}", kind("id_token")), ErrorCode::InvalidRequest),
+        (format!("{refresh}&audience={}", "a".repeat(RESOURCE_BYTES_MAX + 1)), ErrorCode::InvalidTarget),
+    ] {
+        assert_eq!(refused(&format!("{plain}{more}")), code, "{more}");
+    }
+}
+
+#[test]
 fn every_refusal_has_its_code() {
     let without = |name: &str| {
         HONEST.split('&').filter(|pair| !pair.starts_with(&format!("{name}="))).collect::<Vec<_>>().join("&")

@@ -22,7 +22,7 @@ use crate::{
     expression::{DEPTH_MAX, body, depth},
     finding::{Finding, Severity},
     index::Index,
-    literals, over_grant,
+    issuers, literals, over_grant,
     policies::{self, Layer, SourcePolicy},
     roles,
     schema::{self, Vocabulary},
@@ -44,6 +44,8 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
     let (calendar, more) = Calendar::read(files);
     findings.extend(more);
     let (mut policies, more) = policies::read(files);
+    findings.extend(more);
+    let (issuers, more) = issuers::read(files);
     findings.extend(more);
     findings.extend(unread(files));
 
@@ -89,6 +91,7 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
         calendar,
         roles,
         templates,
+        issuers,
         actions,
         schema_text: generated.text,
         schema,
@@ -138,12 +141,12 @@ fn refuse(mut findings: Vec<Finding>, more: impl IntoIterator<Item = Finding>) -
 
 /// Files that no part of the broker reads.
 fn unread(files: &BundleFiles) -> Vec<Finding> {
-    let read = ["policies/", "roles/", "systems/", "templates/"];
+    let read = ["issuers/", "policies/", "roles/", "systems/", "templates/"];
     let ignored = files.iter().filter(|(path, _)| !read.iter().any(|folder| path.starts_with(folder)));
     ignored
         .map(|(path, _)| {
             Finding::warning("file-ignored", path, "nothing reads this file")
-                .with_help("a bundle has `policies/`, `roles/`, `systems/` and `templates/`")
+                .with_help("a bundle has `issuers/`, `policies/`, `roles/`, `systems/` and `templates/`")
         })
         .collect()
 }

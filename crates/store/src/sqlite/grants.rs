@@ -47,6 +47,7 @@ pub(crate) fn give(turn: &mut Turn<'_>, grant: &Grant, used: &[Spent], entry: En
         grant.subject.map(|subject| *subject.id.as_bytes()),
         grant.subject.and_then(|subject| subject.task).map(|task| *task.as_bytes()),
         grant.details.as_ref().map(json_text).transpose()?,
+        grant.vouched.as_ref().map(json_text).transpose()?,
     ];
     turn.insert(statements::INSERT_GRANT, row, || grant.id.to_string())?;
     turn.change(entry)

@@ -37,6 +37,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0011_details.sql"),
     include_str!("../../migrations/0012_credentials.sql"),
     include_str!("../../migrations/0013_registration.sql"),
+    include_str!("../../migrations/0014_vouched_grants.sql"),
 ];
 /// Prepared statements that each connection keeps.
 const STATEMENTS_KEPT_MAX: usize = 128;

@@ -189,6 +189,10 @@ pub(crate) fn grant(fields: &Fields<'_>) -> Step<Grant> {
         Some(text) => Some(serde_json::from_str(&text).map_err(|_| fields.inconsistent("details"))?),
         None => None,
     };
+    let vouched = match fields.get::<Option<String>>("vouched")? {
+        Some(text) => Some(serde_json::from_str(&text).map_err(|_| fields.inconsistent("vouched"))?),
+        None => None,
+    };
     let subject_token = fields.get::<Option<[u8; 16]>>("subject_token")?.map(TokenId::from_bytes);
     let subject_task = fields.get::<Option<[u8; 16]>>("subject_task")?.map(TaskId::from_bytes);
     let subject = match (subject_token, subject_task) {
@@ -207,6 +211,7 @@ pub(crate) fn grant(fields: &Fields<'_>) -> Step<Grant> {
         details,
         task: fields.get::<Option<[u8; 16]>>("task")?.map(TaskId::from_bytes),
         authentication,
+        vouched,
         status,
         created_at: fields.time("created_at")?,
         expires_at: fields.time("expires_at")?,

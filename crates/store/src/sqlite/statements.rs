@@ -97,15 +97,15 @@ statements! {
 
     // ---- grants ----
     INSERT_GRANT = "INSERT INTO grants (id, kind, chain, parent, resources, scopes, task, authentication, status, \
-        ended_at, ended_reason, created_at, expires_at, subject_token, subject_task, details) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+        ended_at, ended_reason, created_at, expires_at, subject_token, subject_task, details, vouched) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
     END_GRANT = "UPDATE grants SET status = 'ended', ended_at = $1, ended_reason = $2 \
         WHERE id = $3 AND status = 'active'";
     GRANT_STANDING = "SELECT COUNT(*) FROM grants WHERE id = $1 AND status = 'active' AND expires_at > $2";
     GRANT = "SELECT id, kind, chain, parent, resources, scopes, task, authentication, status, ended_at, ended_reason, \
-        created_at, expires_at, subject_token, subject_task, details FROM grants WHERE id = $1";
+        created_at, expires_at, subject_token, subject_task, details, vouched FROM grants WHERE id = $1";
     ACTIVE_GRANTS = "SELECT id, kind, chain, parent, resources, scopes, task, authentication, status, ended_at, \
-        ended_reason, created_at, expires_at, subject_token, subject_task, details FROM grants \
+        ended_reason, created_at, expires_at, subject_token, subject_task, details, vouched FROM grants \
         WHERE status = 'active' AND expires_at > $1 ORDER BY id";
 
     // ---- users ----

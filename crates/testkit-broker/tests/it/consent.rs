@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, process::Command, sync::Arc};
 
 use bailiwick_engine::{agents, sessions, users};
+use bailiwick_fetch::{FetchRules, Fetcher};
 use bailiwick_model::{grant::Authentication, name::UserId, principal::Principal};
 use bailiwick_ports::chance::Clock as _;
 use bailiwick_testkit_broker::tools::{Need, Tools, ready};
@@ -43,7 +44,7 @@ impl Scene {
         let opened = sessions::open(broker, &ada, authentication).await.unwrap();
         let cookie = session::set_cookie(&entrance, &opened).unwrap();
         let cookie = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
-        let rooms = bailiwick_authz_server::router(Arc::clone(&entrance))
+        let rooms = bailiwick_authz_server::router(Arc::clone(&entrance), Fetcher::new(FetchRules::default()).unwrap())
             .merge(bailiwick_console::consent::router(Arc::clone(&entrance)));
         let router = listener::around(&entrance, rooms);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

@@ -26,6 +26,7 @@ mod doors;
 mod environments;
 mod evidence;
 mod failing_disk;
+mod federation;
 mod first_run;
 mod fixture_itself;
 mod hook;

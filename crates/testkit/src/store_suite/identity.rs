@@ -6,7 +6,7 @@ use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     agent::Agent,
     digest::Digest,
-    grant::{Authentication, Grant, GrantKind, GrantStatus, SubjectToken},
+    grant::{Authentication, Grant, GrantKind, GrantStatus, SubjectToken, Vouched},
     id::{BrowserSessionId, GrantId, TaskId, TokenId},
     limits::{PASSKEYS_PER_USER_MAX, SESSIONS_PER_USER_MAX},
     name::UserId,
@@ -57,6 +57,7 @@ pub fn grant(number: u8, parent: Option<u8>) -> Grant {
         }]),
         task: Some(TaskId::from_bytes([7; 16])),
         authentication: Some(Authentication { at: at(2), methods: BTreeSet::from(["hwk".into()]), acr: None }),
+        vouched: parent.map(|_| Vouched { issuer: "https://idp.example".into(), assertion: "j-1".into() }),
         status: GrantStatus::Active,
         created_at: at(3),
         expires_at: at(900),

@@ -328,6 +328,7 @@ async fn grant(world: &World, number: u8, parent: Option<GrantId>) -> GrantId {
         details: None,
         task: None,
         authentication: None,
+        vouched: None,
         status: GrantStatus::Active,
         created_at: now,
         expires_at: now + jiff::SignedDuration::from_secs(600),

@@ -355,6 +355,7 @@ async fn on_behalf_of(scene: &Scene, user: &str) -> (GrantId, String) {
         details: None,
         task: None,
         authentication: None,
+        vouched: None,
         status: GrantStatus::Active,
         created_at: now,
         expires_at: now + SignedDuration::from_secs(3_600),
