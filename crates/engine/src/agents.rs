@@ -23,6 +23,7 @@ use crate::{
     grants, lifecycle,
     live::Live,
     refusal::Refusal,
+    tasks,
     tokens::{self, TokenRefusal},
 };
 
@@ -263,8 +264,10 @@ pub async fn retire(broker: &Broker, by: &Principal, name: &AgentName, reason: &
     Ok(agent)
 }
 
-/// An agent's own word that it is done: it is retired by itself. Its assertion, if one proved it, is used up first.
+/// An agent's own word that it is done: it is retired by itself. Its assertion, if one proved it, is used up first. One
+/// that was stopped has no word: it may be its key that was stolen, and what retired never comes back.
 pub async fn deregister(broker: &Broker, name: &AgentName, once: Option<Spent>) -> Result<(), TokenRefusal> {
+    tokens::standing_client(broker, name)?;
     let entry = Draft::event(broker, EventKind::AgentChanged)
         .field("agent", name.as_str())
         .field("by", Principal::Agent(name.clone()).to_string())
@@ -434,6 +437,9 @@ pub(crate) fn install(broker: &Broker, epoch: u64, agent: Agent, ended: &[GrantI
     broker.replace_live(epoch, |live| {
         live.agents.insert_mut(agent.name.clone(), Arc::clone(&agent));
         grants::remove(live, ended);
+        if let AgentStatus::Retired { .. } = agent.status {
+            tasks::remove_of(live, &agent.name);
+        }
     });
     agent
 }

@@ -178,12 +178,15 @@ impl Broker {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(credential, now);
     }
 
-    /// Moves the time up to which what time brings was looked for, and tells where it was.
-    pub(crate) fn advanced_to(&self, now: Timestamp) -> Timestamp {
+    /// The time up to which what time brings was looked for.
+    pub(crate) fn advanced_to(&self) -> Timestamp {
+        *self.advanced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves it, once all of that is done.
+    pub(crate) fn advance_to(&self, now: Timestamp) {
         let mut advanced = self.advanced.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = *advanced;
-        *advanced = now.max(since);
-        since
+        *advanced = now.max(*advanced);
     }
 
     /// An agent as registered; `None` is an unknown one.

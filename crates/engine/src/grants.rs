@@ -88,7 +88,7 @@ pub(crate) fn ending(
     which: impl Fn(&Grant) -> bool,
 ) -> Option<EndOfGrants> {
     let now = broker.now();
-    let ids = with_descendants(&broker.live(), |grant| grant.is_active(now) && which(grant));
+    let ids = with_descendants(&broker.live(), now, which);
     if ids.is_empty() {
         return None;
     }
@@ -130,14 +130,13 @@ fn draft(broker: &Broker, by: &Principal, verb: &str) -> Draft {
     Draft::event(broker, EventKind::GrantChanged).field("by", by.to_string()).field("change", verb)
 }
 
-/// Grants that `which` holds of, and those that come from them. Chains of grants are as short as those of principals.
-fn with_descendants(live: &Live, which: impl Fn(&Grant) -> bool) -> Vec<GrantId> {
-    let mut found: BTreeSet<GrantId> =
-        live.grants.values().filter(|grant| which(grant)).map(|grant| grant.id).collect();
+/// Active grants that `which` holds of, and those that come from them. Chains of grants are as short as those of principals.
+/// One that is over is in memory for a while after its row is gone: nothing comes from it any more.
+fn with_descendants(live: &Live, now: Timestamp, which: impl Fn(&Grant) -> bool) -> Vec<GrantId> {
+    let active = || live.grants.values().filter(|grant| grant.is_active(now));
+    let mut found: BTreeSet<GrantId> = active().filter(|grant| which(grant)).map(|grant| grant.id).collect();
     loop {
-        let more: Vec<GrantId> = live
-            .grants
-            .values()
+        let more: Vec<GrantId> = active()
             .filter(|grant| !found.contains(&grant.id) && grant.parent.is_some_and(|parent| found.contains(&parent)))
             .map(|grant| grant.id)
             .collect();

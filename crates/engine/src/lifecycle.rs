@@ -203,31 +203,35 @@ pub(crate) async fn users_left(broker: &Broker) -> Result<(), Refusal> {
 }
 
 /// Does what time has brought: warns of reviews that are due soon, suspends agents that are overdue, ends what stood on
-/// what has ended, and forgets what is over. Doing it twice changes nothing.
+/// what has ended, and forgets what is over. Doing it twice changes nothing. If
+/// something of it fails, the rest is done all the same, and warnings that came due are told again the next time.
 pub async fn advance(broker: &Broker) -> Result<(), Refusal> {
-    users_left(broker).await?;
+    let mut failed = users_left(broker).await.err();
     let now = broker.now();
-    let since = broker.advanced_to(now);
+    let since = broker.advanced_to();
     let live = broker.live();
     for agent in live.agents.values().filter(|agent| agent.status == AgentStatus::Active) {
-        match agent.overdue(now) {
-            Some(overdue @ (Inactive::Unreviewed | Inactive::Ownerless)) => {
-                suspend(broker, &agent.name, overdue).await?;
-            }
-            Some(_) => {}
-            None => warn(broker, agent, (since, now)).await?,
-        }
+        let done = match agent.overdue(now) {
+            Some(overdue @ (Inactive::Unreviewed | Inactive::Ownerless)) => suspend(broker, &agent.name, overdue).await,
+            Some(_) => Ok(()),
+            None => warn(broker, agent, (since, now)).await,
+        };
+        // What cannot be written now keeps nobody else from their end.
+        failed = failed.or(done.err());
+    }
+    if failed.is_none() {
+        broker.advance_to(now);
     }
     let _changing = broker.changing().await;
     let live = broker.live();
     // Only a broker that was stopped between the two halves of an end, as older ones could be, left any.
     let left_over = |grant: &Grant| stands_on_what_ended(&live, grant);
     if live.grants.values().any(|grant| grant.is_active(now) && left_over(grant)) {
-        grants::end_those(broker, &itself()?, "what it stood on had ended", left_over).await?;
+        failed = failed.or(grants::end_those(broker, &itself()?, "what it stood on had ended", left_over).await.err());
     }
     drop(live);
     forget(broker, now);
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 async fn suspend(broker: &Broker, name: &AgentName, overdue: Inactive) -> Result<(), Refusal> {

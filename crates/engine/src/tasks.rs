@@ -15,7 +15,7 @@ use bailiwick_pdp::{snapshot::Snapshot, templates::Stated};
 use bailiwick_ports::{chance::random, new_id, store::Spent};
 use jiff::SignedDuration;
 
-use crate::{agents::text, broker::Broker, evidence::Draft, grants, refusal::Refusal};
+use crate::{agents::text, broker::Broker, evidence::Draft, grants, live::Live, refusal::Refusal};
 
 /// Seconds that a task lasts unless asked otherwise: a working day.
 pub const TASK_S: u64 = 8 * 60 * 60;
@@ -129,6 +129,14 @@ pub async fn end(broker: &Broker, by: &Principal, id: TaskId, reason: &str) -> R
         grants::remove(live, &ended);
     });
     Ok(Arc::new(task))
+}
+
+/// Takes the tasks of an agent that retired out of the live state; the store ended them with it.
+pub(crate) fn remove_of(live: &mut Live, agent: &AgentName) {
+    let ended: Vec<TaskId> = live.tasks.values().filter(|task| task.agent == *agent).map(|task| task.id).collect();
+    for id in ended {
+        live.tasks.remove_mut(&id);
+    }
 }
 
 /// One task, open or ended.

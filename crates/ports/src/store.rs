@@ -367,7 +367,7 @@ pub trait Store: Send + Sync {
     // ---- grants ------------------------------------------------------------
     /// Adds a grant, using up what authorized it. Returns the new epoch.
     async fn give_grant(&self, grant: Grant, spent: Vec<Spent>, entry: Entry) -> Result<u64, StoreError>;
-    /// Ends active grants, all or none. Returns the new epoch.
+    /// Ends those of the grants that are still active; if none is, the first says why. Returns the new epoch.
     async fn end_grants(&self, ids: Vec<GrantId>, ended: GrantStatus, entry: Entry) -> Result<u64, StoreError>;
     /// One grant, active or ended.
     async fn grant(&self, id: GrantId) -> Result<Option<Grant>, StoreError>;
@@ -411,7 +411,8 @@ pub trait Store: Send + Sync {
     // ---- agents ------------------------------------------------------------
     /// Adds an agent; a name that was ever used is [`StoreError::Exists`].
     async fn register_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError>;
-    /// Replaces an agent whose stored version is `agent.version - 1`. Returns the new epoch.
+    /// Replaces an agent whose stored version is `agent.version - 1`; the open tasks of one that retired end with it. Returns
+    /// the new epoch.
     async fn change_agent(&self, agent: Agent, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError>;
 
     // ---- registration ------------------------------------------------------

@@ -37,8 +37,9 @@ pub(crate) fn change(turn: &mut Turn<'_>, agent: &Agent, ends: Option<EndOfGrant
     let used = last_used(turn, name)?;
     turn.execute(statements::DELETE_CREDENTIALS, [name])?;
     insert_credentials(turn, agent, &used)?;
-    if matches!(agent.status, AgentStatus::Retired { .. }) {
+    if let AgentStatus::Retired { at, .. } = &agent.status {
         turn.execute(statements::END_REGISTRATION_ACCESS, [name])?;
+        turn.execute(statements::END_TASKS_OF, params![at.as_microsecond(), name])?;
     }
     let epoch = turn.change(entry)?;
     grants::end_along(turn, ends)?;

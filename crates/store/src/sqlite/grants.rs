@@ -53,19 +53,21 @@ pub(crate) fn give(turn: &mut Turn<'_>, grant: &Grant, used: &[Spent], entry: En
     turn.change(entry)
 }
 
-/// Ends active grants. A decision under way that relied on one of them is made again; no other is.
+/// Ends the grants that are still active: one that has ended by itself keeps no other alive. A decision under way that
+/// relied on one of them is made again; no other is.
 pub(crate) fn end(turn: &mut Turn<'_>, ids: &[GrantId], ended: &GrantStatus, entry: Entry) -> Step<u64> {
+    let (_, Some(at), Some(reason)) = columns(ended) else {
+        return Err(StoreError::Conflict("the end of grants".to_owned()).into());
+    };
+    let mut changed = 0;
     for id in ids {
-        let (_, Some(at), Some(reason)) = columns(ended) else {
-            return Err(StoreError::Conflict(id.to_string()).into());
-        };
-        if turn.execute(statements::END_GRANT, params![at, reason, id.as_bytes()])? == 0 {
-            let known = one(turn.connection, *id)?.is_some();
-            let id = id.to_string();
-            return Err(if known { StoreError::Conflict(id) } else { StoreError::Missing(id) }.into());
-        }
+        changed += turn.execute(statements::END_GRANT, params![at, reason, id.as_bytes()])?;
     }
-    turn.change(entry)
+    match ids.first().filter(|_| changed == 0) {
+        Some(id) if one(turn.connection, *id)?.is_some() => Err(StoreError::Conflict(id.to_string()).into()),
+        Some(id) => Err(StoreError::Missing(id.to_string()).into()),
+        None => turn.change(entry),
+    }
 }
 
 /// Ends grants with the change that is under way.

@@ -190,6 +190,8 @@ statements! {
         created_at, expires_at, self_made) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     END_TASK = "UPDATE tasks SET status = 'ended', ended_at = $1, ended_reason = $2 \
         WHERE id = $3 AND status = 'open'";
+    END_TASKS_OF = "UPDATE tasks SET status = 'ended', ended_at = $1, ended_reason = 'its agent retired' \
+        WHERE status = 'open' AND agent = $2";
     TASK = "SELECT id, agent, purpose, prompt_commitment, tools, status, ended_at, ended_reason, created_at, \
         expires_at, self_made FROM tasks WHERE id = $1";
     OPEN_TASKS = "SELECT id, agent, purpose, prompt_commitment, tools, status, ended_at, ended_reason, created_at, \

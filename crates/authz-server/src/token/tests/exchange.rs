@@ -340,6 +340,28 @@ async fn a_delegation_ends_with_whatever_it_came_from() {
     refused(&scene.exchange("writer", &pending).await, 400, "invalid_request");
 }
 
+/// What came of a grant leaves its row as soon as it is over, and memory a little later.
+#[tokio::test]
+async fn a_grant_ends_whatever_came_of_it_and_is_over() {
+    let scene = cast().await;
+    let broker = &scene.world.broker;
+    users::add(broker, &operator(), "u-1".parse().unwrap(), "Ada", None, BTreeSet::new()).await.unwrap();
+    let (consent, own) = on_behalf_of(&scene, "u-1").await;
+    let on = with(scene.exchange_form("support", &own), "resource", &resource_of("writer"));
+    let on = with(on, "scope", "files:write");
+    let handed = token(&scene.ask(&on, Some(scene.proof("support"))).await);
+    token(&scene.exchange("writer", &handed).await);
+    assert_eq!(broker.live().grants.size(), 2);
+    scene.world.clock.advance(301);
+    for _ in 0..2 {
+        token(&scene.honest("other").await);
+    }
+    assert_eq!(broker.live().grants.size(), 2, "nothing swept the memory yet");
+    let ended = grants::end(broker, &operator(), consent, "withdrawn").await.unwrap();
+    assert_eq!(ended, [consent].into());
+    assert!(broker.live().grants.get(&consent).is_none());
+}
+
 /// A token of `support` that a user's consent gave it.
 async fn on_behalf_of(scene: &Scene, user: &str) -> (GrantId, String) {
     let (now, agent) = (scene.world.clock.now(), "support");
