@@ -28,6 +28,7 @@ mod observations;
 mod policy;
 mod registration_tokens;
 mod safe_mode;
+mod scim;
 mod secrets;
 mod systems;
 mod tasks;
@@ -114,6 +115,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(agents::routes())
         .merge(registration_tokens::routes())
         .merge(users::routes())
+        .merge(scim::routes())
         .merge(tasks::routes())
         .merge(grants::routes())
         .merge(tokens::routes())

@@ -14,6 +14,7 @@ mod extract;
 pub mod hook;
 pub mod openapi;
 pub mod operator;
+mod scim;
 
 pub use self::{
     admin::{Administration, Facts},
@@ -21,6 +22,7 @@ pub use self::{
     door::closed_over_network,
     hook::Hook,
     operator::Operator,
+    scim::Scim,
 };
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use crate::{Administration, Authzen, Facts, Operator, closed_over_network};
+use crate::{Administration, Authzen, Facts, Operator, Scim, closed_over_network};
 
 mod admin;
 mod authzen;
@@ -22,6 +22,7 @@ mod hook;
 mod inventory;
 mod lifecycle;
 mod observation;
+mod scim;
 mod search;
 mod standing;
 mod suggest;
@@ -64,7 +65,10 @@ impl Scene {
         };
         let entrance = Entrance::new(Arc::clone(&world.broker), world.nonces(), DeclaredProxies::default());
         let entrance = Arc::new(entrance.unwrap());
-        let rooms = Authzen::new(Arc::clone(&entrance)).router().merge(closed_over_network(Arc::clone(&entrance)));
+        let rooms = Authzen::new(Arc::clone(&entrance))
+            .router()
+            .merge(Scim::new(Arc::clone(&entrance)).router())
+            .merge(closed_over_network(Arc::clone(&entrance)));
         let network = bailiwick_web::listener::around(&entrance, rooms);
         Self { admin: crate::admin::router(administration), network, world }
     }

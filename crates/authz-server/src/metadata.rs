@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State, response::IntoResponse};
-use bailiwick_engine::{authorization, tokens::ACCESS_EVALUATE};
+use bailiwick_engine::{authorization, directory::SCIM_MANAGE, tokens::ACCESS_EVALUATE};
 use bailiwick_oauth::metadata::AuthorizationServerMetadata;
 use bailiwick_web::entrance::Entrance;
 use http::header;
@@ -12,7 +12,7 @@ use http::header;
 const CACHE: &str = "public, max-age=300";
 
 pub(crate) async fn metadata(State(entrance): State<Arc<Entrance>>) -> impl IntoResponse {
-    let scopes: BTreeSet<_> = ACCESS_EVALUATE.parse().into_iter().collect();
+    let scopes: BTreeSet<_> = [ACCESS_EVALUATE, SCIM_MANAGE].iter().filter_map(|scope| scope.parse().ok()).collect();
     let live = entrance.broker().live();
     let issuers = || live.policy.iter().flat_map(|policy| policy.issuers().iter());
     let (takes, vouches) = (issuers().any(|one| one.vouches.is_some()), issuers().any(|one| !one.targets.is_empty()));

@@ -8,7 +8,10 @@ use axum::{
     extract::{OriginalUri, State},
     response::{IntoResponse, Response},
 };
-use bailiwick_engine::tokens::{ACCESS_EVALUATE, Audience};
+use bailiwick_engine::{
+    directory::SCIM_MANAGE,
+    tokens::{ACCESS_EVALUATE, Audience},
+};
 use bailiwick_model::{
     name::{Scope, SystemName},
     operation::ActionClass,
@@ -46,7 +49,7 @@ fn exists(entrance: &Entrance, audience: &Audience) -> bool {
             let live = entrance.broker().live();
             live.policy.as_deref().is_some_and(|policy| policy.catalogue().servers().any(|one| one.name == *system))
         }
-        Audience::Aggregate | Audience::Access => true,
+        Audience::Aggregate | Audience::Access | Audience::Provisioning => true,
         // Its tokens open nothing: there is nothing to describe, and nobody learns which agents there are.
         Audience::Agent(_) => false,
         Audience::Hook(client) => {
@@ -63,6 +66,7 @@ fn describe(entrance: &Entrance, audience: &Audience) -> Response {
         // All systems would be all their names, told to anybody.
         Audience::Aggregate | Audience::Hook(_) | Audience::Agent(_) => BTreeSet::new(),
         Audience::Access => ACCESS_EVALUATE.parse().into_iter().collect(),
+        Audience::Provisioning => SCIM_MANAGE.parse().into_iter().collect(),
     };
     let live = entrance.broker().live();
     let bearer = audience.only_asks() || live.agents.values().any(|agent| agent.bearer_tokens_allowed);

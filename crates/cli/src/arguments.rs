@@ -5,13 +5,14 @@ mod clients;
 mod observe;
 mod operators;
 mod registration;
+mod scim;
 mod users;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::{access::*, clients::*, observe::*, operators::*, registration::*, users::*};
+pub(crate) use self::{access::*, clients::*, observe::*, operators::*, registration::*, scim::*, users::*};
 use crate::output::Format;
 
 /// Heads the options that every command has.
@@ -105,6 +106,9 @@ pub(crate) enum Command {
     /// Make users known, invite them, steer their lives.
     #[command(subcommand)]
     Users(Users),
+    /// Let a directory provision users and groups over SCIM 2.0.
+    #[command(subcommand)]
+    Scim(Scim),
     /// Add upstream systems and approve what they offer.
     #[command(subcommand)]
     Systems(Systems),

@@ -17,6 +17,7 @@ mod permissions;
 mod policy;
 mod registration;
 mod safe_mode;
+mod scim;
 mod secrets;
 mod serve;
 mod systems;
@@ -55,6 +56,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
         Command::Agents(ask) => agents::run(arguments, ask, output).await,
         Command::RegistrationTokens(ask) => registration::run(arguments, ask, output).await,
         Command::Users(ask) => users::run(arguments, ask, output).await,
+        Command::Scim(ask) => scim::run(arguments, ask, output).await,
         Command::Systems(ask) => systems::run(arguments, ask, output).await,
         Command::Tasks(ask) => tasks::run(arguments, ask, output).await,
         Command::Grants(ask) => grants::run(arguments, ask, output).await,

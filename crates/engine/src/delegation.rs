@@ -73,7 +73,7 @@ pub async fn exchange(broker: &Broker, ask: ExchangeAsk) -> Result<Issued, Token
     match ask.audience {
         Audience::Agent(_) => pass_on(broker, ask).await,
         Audience::System(_) | Audience::Aggregate => accept(broker, ask).await,
-        Audience::Access | Audience::Hook(_) => {
+        Audience::Access | Audience::Provisioning | Audience::Hook(_) => {
             Err(TokenRefusal::Target("nothing is delegated for this resource\nhint: name a system".to_owned()))
         }
     }

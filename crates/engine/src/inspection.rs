@@ -101,7 +101,10 @@ fn answers_for(broker: &Broker, asks: &Agent, claims: &AccessTokenClaims) -> boo
     match Audience::of_resource(&broker.settings().issuer, &claims.audience) {
         _ if asks.systems.is_empty() => true,
         Some(Audience::System(system)) => asks.systems.contains(&system),
-        Some(Audience::Aggregate | Audience::Access | Audience::Hook(_) | Audience::Agent(_)) | None => false,
+        Some(
+            Audience::Aggregate | Audience::Access | Audience::Provisioning | Audience::Hook(_) | Audience::Agent(_),
+        )
+        | None => false,
     }
 }
 
@@ -115,10 +118,8 @@ async fn holds(broker: &Broker, claims: &AccessTokenClaims) -> Result<bool, Toke
         && claims.may_act.is_none()
         && settings.environment.is_none_or(|here| here == claims.environment)
         && now < claims.expires_at;
-    let open = |task| live.tasks.get(&task).is_some_and(|task| task.is_open(now));
     let stands = ours
-        && live.token_stands(claims.id, claims.grant, now)
-        && claims.task.is_none_or(open)
+        && live.holds(claims.id, (claims.grant, claims.task), now)
         && claims.chain.principals().iter().all(|principal| live.party(principal, now).is_ok());
     let (true, Some(agent)) = (stands, live.agents.get(&claims.client)) else { return Ok(false) };
     let audience = Audience::of_resource(&settings.issuer, &claims.audience);

@@ -39,10 +39,8 @@ pub async fn tokens(
 /// ended all the same.
 pub fn stands(broker: &Broker, token: &ListedToken) -> bool {
     let (live, now) = (broker.live(), broker.now());
-    let open = |task| live.tasks.get(&task).is_some_and(|task| task.is_open(now));
     !token.revoked
-        && live.token_stands(token.token.id, token.token.grant, now)
-        && token.token.task.is_none_or(open)
+        && live.holds(token.token.id, (token.token.grant, token.token.task), now)
         && live.agents.get(&token.token.client).is_some_and(|agent| agent.standing(now).is_ok())
 }
 

@@ -21,6 +21,7 @@ mod decide;
 pub mod definitions;
 pub mod delegation;
 mod details;
+pub mod directory;
 pub mod evidence;
 mod facts;
 pub mod findings;

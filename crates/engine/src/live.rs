@@ -7,9 +7,10 @@ use std::{
 
 use bailiwick_model::{
     agent::{Agent, Environment, Inactive},
+    directory::DirectoryGroup,
     evaluation::Party,
     grant::Grant,
-    id::{GrantId, TaskId, TokenId},
+    id::{DirectoryGroupId, GrantId, TaskId, TokenId},
     limits::CHAIN_DEPTH_MAX,
     name::{AgentName, SystemName, ToolName, UserId},
     observation::ObservationScope,
@@ -47,6 +48,8 @@ pub struct Live {
     pub agents: Shared<AgentName, Arc<Agent>>,
     /// All users, those who left included.
     pub users: Shared<UserId, Arc<User>>,
+    /// Groups of the directory.
+    pub directory_groups: Shared<DirectoryGroupId, Arc<DirectoryGroup>>,
     /// Active grants, and for some seconds those whose end has passed.
     pub grants: Shared<GrantId, Arc<Grant>>,
     /// Access tokens that were revoked before their end, with that end.
@@ -111,6 +114,12 @@ impl Live {
     /// Whether a token still holds: it was not revoked, and neither its grant nor one that it comes from has ended.
     pub fn token_stands(&self, token: TokenId, grant: Option<GrantId>, now: Timestamp) -> bool {
         !self.revoked.contains_key(&token) && self.grant_stands(grant, now)
+    }
+
+    /// Whether a token holds in all that it comes from: as [`Self::token_stands`], and its task is open.
+    pub fn holds(&self, token: TokenId, (grant, task): (Option<GrantId>, Option<TaskId>), now: Timestamp) -> bool {
+        let open = |task| self.tasks.get(&task).is_some_and(|task| task.is_open(now));
+        self.token_stands(token, grant, now) && task.is_none_or(open)
     }
 
     /// Whether neither a grant nor one that it comes from has ended; a client that acts for itself needs none.

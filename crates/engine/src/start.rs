@@ -104,6 +104,7 @@ fn live(
         agents: state.agents.into_iter().map(|agent| (agent.name.clone(), Arc::new(agent))).collect(),
         tasks: state.tasks.into_iter().map(|task| (task.id, Arc::new(task))).collect(),
         users: state.users.into_iter().map(|user| (user.id.clone(), Arc::new(user))).collect(),
+        directory_groups: state.directory_groups.into_iter().map(|one| (one.id, Arc::new(one))).collect(),
         grants: state.grants.into_iter().map(|grant| (grant.id, Arc::new(grant))).collect(),
         revoked: state.revoked.into_iter().collect(),
         safe_modes: Arc::new(

@@ -35,6 +35,7 @@ use crate::{
     broker::Broker,
     delegation::{self, Delegation},
     details,
+    directory::SCIM_MANAGE,
     evidence::Draft,
     live::Live,
     tasks::knows_action,
@@ -52,6 +53,8 @@ pub enum Audience {
     Aggregate,
     /// `<issuer>/access/v1`: decisions over AuthZEN.
     Access,
+    /// `<issuer>/scim/v2`: users and groups, for a client that keeps a directory.
+    Provisioning,
     /// `<issuer>/hook/<client>`: decisions for the hook of the agent's own client.
     Hook(ClientKind),
     /// `<issuer>/agents/<name>`: nothing but an exchange by that agent, which the token hands work over to.
@@ -65,6 +68,7 @@ impl Audience {
         match path {
             "/mcp" => Some(Self::Aggregate),
             "/access/v1" => Some(Self::Access),
+            "/scim/v2" => Some(Self::Provisioning),
             "/hook/claude-code" => Some(Self::Hook(ClientKind::ClaudeCode)),
             _ => match path.strip_prefix("/agents/") {
                 Some(agent) => agent.parse().ok().map(Self::Agent),
@@ -79,6 +83,7 @@ impl Audience {
             Self::System(system) => format!("{issuer}/mcp/{system}"),
             Self::Aggregate => format!("{issuer}/mcp"),
             Self::Access => format!("{issuer}/access/v1"),
+            Self::Provisioning => format!("{issuer}/scim/v2"),
             Self::Hook(client) => format!("{issuer}/hook/{}", client.as_str()),
             Self::Agent(agent) => format!("{issuer}/agents/{agent}"),
         }
@@ -93,7 +98,7 @@ impl Audience {
     pub const fn handed_to(&self) -> Option<&AgentName> {
         match self {
             Self::Agent(agent) => Some(agent),
-            Self::System(_) | Self::Aggregate | Self::Access | Self::Hook(_) => None,
+            Self::System(_) | Self::Aggregate | Self::Access | Self::Provisioning | Self::Hook(_) => None,
         }
     }
 }
@@ -397,7 +402,7 @@ fn lifetime(
     let ttl_s = match ask.audience {
         Audience::Hook(_) => HOOK_TOKEN_TTL_S,
         Audience::Agent(_) => agent.token_ttl_s.min(HANDOVER_TTL_S),
-        Audience::System(_) | Audience::Aggregate | Audience::Access => agent.token_ttl_s,
+        Audience::System(_) | Audience::Aggregate | Audience::Access | Audience::Provisioning => agent.token_ttl_s,
     };
     let ttl = SignedDuration::from_secs(i64::try_from(ttl_s).unwrap_or(0));
     let mut expires_at = (now + ttl).min(agent.active_until());
@@ -467,7 +472,13 @@ impl Reach {
         let names = |systems: &mut dyn Iterator<Item = &System>| -> Vec<SystemName> {
             systems.map(|system| system.name.clone()).filter(of_agent).collect()
         };
-        let asks = |scope: &&Scope| scope.as_str() == ACCESS_EVALUATE;
+        // What opens a door of the broker itself is a scope of the registration.
+        let own = match audience {
+            Audience::Access => Some(ACCESS_EVALUATE),
+            Audience::Provisioning => Some(SCIM_MANAGE),
+            _ => None,
+        };
+        let asks = |scope: &&Scope| own == Some(scope.as_str());
         let systems: Vec<SystemName> = match audience {
             Audience::System(system)
                 if of_agent(system) && catalogue.servers().any(|server| server.name == *system) =>
@@ -480,8 +491,10 @@ impl Reach {
             Audience::Hook(client) if catalogue.client(*client).is_some_and(|system| of_agent(&system.name)) => {
                 names(&mut catalogue.systems())
             }
-            Audience::Access if agent.scopes.iter().any(|scope| asks(&scope)) => Vec::new(),
-            Audience::System(_) | Audience::Hook(_) | Audience::Access => return Err(nothing()),
+            Audience::Access | Audience::Provisioning if agent.scopes.iter().any(|scope| asks(&scope)) => Vec::new(),
+            Audience::System(_) | Audience::Hook(_) | Audience::Access | Audience::Provisioning => {
+                return Err(nothing());
+            }
         };
         let classes: &[ActionClass] = if agent.promoted { &ActionClass::ALL } else { &[ActionClass::Read] };
         let mut available: BTreeSet<Scope> = systems
@@ -489,7 +502,7 @@ impl Reach {
             .flat_map(|system| classes.iter().map(move |class| format!("{system}:{}", class.as_str())))
             .filter_map(|scope| scope.parse().ok())
             .collect();
-        if *audience == Audience::Access {
+        if own.is_some() {
             available.extend(agent.scopes.iter().filter(asks).cloned());
         }
         Ok(Self { systems, available })

@@ -29,6 +29,7 @@ pub async fn add(
         email: email.map(|email| text("email", email, "write one address")).transpose()?,
         groups: checked(groups)?,
         status: UserStatus::Active,
+        directory: None,
         created_at: broker.now(),
         version: 1,
     };
@@ -161,7 +162,7 @@ pub(crate) async fn draft(
     Ok(draft.finish(broker, &Principal::User(user.id.clone())).await?)
 }
 
-fn install(broker: &Broker, epoch: u64, user: User, ended: &[GrantId]) -> Arc<User> {
+pub(crate) fn install(broker: &Broker, epoch: u64, user: User, ended: &[GrantId]) -> Arc<User> {
     let user = Arc::new(user);
     broker.replace_live(epoch, |live| {
         live.users.insert_mut(user.id.clone(), Arc::clone(&user));

@@ -91,6 +91,11 @@ id!(
     BrowserSessionId, "bses"
 );
 
+id!(
+    /// One group of a directory.
+    DirectoryGroupId, "dgrp"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,6 +10,7 @@
 //! | [`principal`], [`agent`], [`user`], [`jwk`], [`confirmation`], [`redirect_uri`] | who acts and with which key |
 //! | [`operation`], [`value`] | what is attempted |
 //! | [`grant`] | what somebody allowed a client to do |
+//! | [`directory`] | what a directory provisions |
 //! | [`authentication`] | how a user proved who they are |
 //! | [`task`], [`safe_mode`] | what narrows it |
 //! | [`observation`] | what is watched before it is enforced |
@@ -24,6 +25,7 @@ pub mod bundle;
 pub mod confirmation;
 pub mod decision;
 pub mod digest;
+pub mod directory;
 pub mod evaluation;
 pub mod examined;
 pub mod grant;

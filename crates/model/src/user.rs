@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{agent::Inactive, name::UserId};
+use crate::{agent::Inactive, directory::DirectoryEntry, name::UserId};
 
 /// The group of those who administer the broker.
 pub const ADMINISTRATORS: &str = "bailiwick:administrators";
@@ -57,8 +57,10 @@ pub struct User {
     pub email: Option<String>,
     /// Groups that policy may rely on, from the directory or an operator.
     pub groups: BTreeSet<String>,
-    /// Their state.
+    /// Their state, as operators say it.
     pub status: UserStatus,
+    /// What a directory says of them, if one provisioned them.
+    pub directory: Option<DirectoryEntry>,
     /// When they were first known.
     pub created_at: Timestamp,
     /// Counts changes; a change names the version it saw.
@@ -68,10 +70,17 @@ pub struct User {
 impl User {
     /// Whether agents may act for them. Says why not.
     pub const fn standing(&self) -> Result<(), Inactive> {
-        match self.status {
-            UserStatus::Active => Ok(()),
-            UserStatus::Suspended { .. } => Err(Inactive::Suspended),
-            UserStatus::Left { .. } => Err(Inactive::Retired),
+        match (&self.status, &self.directory) {
+            (UserStatus::Left { .. }, _) => Err(Inactive::Retired),
+            (UserStatus::Suspended { .. }, _) | (_, Some(DirectoryEntry { active: false, .. })) => {
+                Err(Inactive::Suspended)
+            }
+            (UserStatus::Active, _) => Ok(()),
         }
+    }
+
+    /// Whether they left for good.
+    pub const fn has_left(&self) -> bool {
+        matches!(self.status, UserStatus::Left { .. })
     }
 }

@@ -13,10 +13,11 @@ use bailiwick_model::{
     confirmation::Confirmation,
     decision::BudgetDraw,
     digest::Digest,
+    directory::{DirectoryGroup, ProvisioningToken},
     grant::{Grant, GrantStatus},
-    id::{BrowserSessionId, GrantId, RegistrationTokenId, TaskId, TokenId},
+    id::{BrowserSessionId, DirectoryGroupId, GrantId, RegistrationTokenId, TaskId, TokenId},
     jwk::Thumbprint,
-    name::{AgentName, Fact, SecretName, SystemName, ToolName, UserId},
+    name::{AgentName, Fact, SecretName, SystemName, ToolName, UserId, WorkloadName},
     observation::{Observation, ObservationScope, WouldBe},
     passkey::{Invitation, Passkey},
     principal::Principal,
@@ -259,6 +260,8 @@ pub struct State {
     pub tasks: Vec<Task>,
     /// All users, those who left included.
     pub users: Vec<User>,
+    /// Groups of the directory.
+    pub directory_groups: Vec<DirectoryGroup>,
     /// Grants that are active and not past their end.
     pub grants: Vec<Grant>,
     /// Access tokens that were revoked before their end, with that end.
@@ -378,6 +381,32 @@ pub trait Store: Send + Sync {
     /// Replaces a user whose stored version is `user.version - 1`; the sessions of one who is no longer active end with
     /// it. Returns the new epoch.
     async fn change_user(&self, user: User, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError>;
+
+    // ---- directory ---------------------------------------------------------
+    /// Makes a group (version 1) or replaces the one of the version before, and changes `users` as
+    /// [`Self::change_user`] does, all or none. Returns the new epoch.
+    async fn put_directory_group(
+        &self,
+        group: DirectoryGroup,
+        users: Vec<User>,
+        entry: Entry,
+    ) -> Result<u64, StoreError>;
+    /// Removes a group of a version, and changes `users` with it. Returns the new epoch.
+    async fn remove_directory_group(
+        &self,
+        id: DirectoryGroupId,
+        version: u64,
+        users: Vec<User>,
+        entry: Entry,
+    ) -> Result<u64, StoreError>;
+    /// Keeps a credential of a directory; a name that is there is [`StoreError::Exists`].
+    async fn add_provisioning_token(&self, token: ProvisioningToken, entry: Entry) -> Result<Receipt, StoreError>;
+    /// Removes one.
+    async fn remove_provisioning_token(&self, name: WorkloadName, entry: Entry) -> Result<Receipt, StoreError>;
+    /// The one with this digest; it may be over.
+    async fn provisioning_token(&self, token: Digest) -> Result<Option<ProvisioningToken>, StoreError>;
+    /// All of them, by name.
+    async fn provisioning_tokens(&self) -> Result<Vec<ProvisioningToken>, StoreError>;
 
     // ---- sessions ----------------------------------------------------------
     /// Opens a session; a user who is not active makes [`StoreError::Conflict`].

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use bailiwick_api::{Authzen, Hook, closed_over_network};
+use bailiwick_api::{Authzen, Hook, Scim, closed_over_network};
 use bailiwick_fetch::Fetcher;
 use bailiwick_gateway::mcp;
 use bailiwick_web::{entrance::Entrance, listener};
@@ -16,6 +16,7 @@ pub fn network(entrance: &Arc<Entrance>, gateway: Arc<mcp::Gateway>, fetcher: &F
         .merge(bailiwick_console::consent::router(Arc::clone(entrance)))
         .merge(mcp::router(gateway))
         .merge(Authzen::new(Arc::clone(entrance)).router())
+        .merge(Scim::new(Arc::clone(entrance)).router())
         .merge(Hook::new(Arc::clone(entrance)).router())
         .merge(closed_over_network(Arc::clone(entrance)));
     // Probes come by address, so they stay outside the check of `Host`.

@@ -10,10 +10,11 @@ use bailiwick_model::{
     agent::Agent,
     bundle::BundleRevision,
     digest::Digest,
+    directory::{DirectoryGroup, ProvisioningToken},
     grant::{Grant, GrantStatus},
-    id::{BrowserSessionId, GrantId, RegistrationTokenId, TaskId, TokenId},
+    id::{BrowserSessionId, DirectoryGroupId, GrantId, RegistrationTokenId, TaskId, TokenId},
     jwk::Thumbprint,
-    name::{AgentName, SecretName, SystemName, UserId},
+    name::{AgentName, SecretName, SystemName, UserId, WorkloadName},
     observation::ObservationScope,
     passkey::{Invitation, Passkey},
     registration::RegistrationToken,
@@ -47,6 +48,7 @@ mod agents;
 mod bundles;
 mod calls;
 mod checkpoint_note;
+mod directory;
 mod evidence;
 mod failure;
 mod grants;
@@ -225,6 +227,41 @@ impl Store for SqliteStore {
 
     async fn change_user(&self, user: User, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError> {
         self.writer.write(move |turn| users::change(turn, &user, ends, entry)).await
+    }
+
+    async fn put_directory_group(
+        &self,
+        group: DirectoryGroup,
+        users: Vec<User>,
+        entry: Entry,
+    ) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| directory::put_group(turn, &group, &users, entry)).await
+    }
+
+    async fn remove_directory_group(
+        &self,
+        id: DirectoryGroupId,
+        version: u64,
+        users: Vec<User>,
+        entry: Entry,
+    ) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| directory::remove_group(turn, (id, version), &users, entry)).await
+    }
+
+    async fn add_provisioning_token(&self, token: ProvisioningToken, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| directory::add_token(turn, &token, entry)).await
+    }
+
+    async fn remove_provisioning_token(&self, name: WorkloadName, entry: Entry) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| directory::remove_token(turn, &name, entry)).await
+    }
+
+    async fn provisioning_token(&self, token: Digest) -> Result<Option<ProvisioningToken>, StoreError> {
+        self.readers.read(move |connection| directory::token(connection, token)).await
+    }
+
+    async fn provisioning_tokens(&self) -> Result<Vec<ProvisioningToken>, StoreError> {
+        self.readers.read(directory::tokens).await
     }
 
     async fn open_session(&self, session: Session, entry: Entry) -> Result<Receipt, StoreError> {

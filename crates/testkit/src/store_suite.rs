@@ -70,7 +70,10 @@ macro_rules! store_suite {
             a_user_has_so_many_sessions,
             passkeys_are_kept_whole,
             a_link_is_used_once_and_in_time,
-            who_leaves_has_no_passkey
+            who_leaves_has_no_passkey,
+            provisioned_users_are_kept_whole,
+            a_group_changes_with_its_users,
+            provisioning_tokens_are_kept_by_their_digest
         );
         $crate::store_suite!($bench; registration:
             a_registration_token_is_used_up,

@@ -36,9 +36,10 @@ struct Room {
     pure: bool,
 }
 
-const OUTER: &[&str] = &["model", "pdp", "audit-log", "oauth", "ports", "engine", "web"];
 /// The outer rooms that fetch what others name: keys, documents, tokens.
 const FETCHING: &[&str] = &["model", "pdp", "audit-log", "oauth", "ports", "engine", "web", "fetch"];
+/// The outer room that speaks SCIM.
+const PROVISIONED: &[&str] = &["model", "pdp", "audit-log", "oauth", "ports", "engine", "web", "scim"];
 const PURE_NOT: &[&[&str]] = &[ASYNC, SERVERS, CLIENTS, DRIVERS];
 
 const fn room(name: &'static str, may: &'static [&'static str], must_not: &'static [&'static [&'static str]]) -> Room {
@@ -51,6 +52,7 @@ const ROOMS: &[Room] = &[
     Room { pure: true, ..room("pdp", &["model"], PURE_NOT) },
     Room { pure: true, ..room("audit-log", &["model"], &[ASYNC, SERVERS, CLIENTS, DRIVERS, CEDAR]) },
     Room { pure: true, ..room("oauth", &["model"], &[ASYNC, SERVERS, CLIENTS, DRIVERS, CEDAR]) },
+    Room { pure: true, ..room("scim", &["model"], &[ASYNC, SERVERS, CLIENTS, DRIVERS, CEDAR]) },
     room("ports", &["model", "audit-log"], &[CEDAR, SERVERS, CLIENTS, DRIVERS]),
     room("engine", &["model", "pdp", "audit-log", "oauth", "ports"], &[SERVERS, CLIENTS, DRIVERS, CEDAR, CHANCE]),
     room("store", &["model", "audit-log", "oauth", "ports"], &[SERVERS, CEDAR, CLIENTS]),
@@ -59,7 +61,7 @@ const ROOMS: &[Room] = &[
     room("web", &["model", "oauth", "ports", "engine"], &[DRIVERS, CEDAR]),
     room("authz-server", FETCHING, &[DRIVERS, CEDAR, CLIENTS]),
     room("gateway", FETCHING, &[DRIVERS, CEDAR]),
-    room("api", OUTER, &[DRIVERS, CEDAR, CLIENTS]),
+    room("api", PROVISIONED, &[DRIVERS, CEDAR, CLIENTS]),
     room("console", FETCHING, &[DRIVERS, CEDAR, CLIENTS]),
     room(
         "server",
@@ -95,7 +97,7 @@ const ROOMS: &[Room] = &[
     ),
     room("testkit-crash", &[], &[CEDAR, DRIVERS]),
     room("testkit-mcp", &[], &[CEDAR, DRIVERS]),
-    room("fuzz", &["model", "pdp", "audit-log", "oauth", "keys", "gateway", "server"], &[CEDAR, DRIVERS]),
+    room("fuzz", &["model", "pdp", "audit-log", "oauth", "keys", "gateway", "server", "scim"], &[CEDAR, DRIVERS]),
     room("bench", &["testkit", "testkit-broker", "model", "ports", "audit-log", "keys", "store"], &[CEDAR, DRIVERS]),
     room("xtask", &[], &[]),
 ];

@@ -41,6 +41,12 @@ pub(super) struct UserView {
     /// Where to reach them.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
+    /// What their directory calls them, if one provisioned them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_name: Option<String>,
+    /// Their directory's own key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_id: Option<String>,
     /// Groups that policy may rely on.
     groups: Vec<String>,
     /// Whether they administer the broker.
@@ -63,8 +69,10 @@ pub(super) struct UserView {
 
 impl UserView {
     pub(super) fn of(user: &User) -> Self {
-        let User { id, name, email, groups, status, created_at, version } = user;
+        let User { id, name, email, groups, status, directory, created_at, version } = user;
+        let stopped = directory.as_ref().is_some_and(|entry| !entry.active) && *status == UserStatus::Active;
         let (state_reason, state_since) = match status {
+            UserStatus::Active if stopped => (Some("its directory deactivated them".to_owned()), None),
             UserStatus::Active => (None, None),
             UserStatus::Suspended { at, reason } | UserStatus::Left { at, reason } => (Some(reason.clone()), Some(*at)),
         };
@@ -72,9 +80,11 @@ impl UserView {
             id: id.to_string(),
             name: name.clone(),
             email: email.clone(),
+            user_name: directory.as_ref().map(|entry| entry.user_name.clone()),
+            external_id: directory.as_ref().and_then(|entry| entry.external_id.clone()),
             groups: groups.iter().cloned().collect(),
             administrator: groups.contains(ADMINISTRATORS),
-            state: status.as_str().to_owned(),
+            state: if stopped { "suspended" } else { status.as_str() }.to_owned(),
             state_reason,
             state_since,
             created_at: *created_at,

@@ -62,7 +62,7 @@ pub(crate) struct Bench {
     pub(crate) http: reqwest::Client,
     /// Whether callers come from another network zone from now on.
     pub(crate) elsewhere: Arc<AtomicBool>,
-    issuer: String,
+    pub(crate) issuer: String,
     upstream: String,
     _folder: TempDir,
 }
@@ -184,7 +184,8 @@ impl Bench {
         let entrance = Entrance::new(Arc::clone(&broker), key.nonce_secret(), DeclaredProxies::default()).unwrap();
         let entrance = Arc::new(entrance);
         let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone(), resumable_for);
-        let router = bailiwick_web::listener::around(&entrance, mcp::router(gateway));
+        let rooms = mcp::router(gateway).merge(bailiwick_api::Scim::new(Arc::clone(&entrance)).router());
+        let router = bailiwick_web::listener::around(&entrance, rooms);
         let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();

@@ -14,6 +14,7 @@ mod bench;
 mod calls;
 mod deferred;
 mod evasion;
+mod leavers;
 mod lists;
 mod resumption;
 mod sessions;

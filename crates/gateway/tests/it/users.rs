@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::bench::{Answered, Bench, Caller, operator};
 
 /// Users in `writers` may read and write notes; nobody else may anything.
-const FOR_USERS: &str = r#"
+pub(crate) const FOR_USERS: &str = r#"
 @id("writers-keep-notes")
 permit (
     principal in Bailiwick::Group::"writers",
@@ -59,40 +59,50 @@ impl Scene {
 
     /// The same, on a proof of who the user is.
     async fn consent_on(&self, caller: &mut Caller, scopes: &[&str], proof: Authentication) -> GrantId {
-        let (broker, now) = (&self.bench.broker, Timestamp::now());
-        let user = Principal::User(self.ada.clone());
-        let grant = Grant {
-            id: GrantId::new(u64::try_from(now.as_millisecond()).unwrap(), random(broker.entropy())),
-            kind: GrantKind::AuthorizationCode,
-            chain: DelegationChain::new(vec![user.clone(), Principal::Agent(caller.name.clone())]).unwrap(),
-            parent: None,
-            subject: None,
-            resources: BTreeSet::from([caller.url.clone()]),
-            scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),
-            details: None,
-            task: None,
-            authentication: Some(proof),
-            vouched: None,
-            status: GrantStatus::Active,
-            created_at: now,
-            expires_at: now + SignedDuration::from_hours(1),
-        };
-        let grant = grants::give(broker, &user, grant, Vec::new()).await.unwrap();
-        let key: Thumbprint = broker.agent(&caller.name).unwrap().credentials[0].authenticator.id();
-        let ask = TokenAsk {
-            agent: caller.name.clone(),
-            credential: key,
-            grant: Some(grant.id),
-            audience: Audience::of_resource(&broker.settings().issuer, &caller.url).unwrap(),
-            scopes: None,
-            details: None,
-            task: None,
-            confirmation: Some(Confirmation::Key(key)),
-            spent: Vec::new(),
-        };
-        caller.token = tokens::issue(broker, ask).await.unwrap().token.expose().clone();
-        grant.id
+        consent_of(&self.bench, &self.ada, caller, (scopes, proof)).await
     }
+}
+
+/// Lets an agent act for a user within scopes, as a redeemed code does.
+pub(crate) async fn consent_of(
+    bench: &Bench,
+    user: &UserId,
+    caller: &mut Caller,
+    (scopes, proof): (&[&str], Authentication),
+) -> GrantId {
+    let (broker, now) = (&bench.broker, Timestamp::now());
+    let user = Principal::User(user.clone());
+    let grant = Grant {
+        id: GrantId::new(u64::try_from(now.as_millisecond()).unwrap(), random(broker.entropy())),
+        kind: GrantKind::AuthorizationCode,
+        chain: DelegationChain::new(vec![user.clone(), Principal::Agent(caller.name.clone())]).unwrap(),
+        parent: None,
+        subject: None,
+        resources: BTreeSet::from([caller.url.clone()]),
+        scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),
+        details: None,
+        task: None,
+        authentication: Some(proof),
+        vouched: None,
+        status: GrantStatus::Active,
+        created_at: now,
+        expires_at: now + SignedDuration::from_hours(1),
+    };
+    let grant = grants::give(broker, &user, grant, Vec::new()).await.unwrap();
+    let key: Thumbprint = broker.agent(&caller.name).unwrap().credentials[0].authenticator.id();
+    let ask = TokenAsk {
+        agent: caller.name.clone(),
+        credential: key,
+        grant: Some(grant.id),
+        audience: Audience::of_resource(&broker.settings().issuer, &caller.url).unwrap(),
+        scopes: None,
+        details: None,
+        task: None,
+        confirmation: Some(Confirmation::Key(key)),
+        spent: Vec::new(),
+    };
+    caller.token = tokens::issue(broker, ask).await.unwrap().token.expose().clone();
+    grant.id
 }
 
 fn groups(names: &[&str]) -> BTreeSet<String> {
@@ -106,7 +116,7 @@ fn reason(answer: &Answered) -> String {
     denial["reasons"][0]["code"].as_str().unwrap_or_else(|| panic!("no denial: {message}")).to_owned()
 }
 
-fn done(answer: &Answered) -> bool {
+pub(crate) fn done(answer: &Answered) -> bool {
     answer.message()["result"]["content"][0]["text"].as_str().is_some_and(|text| text.starts_with("done"))
 }
 

@@ -107,4 +107,5 @@ fn keep(turn: &mut Turn<'_>, from: u64, frontier: &Frontier, tree: TreeHead, not
         return Err(StoreError::Conflict("tree".to_owned()).into());
     }
     turn.insert(statements::INSERT_CHECKPOINT, params![size, tree.root, note], || format!("checkpoint {size}"))
+        .map(|_| ())
 }

@@ -38,6 +38,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0012_credentials.sql"),
     include_str!("../../migrations/0013_registration.sql"),
     include_str!("../../migrations/0014_vouched_grants.sql"),
+    include_str!("../../migrations/0015_directory.sql"),
 ];
 /// Prepared statements that each connection keeps.
 const STATEMENTS_KEPT_MAX: usize = 128;

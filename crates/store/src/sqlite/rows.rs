@@ -5,8 +5,9 @@ use std::str::FromStr;
 use bailiwick_model::{
     agent::{Agent, AgentStatus, Authenticator, Credential},
     digest::Digest,
+    directory::{DirectoryGroup, ProvisioningToken},
     grant::{Grant, GrantStatus, SubjectToken},
-    id::{BrowserSessionId, GrantId, TaskId, TokenId},
+    id::{BrowserSessionId, DirectoryGroupId, GrantId, TaskId, TokenId},
     jwk::Thumbprint,
     observation::Observation,
     passkey::{Invitation, Passkey},
@@ -64,6 +65,11 @@ impl<'r> Fields<'r> {
 
     pub(crate) fn json<T: DeserializeOwned>(&self, column: &'static str) -> Step<T> {
         serde_json::from_str(&self.get::<String>(column)?).map_err(|_| self.inconsistent(column))
+    }
+
+    pub(crate) fn maybe_json<T: DeserializeOwned>(&self, column: &'static str) -> Step<Option<T>> {
+        let text = self.get::<Option<String>>(column)?;
+        text.map(|text| serde_json::from_str(&text).map_err(|_| self.inconsistent(column))).transpose()
     }
 
     pub(crate) fn time(&self, column: &'static str) -> Step<Timestamp> {
@@ -181,18 +187,9 @@ pub(crate) fn grant(fields: &Fields<'_>) -> Step<Grant> {
         _ => return Err(fields.inconsistent("status")),
     };
     let kind = serde_json::Value::String(fields.get("kind")?);
-    let authentication = match fields.get::<Option<String>>("authentication")? {
-        Some(text) => Some(serde_json::from_str(&text).map_err(|_| fields.inconsistent("authentication"))?),
-        None => None,
-    };
-    let details = match fields.get::<Option<String>>("details")? {
-        Some(text) => Some(serde_json::from_str(&text).map_err(|_| fields.inconsistent("details"))?),
-        None => None,
-    };
-    let vouched = match fields.get::<Option<String>>("vouched")? {
-        Some(text) => Some(serde_json::from_str(&text).map_err(|_| fields.inconsistent("vouched"))?),
-        None => None,
-    };
+    let authentication = fields.maybe_json("authentication")?;
+    let details = fields.maybe_json("details")?;
+    let vouched = fields.maybe_json("vouched")?;
     let subject_token = fields.get::<Option<[u8; 16]>>("subject_token")?.map(TokenId::from_bytes);
     let subject_task = fields.get::<Option<[u8; 16]>>("subject_task")?.map(TaskId::from_bytes);
     let subject = match (subject_token, subject_task) {
@@ -235,8 +232,28 @@ pub(crate) fn user(fields: &Fields<'_>) -> Step<User> {
         email: fields.get("email")?,
         groups: fields.json("groups")?,
         status,
+        directory: fields.maybe_json("directory")?,
         created_at: fields.time("created_at")?,
         version: fields.count("version")?,
+    })
+}
+
+pub(crate) fn directory_group(fields: &Fields<'_>) -> Step<DirectoryGroup> {
+    Ok(DirectoryGroup {
+        id: DirectoryGroupId::from_bytes(fields.get("id")?),
+        display_name: fields.get("display_name")?,
+        external_id: fields.get("external_id")?,
+        created_at: fields.time("created_at")?,
+        version: fields.count("version")?,
+    })
+}
+
+pub(crate) fn provisioning_token(fields: &Fields<'_>) -> Step<ProvisioningToken> {
+    Ok(ProvisioningToken {
+        name: fields.parse("name")?,
+        token: fields.digest("token")?,
+        created_at: fields.time("created_at")?,
+        expires_at: fields.time("expires_at")?,
     })
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::{
-    agents, bundles,
+    agents, bundles, directory,
     failure::{Failure, Step},
     grants,
     rows::{self, Fields},
@@ -43,6 +43,7 @@ fn read(connection: &Connection) -> Step<State> {
         agents: agents::all(connection)?,
         tasks: tasks::open(connection, now)?,
         users: users::all(connection)?,
+        directory_groups: directory::groups(connection)?,
         grants: grants::active(connection, now)?,
         revoked: grants::revoked(connection, now)?,
         safe_modes: safety::safe_modes(connection)?,

@@ -109,15 +109,29 @@ statements! {
         WHERE status = 'active' AND expires_at > $1 ORDER BY id";
 
     // ---- users ----
-    INSERT_USER = "INSERT INTO users (id, version, name, email, groups, status, status_at, status_reason, created_at) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    INSERT_USER = "INSERT INTO users (id, version, name, email, groups, status, status_at, status_reason, created_at, \
+        directory, directory_active, user_name) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
     UPDATE_USER = "UPDATE users SET id = $1, version = $2, name = $3, email = $4, groups = $5, status = $6, \
-        status_at = $7, status_reason = $8, created_at = $9 WHERE id = $1 AND version = $10";
+        status_at = $7, status_reason = $8, created_at = $9, directory = $10, directory_active = $11, \
+        user_name = $12 WHERE id = $1 AND version = $13";
     USER_VERSION = "SELECT version FROM users WHERE id = $1";
-    USERS = "SELECT id, version, name, email, groups, status, status_at, status_reason, created_at \
+    USERS = "SELECT id, version, name, email, groups, status, status_at, status_reason, created_at, directory \
         FROM users ORDER BY id";
 
-    USER_ACTIVE = "SELECT COUNT(*) FROM users WHERE id = $1 AND status = 'active'";
+    USER_ACTIVE = "SELECT COUNT(*) FROM users WHERE id = $1 AND status = 'active' AND directory_active IS NOT 0";
+
+    // ---- directory ----
+    INSERT_DIRECTORY_GROUP = "INSERT INTO directory_groups (id, version, display_name, external_id, created_at) \
+        VALUES ($1, $2, $3, $4, $5)";
+    UPDATE_DIRECTORY_GROUP = "UPDATE directory_groups SET id = $1, version = $2, display_name = $3, external_id = $4, \
+        created_at = $5 WHERE id = $1 AND version = $2 - 1";
+    DELETE_DIRECTORY_GROUP = "DELETE FROM directory_groups WHERE id = $1 AND version = $2";
+    DIRECTORY_GROUPS = "SELECT id, version, display_name, external_id, created_at FROM directory_groups ORDER BY id";
+    INSERT_PROVISIONING_TOKEN = "INSERT INTO provisioning_tokens (name, token, created_at, expires_at) \
+        VALUES ($1, $2, $3, $4)";
+    DELETE_PROVISIONING_TOKEN = "DELETE FROM provisioning_tokens WHERE name = $1";
+    PROVISIONING_TOKEN = "SELECT name, token, created_at, expires_at FROM provisioning_tokens WHERE token = $1";
+    PROVISIONING_TOKENS = "SELECT name, token, created_at, expires_at FROM provisioning_tokens ORDER BY name";
 
     // ---- sessions ----
     INSERT_SESSION = "INSERT INTO sessions (id, token, user_id, authentication, created_at, idle_ends_at, ends_at) \
@@ -127,7 +141,8 @@ statements! {
     TOUCH_SESSION = "UPDATE sessions SET idle_ends_at = $1 WHERE id = $2 AND idle_ends_at < $1";
     CLOSE_SESSION = "DELETE FROM sessions WHERE id = $1";
     CLOSE_SESSIONS = "DELETE FROM sessions WHERE user_id = $1";
-    FORGET_SESSIONS = "DELETE FROM sessions WHERE ends_at <= $1 OR idle_ends_at <= $1";
+    FORGET_SESSIONS = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ends_at <= $1 \
+        UNION SELECT id FROM sessions WHERE idle_ends_at <= $1)";
     SESSION = "SELECT id, token, user_id, authentication, created_at, idle_ends_at, ends_at FROM sessions \
         WHERE token = $1";
     SESSIONS = "SELECT id, token, user_id, authentication, created_at, idle_ends_at, ends_at FROM sessions \

@@ -65,7 +65,7 @@ fn insert_refresh(turn: &Turn<'_>, token: &RefreshToken) -> Step<()> {
         used_at.map(|at| at.as_microsecond()),
         expires_at.as_microsecond(),
     ];
-    turn.insert(statements::INSERT_REFRESH_TOKEN, row, || grant.to_string())
+    turn.insert(statements::INSERT_REFRESH_TOKEN, row, || grant.to_string()).map(|_| ())
 }
 
 /// One refresh token, used up or not.

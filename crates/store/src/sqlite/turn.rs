@@ -98,10 +98,11 @@ impl Turn<'_> {
         Ok(self.statement(sql)?.execute(params)?)
     }
 
-    /// Runs an insertion; a row that is there already is [`StoreError::Exists`].
-    pub(crate) fn insert(&self, sql: &'static str, params: impl Params, name: impl FnOnce() -> String) -> Step<()> {
+    /// Runs an insertion or a change of what is one of a kind, and tells how many rows it changed; a row that is there
+    /// already is [`StoreError::Exists`].
+    pub(crate) fn insert(&self, sql: &'static str, params: impl Params, name: impl FnOnce() -> String) -> Step<usize> {
         match self.statement(sql)?.execute(params) {
-            Ok(_) => Ok(()),
+            Ok(changed) => Ok(changed),
             Err(error) if is_taken(&error) => Err(StoreError::Exists(name()).into()),
             Err(error) => Err(error.into()),
         }

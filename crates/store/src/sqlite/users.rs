@@ -21,8 +21,17 @@ pub(crate) fn add(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64> {
     turn.change(entry)
 }
 
-/// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again, and the sessions of who is no longer active end with their links, and the passkeys of who left.
+/// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again,
+/// and the sessions of who is no longer active end with their links, and the passkeys of who left.
 pub(crate) fn change(turn: &mut Turn<'_>, user: &User, ends: Option<EndOfGrants>, entry: Entry) -> Step<u64> {
+    replace(turn, user)?;
+    let epoch = turn.change(entry)?;
+    grants::end_along(turn, ends)?;
+    Ok(epoch)
+}
+
+/// The same without its evidence, as one of several changes.
+pub(crate) fn replace(turn: &mut Turn<'_>, user: &User) -> Step<()> {
     let id = user.id.as_str();
     let found = version(turn, id)?;
     let found = found.ok_or_else(|| StoreError::Missing(id.to_owned()))?;
@@ -30,14 +39,17 @@ pub(crate) fn change(turn: &mut Turn<'_>, user: &User, ends: Option<EndOfGrants>
         return Err(StoreError::Conflict(id.to_owned()).into());
     }
     let columns = columns(user)?.into_iter().chain([Value::Integer(found)]);
-    turn.execute(statements::UPDATE_USER, params_from_iter(columns))?;
+    turn.insert(statements::UPDATE_USER, params_from_iter(columns), || user_name(user))?;
     if user.standing().is_err() {
         sessions::close_all(turn, id)?;
-        passkeys::end(turn, id, matches!(user.status, UserStatus::Left { .. }))?;
+        passkeys::end(turn, id, user.has_left())?;
     }
-    let epoch = turn.change(entry)?;
-    grants::end_along(turn, ends)?;
-    Ok(epoch)
+    Ok(())
+}
+
+/// What is one of a kind besides the id.
+fn user_name(user: &User) -> String {
+    user.directory.as_ref().map_or_else(|| user.id.to_string(), |entry| entry.user_name.clone())
 }
 
 /// The stored version of a user.
@@ -74,5 +86,8 @@ fn columns(user: &User) -> Step<Vec<Value>> {
         status_at.into(),
         status_reason.into(),
         user.created_at.as_microsecond().into(),
+        user.directory.as_ref().map(json_text).transpose()?.into(),
+        user.directory.as_ref().map(|entry| i64::from(entry.active)).into(),
+        user.provisioned().map(|entry| entry.user_name.to_lowercase()).into(),
     ])
 }

@@ -6,8 +6,9 @@ use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     agent::{Agent, AgentStatus},
     digest::Digest,
+    directory::{DirectoryEntry, DirectoryGroup, ProvisioningToken},
     grant::{Authentication, Grant, GrantKind, GrantStatus, SubjectToken, Vouched},
-    id::{BrowserSessionId, GrantId, TaskId, TokenId},
+    id::{BrowserSessionId, DirectoryGroupId, GrantId, TaskId, TokenId},
     limits::{PASSKEYS_PER_USER_MAX, SESSIONS_PER_USER_MAX},
     name::UserId,
     passkey::{Invitation, Passkey},
@@ -34,6 +35,7 @@ fn user(id: &str) -> User {
         email: Some("ada@example.com".into()),
         groups: BTreeSet::from(["finance".into(), "managers".into()]),
         status: UserStatus::Active,
+        directory: None,
         created_at: at(1),
         version: 1,
     }
@@ -398,4 +400,117 @@ pub async fn who_leaves_has_no_passkey(bench: &dyn Bench) {
     let left = UserStatus::Left { at: at(6), reason: "gone".into() };
     store.change_user(User { version: 3, status: left, ..user("u-1") }, None, changed("evt_4")).await.unwrap();
     assert_eq!(store.passkey(&passkey(1).credential).await.unwrap(), None);
+}
+
+fn provisioned(id: &str, user_name: &str) -> User {
+    let entry = DirectoryEntry {
+        user_name: user_name.into(),
+        external_id: Some("00u1".into()),
+        given_name: Some("Ada".into()),
+        family_name: None,
+        active: true,
+    };
+    User { directory: Some(entry), ..user(id) }
+}
+
+fn directory_group(number: u8, name: &str) -> DirectoryGroup {
+    DirectoryGroup {
+        id: DirectoryGroupId::from_bytes([number; 16]),
+        display_name: name.into(),
+        external_id: Some("g".into()),
+        created_at: at(4),
+        version: 1,
+    }
+}
+
+/// What a directory says of users comes back whole; names are one of a kind whatever their case, until who has one left.
+pub async fn provisioned_users_are_kept_whole(bench: &dyn Bench) {
+    let changed = |id| entry(EventKind::UserChanged, id);
+    {
+        let store = bench.open(1).await;
+        store.add_user(provisioned("u-1", "Ada"), changed("evt_1")).await.unwrap();
+        let twin = store.add_user(provisioned("u-2", "aDA"), changed("evt_x")).await;
+        assert!(matches!(twin, Err(StoreError::Exists(_))), "{twin:?}");
+        store.add_user(provisioned("u-2", "Bob"), changed("evt_2")).await.unwrap();
+        let taken = User { version: 2, ..provisioned("u-2", "ada") };
+        assert!(matches!(store.change_user(taken, None, changed("evt_x")).await, Err(StoreError::Exists(_))));
+    }
+    let store = bench.open(2).await;
+    assert_eq!(store.load().await.unwrap().users, [provisioned("u-1", "Ada"), provisioned("u-2", "Bob")]);
+    store.open_session(session(1), signed_in("evt_3")).await.unwrap();
+    let mut stopped = User { version: 2, ..provisioned("u-1", "Ada") };
+    stopped.directory.as_mut().unwrap().active = false;
+    store.change_user(stopped, None, changed("evt_4")).await.unwrap();
+    assert_eq!(store.session(session(1).token).await.unwrap(), None, "sessions end with who is deactivated");
+    assert!(matches!(store.open_session(session(2), signed_in("evt_x")).await, Err(StoreError::Conflict(_))));
+    let left = UserStatus::Left { at: at(5), reason: "removed".into() };
+    let left = User { version: 3, status: left, ..provisioned("u-1", "Ada") };
+    store.change_user(left, None, changed("evt_5")).await.unwrap();
+    store.add_user(provisioned("u-3", "ada"), changed("evt_6")).await.unwrap();
+}
+
+/// A group and the users whom its change concerns are one change, or none.
+pub async fn a_group_changes_with_its_users(bench: &dyn Bench) {
+    let changed = |id| entry(EventKind::UserChanged, id);
+    let store = bench.open(1).await;
+    store.add_user(provisioned("u-1", "ada"), changed("evt_1")).await.unwrap();
+    let with = |version, groups: &[&str]| User {
+        version,
+        groups: groups.iter().map(|&group| group.to_owned()).collect(),
+        ..provisioned("u-1", "ada")
+    };
+    let group = directory_group(1, "finance");
+    store.put_directory_group(group.clone(), vec![with(2, &["finance"])], changed("evt_2")).await.unwrap();
+    let state = store.load().await.unwrap();
+    assert_eq!((state.directory_groups, state.users), (vec![group.clone()], vec![with(2, &["finance"])]));
+    let twin = store.put_directory_group(directory_group(2, "finance"), vec![with(3, &[])], changed("evt_x")).await;
+    assert!(matches!(twin, Err(StoreError::Exists(_))), "{twin:?}");
+    let next = DirectoryGroup { version: 2, external_id: None, ..group.clone() };
+    for (group, users) in [(next.clone(), vec![with(9, &[])]), (DirectoryGroup { version: 3, ..next.clone() }, vec![])]
+    {
+        let stale = store.put_directory_group(group, users, changed("evt_x")).await;
+        assert!(matches!(stale, Err(StoreError::Conflict(_))), "{stale:?}");
+    }
+    assert!(matches!(
+        store.remove_directory_group(group.id, 2, vec![], changed("evt_x")).await,
+        Err(StoreError::Conflict(_))
+    ));
+    let state = store.load().await.unwrap();
+    assert_eq!(
+        (state.directory_groups, state.users),
+        (vec![group.clone()], vec![with(2, &["finance"])]),
+        "all or none"
+    );
+    store.put_directory_group(next.clone(), vec![], changed("evt_3")).await.unwrap();
+    store.remove_directory_group(next.id, 2, vec![with(3, &[])], changed("evt_4")).await.unwrap();
+    let state = store.load().await.unwrap();
+    assert_eq!((state.directory_groups, state.users), (vec![], vec![with(3, &[])]));
+}
+
+/// A directory's credential is found by the token's digest alone until it is removed.
+pub async fn provisioning_tokens_are_kept_by_their_digest(bench: &dyn Bench) {
+    let changed = |id| entry(EventKind::UserChanged, id);
+    let token = |name: &str, number: u8| ProvisioningToken {
+        name: name.parse().unwrap(),
+        token: Digest::of(&[number]),
+        created_at: at(1),
+        expires_at: at(900),
+    };
+    let (okta, entra) = (token("okta", 1), token("entra", 2));
+    {
+        let store = bench.open(1).await;
+        store.add_provisioning_token(okta.clone(), changed("evt_1")).await.unwrap();
+        store.add_provisioning_token(entra.clone(), changed("evt_2")).await.unwrap();
+        for twin in [token("okta", 3), token("another", 1)] {
+            let refused = store.add_provisioning_token(twin, changed("evt_x")).await;
+            assert!(matches!(refused, Err(StoreError::Exists(_))), "{refused:?}");
+        }
+    }
+    let store = bench.open(2).await;
+    assert_eq!(store.provisioning_token(okta.token).await.unwrap(), Some(okta.clone()));
+    assert_eq!(store.provisioning_tokens().await.unwrap(), [entra, okta.clone()]);
+    store.remove_provisioning_token(okta.name.clone(), changed("evt_3")).await.unwrap();
+    assert_eq!(store.provisioning_token(okta.token).await.unwrap(), None);
+    let gone = store.remove_provisioning_token(okta.name, changed("evt_x")).await;
+    assert!(matches!(gone, Err(StoreError::Missing(_))), "{gone:?}");
 }
