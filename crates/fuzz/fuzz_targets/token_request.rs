@@ -123,6 +123,7 @@ fn times(body: &str, name: &str) -> usize {
 fn says_who(client: &ClientAuthentication) -> bool {
     match client {
         ClientAuthentication::Assertion { assertion, client: _ } => !assertion.is_empty(),
+        ClientAuthentication::JwtSvid { svid, client: _ } => !svid.is_empty(),
         ClientAuthentication::Certificate { client } => !client.as_str().is_empty(),
     }
 }

@@ -8,6 +8,9 @@ use crate::{
     form::{Form, invalid},
 };
 
+/// The `client_assertion_type` of a JWT-SVID.
+pub const SVID_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
+
 /// What a client sent to prove who it is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ClientAuthentication {
@@ -16,6 +19,13 @@ pub enum ClientAuthentication {
         /// The signed assertion.
         assertion: String,
         /// The client's id, if it was sent beside the assertion; it must be the same.
+        client: Option<AgentName>,
+    },
+    /// What a SPIFFE trust domain signed (draft-ietf-oauth-spiffe-client-auth-02).
+    JwtSvid {
+        /// The JWT-SVID.
+        svid: String,
+        /// The client's id, if it was sent beside it; it must be the agent that the SPIFFE id is.
         client: Option<AgentName>,
     },
     /// Its id alone: the certificate of the connection is to prove it (RFC 8705 §2).
@@ -30,6 +40,9 @@ impl std::fmt::Debug for ClientAuthentication {
         match self {
             Self::Assertion { assertion: _, client } => {
                 f.debug_struct("Assertion").field("client", client).finish_non_exhaustive()
+            }
+            Self::JwtSvid { svid: _, client } => {
+                f.debug_struct("JwtSvid").field("client", client).finish_non_exhaustive()
             }
             Self::Certificate { client } => f.debug_struct("Certificate").field("client", client).finish(),
         }
@@ -51,6 +64,7 @@ impl ClientAuthentication {
             .transpose()?;
         match (assertion, kind.as_deref()) {
             (Some(assertion), Some(ASSERTION_TYPE)) => Ok(Self::Assertion { assertion, client }),
+            (Some(svid), Some(SVID_TYPE)) => Ok(Self::JwtSvid { svid, client }),
             (Some(_), _) => Err(invalid(&format!("`client_assertion_type` must be `{ASSERTION_TYPE}`"))),
             (None, Some(_)) => Err(refused("`client_assertion` is missing\nhint: authenticate by `private_key_jwt`")),
             (None, None) => client.map(|client| Self::Certificate { client }).ok_or_else(|| {
@@ -81,6 +95,10 @@ mod tests {
         check(&format!("{kind}&client_assertion=a.b.c"), Ok(by_key));
         let named = ClientAuthentication::Assertion { assertion, client: Some(client.clone()) };
         check(&format!("{kind}&client_assertion=a.b.c&client_id=bot"), Ok(named));
+        let svid = "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-spiffe";
+        let by_svid = ClientAuthentication::JwtSvid { svid: "a.b.c".to_owned(), client: None };
+        check(&format!("{svid}&client_assertion=a.b.c"), Ok(by_svid));
+        check(svid, Err(ErrorCode::InvalidClient));
         check("client_id=bot", Ok(ClientAuthentication::Certificate { client }));
         check(&format!("{kind}&client_id=bot"), Err(ErrorCode::InvalidClient));
         check("client_assertion=a.b.c&client_id=bot", Err(ErrorCode::InvalidRequest));
