@@ -32,6 +32,7 @@ use bailiwick_pdp::issuers::Issuer;
 use bailiwick_ports::store::Spent;
 use bailiwick_web::{
     address::Peer,
+    certificate::ClientCertificate,
     entrance::Entrance,
     throttle::{Allowance, Throttle, Throttled},
     verify::{DPOP, spent},
@@ -216,7 +217,16 @@ impl Visit<'_> {
                 let VerifiedAssertion { client: _, credential, once } = self.verify(assertion, &agent)?;
                 Ok(Client { agent, credential, once: Some(spent(once)) })
             }
-            ClientAuthentication::Certificate { client: _ } => Err(Failure::without_certificate()),
+            ClientAuthentication::Certificate { client } => {
+                // Before anybody looks the client up: whether there is such a one is nobody's business.
+                let shown = self.parts.extensions.get::<ClientCertificate>().cloned();
+                let shown = shown.ok_or_else(Failure::without_certificate)?;
+                let agent = self.claimed(client).await?;
+                let entrance = self.entrance();
+                let found = entrance.certificates().credential(&agent, &shown, entrance.broker().now());
+                let credential = found.ok_or_else(Failure::unauthenticated)?;
+                Ok(Client { agent, credential, once: None })
+            }
             ClientAuthentication::JwtSvid { .. } => Err(Failure::unauthenticated()),
         }
     }
@@ -275,12 +285,17 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// What the token that is asked for is to be bound to.
+    /// What the token that is asked for is to be bound to: the key of a proof, else the certificate of the connection.
     pub(crate) fn possession(&self) -> Result<Possession, Failure> {
-        let proof = self.proof()?;
-        Ok(Possession {
-            confirmation: proof.as_ref().map(|proof| Confirmation::Key(proof.thumbprint())),
-            once: proof.map(|proof| spent(proof.once)),
+        Ok(match self.proof()? {
+            Some(proof) => {
+                let confirmation = Some(Confirmation::Key(proof.thumbprint()));
+                Possession { confirmation, once: Some(spent(proof.once)) }
+            }
+            None => {
+                let shown = self.entrance().shown_certificate(&self.parts);
+                Possession { confirmation: shown.map(Confirmation::Certificate), once: None }
+            }
         })
     }
 
@@ -292,7 +307,7 @@ impl Visit<'_> {
         let entrance = self.entrance();
         let expected = ProofExpectation {
             method: self.parts.method.as_str(),
-            uri: &entrance.external_url(self.parts.uri.path()),
+            uri: &entrance.url_of(&self.parts),
             access_token: None,
             nonce: NonceRule::Required(entrance.nonces()),
         };

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State, response::IntoResponse};
 use bailiwick_engine::{authorization, directory::SCIM_MANAGE, tokens::ACCESS_EVALUATE};
-use bailiwick_oauth::metadata::AuthorizationServerMetadata;
+use bailiwick_oauth::metadata::{AuthorizationServerMetadata, CertificatesSupported};
 use bailiwick_web::entrance::Entrance;
 use http::header;
 
@@ -19,6 +19,15 @@ pub(crate) async fn metadata(State(entrance): State<Arc<Entrance>>) -> impl Into
     let mut document = AuthorizationServerMetadata::new(entrance.issuer(), scopes, Vec::new())
         .with_assertions_by(&entrance.broker().settings().agent_algorithms)
         .chaining(takes, vouches);
+    let rules = entrance.certificates();
+    let listener = rules.listener_origin();
     document.acr_values_supported = authorization::classes(entrance.broker());
+    if rules.admit_any() {
+        document = document.with_certificates(CertificatesSupported {
+            listener: listener.as_deref(),
+            issued: rules.authorities.is_some(),
+            spiffe: !rules.trust_domains.is_empty(),
+        });
+    }
     ([(header::CACHE_CONTROL, CACHE)], Json(document))
 }

@@ -71,7 +71,10 @@ fn describe(entrance: &Entrance, audience: &Audience) -> Response {
     let live = entrance.broker().live();
     let bearer = audience.only_asks() || live.agents.values().any(|agent| agent.bearer_tokens_allowed);
     let scheme = if bearer { Scheme::Bearer } else { Scheme::Dpop };
-    let document = ProtectedResourceMetadata::new(issuer, &audience.resource(issuer), scopes, scheme);
+    let mut document = ProtectedResourceMetadata::new(issuer, &audience.resource(issuer), scopes, scheme);
+    if entrance.certificates().admit_any() {
+        document = document.with_certificates();
+    }
     ([(header::CACHE_CONTROL, CACHE)], Json(document)).into_response()
 }
 

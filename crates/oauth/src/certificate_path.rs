@@ -129,11 +129,11 @@ mod tests {
         use ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
         let (root, other) = (authority("root"), authority("root"));
         let leaf = issued(client(vec![ClientAuth]), &root);
-        check(&trusting(&root), &[leaf.clone()], NOW, true);
-        check(&trusting(&other), &[leaf.clone()], NOW, false);
-        check(&Authorities::default(), &[leaf.clone()], NOW, false);
+        check(&trusting(&root), std::slice::from_ref(&leaf), NOW, true);
+        check(&trusting(&other), std::slice::from_ref(&leaf), NOW, false);
+        check(&Authorities::default(), std::slice::from_ref(&leaf), NOW, false);
         for outside in ["2025-12-31T23:59:59Z", "2027-01-01T00:00:01Z"] {
-            check(&trusting(&root), &[leaf.clone()], outside, false);
+            check(&trusting(&root), std::slice::from_ref(&leaf), outside, false);
         }
         check(&trusting(&root), &[issued(client(vec![ServerAuth]), &root)], NOW, false);
         check(&trusting(&root), &[issued(client(Vec::new()), &root)], NOW, true);
@@ -144,8 +144,7 @@ mod tests {
     #[test]
     fn a_chain_needs_every_link_and_each_must_be_an_authority() {
         let root = authority("root");
-        let between =
-            CertifiedIssuer::signed_by(authority_of("between"), KeyPair::generate().unwrap(), &root).unwrap();
+        let between = CertifiedIssuer::signed_by(authority_of("between"), KeyPair::generate().unwrap(), &root).unwrap();
         let leaf = issued(client(Vec::new()), &between);
         check(&trusting(&root), &[leaf.clone(), between.der().clone()], NOW, true);
         check(&trusting(&root), &[leaf], NOW, false);

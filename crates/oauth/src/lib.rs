@@ -16,7 +16,7 @@
 //! | [`key_policy`], [`key_material`], [`verifying_key`] | which keys are fit, and verifying with them |
 //! | [`jws`] | the compact serialisation (RFC 7515) under RFC 8725 |
 //! | [`client_assertion`] | `private_key_jwt` (RFC 7523) |
-//! | [`certificate`] | what a client's certificate says (RFC 8705) |
+//! | [`certificate`], [`certificate_path`] | what a client's certificate says (RFC 8705), and who vouches for it |
 //! | [`dpop`], [`dpop_nonce`] | proof of possession (RFC 9449) |
 //! | [`access_token`], [`presented`] | access tokens (RFC 9068) and how they are presented |
 //! | [`form`], [`client_authentication`] | what every endpoint for clients reads |
@@ -35,6 +35,7 @@ pub mod authorization_details;
 pub mod authorization_request;
 pub mod authorization_response;
 pub mod certificate;
+pub mod certificate_path;
 pub mod challenge;
 pub mod claims;
 pub mod client_assertion;

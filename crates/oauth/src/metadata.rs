@@ -29,8 +29,8 @@ pub const REGISTRATION_PATH: &str = "/oauth/register";
 pub const INTROSPECTION_PATH: &str = "/oauth/introspect";
 /// What the issuer's own keys sign with.
 pub const ISSUER_ALGORITHM: &str = "ES256";
-/// How clients authenticate, at every endpoint where they do.
-const AUTH_METHODS: [&str; 1] = ["private_key_jwt"];
+/// How every client can authenticate, at every endpoint where clients do.
+const BY_KEY: &str = "private_key_jwt";
 /// Path of the key set below the issuer.
 pub const JWKS_PATH: &str = "/oauth/jwks";
 /// Well-known path of the authorization server's document.
@@ -71,7 +71,7 @@ pub struct AuthorizationServerMetadata {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub identity_chaining_requested_token_types_supported: Vec<&'static str>,
     /// How clients authenticate.
-    pub token_endpoint_auth_methods_supported: [&'static str; 1],
+    pub token_endpoint_auth_methods_supported: Vec<&'static str>,
     /// What their assertions may be signed with.
     pub token_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// Where a client registers by itself, with an initial access token (RFC 7591).
@@ -79,13 +79,13 @@ pub struct AuthorizationServerMetadata {
     /// Where a client ends what it holds (RFC 7009).
     pub revocation_endpoint: String,
     /// How clients authenticate there.
-    pub revocation_endpoint_auth_methods_supported: [&'static str; 1],
+    pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     /// What their assertions may be signed with.
     pub revocation_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// Where a client that may ask learns whether a token holds (RFC 7662).
     pub introspection_endpoint: String,
     /// How clients authenticate there.
-    pub introspection_endpoint_auth_methods_supported: [&'static str; 1],
+    pub introspection_endpoint_auth_methods_supported: Vec<&'static str>,
     /// What their assertions may be signed with.
     pub introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// What we sign such answers with (RFC 9701 §7).
@@ -94,6 +94,12 @@ pub struct AuthorizationServerMetadata {
     pub dpop_signing_alg_values_supported: [&'static str; 4],
     /// What tokens can be narrowed to beside scopes (RFC 9396 §10).
     pub authorization_details_types_supported: [&'static str; 2],
+    /// Whether tokens can be bound to the certificate of a connection (RFC 8705 §3.3).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_client_certificate_bound_access_tokens: bool,
+    /// The same endpoints for whoever shows a certificate (RFC 8705 §5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtls_endpoint_aliases: Option<MtlsEndpointAliases>,
     /// `S256`; `plain` will never be admitted.
     pub code_challenge_methods_supported: [&'static str; 1],
     /// The protected resources that tokens are issued for (RFC 9728 §4).
@@ -124,18 +130,20 @@ impl AuthorizationServerMetadata {
             grant_types_supported: &GRANT_TYPES,
             authorization_grant_profiles_supported: Vec::new(),
             identity_chaining_requested_token_types_supported: Vec::new(),
-            token_endpoint_auth_methods_supported: AUTH_METHODS,
+            token_endpoint_auth_methods_supported: vec![BY_KEY],
             token_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
             registration_endpoint: format!("{issuer}{REGISTRATION_PATH}"),
             revocation_endpoint: format!("{issuer}{REVOCATION_PATH}"),
-            revocation_endpoint_auth_methods_supported: AUTH_METHODS,
+            revocation_endpoint_auth_methods_supported: vec![BY_KEY],
             revocation_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
             introspection_endpoint: format!("{issuer}{INTROSPECTION_PATH}"),
-            introspection_endpoint_auth_methods_supported: AUTH_METHODS,
+            introspection_endpoint_auth_methods_supported: vec![BY_KEY],
             introspection_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
             introspection_signing_alg_values_supported: [ISSUER_ALGORITHM],
             dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
             authorization_details_types_supported: authorization_details::TYPES,
+            tls_client_certificate_bound_access_tokens: false,
+            mtls_endpoint_aliases: None,
             code_challenge_methods_supported: ["S256"],
             protected_resources,
             acr_values_supported: BTreeSet::new(),
@@ -177,6 +185,54 @@ impl AuthorizationServerMetadata {
     }
 }
 
+/// The endpoints of the listener that asks for certificates (RFC 8705 §5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MtlsEndpointAliases {
+    /// Where tokens are asked for.
+    pub token_endpoint: String,
+    /// Where a client ends what it holds.
+    pub revocation_endpoint: String,
+    /// Where a client learns whether a token holds.
+    pub introspection_endpoint: String,
+    /// Where requests are pushed.
+    pub pushed_authorization_request_endpoint: String,
+}
+
+/// Which certificates of clients count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificatesSupported<'a> {
+    /// The origin of the listener that asks for them; `None` where a proxy does on the issuer's own.
+    pub listener: Option<&'a str>,
+    /// Whether there are authorities that may issue them.
+    pub issued: bool,
+    /// Whether there are trust domains of SPIFFE.
+    pub spiffe: bool,
+}
+
+impl AuthorizationServerMetadata {
+    /// The same, and certificates of clients count.
+    #[must_use]
+    pub fn with_certificates(mut self, supported: CertificatesSupported<'_>) -> Self {
+        let CertificatesSupported { listener, issued, spiffe } = supported;
+        let further = [("tls_client_auth", issued), ("self_signed_tls_client_auth", true), ("spiffe_x509", spiffe)];
+        for methods in [
+            &mut self.token_endpoint_auth_methods_supported,
+            &mut self.revocation_endpoint_auth_methods_supported,
+            &mut self.introspection_endpoint_auth_methods_supported,
+        ] {
+            methods.extend(further.iter().filter(|(_, there)| *there).map(|(method, _)| *method));
+        }
+        self.tls_client_certificate_bound_access_tokens = true;
+        self.mtls_endpoint_aliases = listener.map(|origin| MtlsEndpointAliases {
+            token_endpoint: format!("{origin}{TOKEN_PATH}"),
+            revocation_endpoint: format!("{origin}{REVOCATION_PATH}"),
+            introspection_endpoint: format!("{origin}{INTROSPECTION_PATH}"),
+            pushed_authorization_request_endpoint: format!("{origin}{PUSHED_REQUEST_PATH}"),
+        });
+        self
+    }
+}
+
 /// A protected resource's document (RFC 9728 §2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProtectedResourceMetadata {
@@ -197,6 +253,9 @@ pub struct ProtectedResourceMetadata {
     /// Whether every token must be bound to a key. `false` as soon as one
     /// registration may use bearer tokens here; the token endpoint still binds by default.
     pub dpop_bound_access_tokens_required: bool,
+    /// Whether tokens can be bound to the certificate of a connection (RFC 8705 §3.3).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tls_client_certificate_bound_access_tokens: bool,
 }
 
 impl ProtectedResourceMetadata {
@@ -210,7 +269,14 @@ impl ProtectedResourceMetadata {
             resource_name: None,
             dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
             dpop_bound_access_tokens_required: scheme == Scheme::Dpop,
+            tls_client_certificate_bound_access_tokens: false,
         }
+    }
+
+    /// The same, and tokens can be bound to certificates, so that not each is bound to a key.
+    #[must_use]
+    pub fn with_certificates(self) -> Self {
+        Self { dpop_bound_access_tokens_required: false, tls_client_certificate_bound_access_tokens: true, ..self }
     }
 }
 
@@ -267,6 +333,34 @@ mod tests {
                 "code_challenge_methods_supported": ["S256"],
             })
         );
+    }
+
+    #[test]
+    fn the_endpoints_for_certificates_are_named_where_there_are_any() {
+        let of = |supported| {
+            let document = AuthorizationServerMetadata::new("https://b.example", BTreeSet::new(), vec![]);
+            serde_json::to_value(document.with_certificates(supported)).unwrap()
+        };
+        let listener = Some("https://b.example:8421");
+        let document = of(CertificatesSupported { listener, issued: true, spiffe: true });
+        assert_eq!(
+            document["mtls_endpoint_aliases"],
+            serde_json::json!({
+                "token_endpoint": "https://b.example:8421/oauth/token",
+                "revocation_endpoint": "https://b.example:8421/oauth/revoke",
+                "introspection_endpoint": "https://b.example:8421/oauth/introspect",
+                "pushed_authorization_request_endpoint": "https://b.example:8421/oauth/par",
+            })
+        );
+        let methods = ["private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", "spiffe_x509"];
+        for endpoint in ["token", "revocation", "introspection"] {
+            assert_eq!(document[format!("{endpoint}_endpoint_auth_methods_supported")], serde_json::json!(methods));
+        }
+        assert_eq!(document["tls_client_certificate_bound_access_tokens"], true);
+        let document = of(CertificatesSupported { listener: None, issued: false, spiffe: false });
+        assert!(document.get("mtls_endpoint_aliases").is_none());
+        let methods = ["private_key_jwt", "self_signed_tls_client_auth"];
+        assert_eq!(document["token_endpoint_auth_methods_supported"], serde_json::json!(methods));
     }
 
     #[test]

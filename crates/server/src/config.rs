@@ -1,5 +1,7 @@
 //! `bailiwick.toml`: read once, strictly. Unknown keys are errors; relative paths start at the file's folder.
 
+mod certificates;
+
 use std::{
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
@@ -9,6 +11,9 @@ use bailiwick_model::{agent::Environment, jwk::SigningAlgorithm};
 use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
+
+use self::certificates::{CertificatesFile, MtlsFile};
+pub use self::certificates::{ClientCertificates, MtlsListener};
 
 /// The port that a broker listens on unless told otherwise.
 pub const PORT: u16 = 8420;
@@ -34,6 +39,8 @@ struct File {
     #[serde(default)]
     listen: ListenFile,
     #[serde(default)]
+    client_certificates: CertificatesFile,
+    #[serde(default)]
     store: StoreFile,
     #[serde(default)]
     keys: KeysFile,
@@ -49,6 +56,7 @@ struct ListenFile {
     address: Option<SocketAddr>,
     socket: Option<PathBuf>,
     tls: Option<TlsFile>,
+    mtls: Option<MtlsFile>,
     #[serde(default)]
     trusted_proxies: Vec<IpNet>,
 }
@@ -122,6 +130,10 @@ pub struct Config {
     pub socket: PathBuf,
     /// TLS from files.
     pub tls: Option<TlsFiles>,
+    /// The listener that asks clients for a certificate.
+    pub mtls: Option<MtlsListener>,
+    /// Which certificates of clients count.
+    pub client_certificates: ClientCertificates,
     /// Proxies whose word on the client's address counts.
     pub trusted_proxies: Vec<IpNet>,
     /// The SQLite file.
@@ -166,7 +178,10 @@ impl Config {
             None => None,
             Some(text) => Some(public_url(&text).map_err(|(message, hint)| refuse(message, Some(hint)))?),
         };
+        let mtls = parsed.listen.mtls.map(|mtls| mtls.checked(within)).transpose();
         let config = Self {
+            mtls: mtls.map_err(|(message, hint)| refuse(message, Some(hint)))?,
+            client_certificates: parsed.client_certificates.checked(within),
             public_url,
             environment: parsed.environment,
             address: listen.or(parsed.listen.address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], PORT))),
@@ -182,7 +197,10 @@ impl Config {
             danger_new_keys: false,
             folder,
         };
-        config.guard().map_err(|(message, hint)| refuse(message, Some(hint)))?;
+        config
+            .guard()
+            .and_then(|()| config.guard_certificates())
+            .map_err(|(message, hint)| refuse(message, Some(hint)))?;
         Ok(config)
     }
 

@@ -2,6 +2,7 @@
 //!
 //! The only crate that knows all others. Nothing here decides anything about a call.
 
+mod any_holder;
 pub mod background;
 pub mod care;
 mod clients;

@@ -4,26 +4,33 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
-use bailiwick_web::address::Peer;
+use bailiwick_web::{
+    address::Peer,
+    certificate::{ClientCertificate, OverMutualTls},
+};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{
+        conn::auto,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use rustix::process::{Resource, Rlimit};
+use rustls::pki_types::CertificateDer;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use crate::{config::TlsFiles, trace::Traced};
+use crate::{any_holder::AnyHolder, config::TlsFiles, trace::Traced};
 
-/// Connections at once on one listener; a further one waits in the kernel's queue.
+/// Connections at once on all listeners; a further one waits in the kernel's queue.
 pub const CONNECTIONS_MAX: usize = 16_384;
 /// How long a client may take over its TLS handshake.
 pub const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -45,9 +52,38 @@ pub struct TlsError {
     reason: String,
 }
 
+/// How a listener speaks.
+#[derive(Clone)]
+pub enum Transport {
+    /// In the clear: on loopback, or behind a declared proxy.
+    Plain,
+    /// TLS.
+    Tls(TlsAcceptor),
+    /// TLS, and clients are asked for a certificate.
+    MutualTls(TlsAcceptor),
+}
+
 /// Reads certificate chain and key.
-pub fn tls(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+pub fn tls(files: &TlsFiles) -> Result<Transport, TlsError> {
+    let config = server_config(files, |builder| builder.with_no_client_auth())?;
+    Ok(Transport::Tls(TlsAcceptor::from(Arc::new(config))))
+}
+
+/// The same, for a listener that asks clients for a certificate. One without is let in: the door that wants a certificate
+/// turns it away, with an answer that can be read.
+pub fn mutual_tls(files: &TlsFiles) -> Result<Transport, TlsError> {
+    let config = server_config(files, |builder| builder.with_client_cert_verifier(Arc::new(AnyHolder::default())))?;
+    Ok(Transport::MutualTls(TlsAcceptor::from(Arc::new(config))))
+}
+
+type ConfigBuilder = rustls::ConfigBuilder<rustls::ServerConfig, rustls::WantsVerifier>;
+type WithVerifier = rustls::ConfigBuilder<rustls::ServerConfig, rustls::server::WantsServerCert>;
+
+fn server_config(
+    files: &TlsFiles,
+    verifying: impl FnOnce(ConfigBuilder) -> WithVerifier,
+) -> Result<rustls::ServerConfig, TlsError> {
+    use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
     let refuse = |path: &std::path::Path, reason: String| TlsError { file: path.display().to_string(), reason };
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
@@ -59,15 +95,20 @@ pub fn tls(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .and_then(|builder| verifying(builder).with_single_cert(chain, key))
         .map_err(|error| refuse(&files.certificate, error.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(config)
 }
 
 /// Serves `router` until `stop`, then lets open requests end within [`DRAIN`].
-pub async fn serve_tcp(listener: TcpListener, tls: Option<TlsAcceptor>, router: Router, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(connections_max()));
+pub async fn serve_tcp(
+    listener: TcpListener,
+    transport: Transport,
+    router: Router,
+    slots: Arc<Semaphore>,
+    stop: CancellationToken,
+) {
     let graceful = GracefulShutdown::new();
     loop {
         let slot = tokio::select! {
@@ -89,15 +130,9 @@ pub async fn serve_tcp(listener: TcpListener, tls: Option<TlsAcceptor>, router: 
         };
         // Small frames of a streamed answer must not wait for each other's acknowledgement.
         let _ = stream.set_nodelay(true);
-        let (router, tls, watcher) = (router.clone(), tls.clone(), graceful.watcher());
+        let (router, transport, watcher) = (router.clone(), transport.clone(), graceful.watcher());
         tokio::spawn(async move {
-            match tls {
-                None => connection(stream, peer, router, watcher).await,
-                Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(stream, peer, router, watcher).await,
-                    Ok(Err(_)) | Err(_) => tracing::debug!("TLS handshake failed"),
-                },
-            }
+            accepted_by(transport, stream, peer, router, watcher).await;
             drop(slot);
         });
     }
@@ -107,17 +142,64 @@ pub async fn serve_tcp(listener: TcpListener, tls: Option<TlsAcceptor>, router: 
     }
 }
 
+/// Greets a client and serves what it asks for.
+async fn accepted_by(transport: Transport, stream: TcpStream, peer: SocketAddr, router: Router, watcher: Watcher) {
+    let (tls, asks) = match transport {
+        Transport::Plain => return connection(stream, Beyond::plain(peer), router, watcher).await,
+        Transport::Tls(tls) => (tls, false),
+        Transport::MutualTls(tls) => (tls, true),
+    };
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await else {
+        tracing::debug!("TLS handshake failed");
+        return;
+    };
+    let beyond = if asks { Beyond::shown(peer, stream.get_ref().1.peer_certificates()) } else { Beyond::plain(peer) };
+    connection(stream, beyond, router, watcher).await;
+}
+
+/// Who is at the other end of a connection, as far as the connection tells.
+#[derive(Clone)]
+struct Beyond {
+    peer: Peer,
+    /// Whether it was asked for a certificate.
+    asked: bool,
+    certificate: Option<ClientCertificate>,
+}
+
+impl Beyond {
+    fn plain(peer: SocketAddr) -> Self {
+        Self { peer: Peer(peer), asked: false, certificate: None }
+    }
+
+    /// One whose certificate cannot be read has none.
+    fn shown(peer: SocketAddr, chain: Option<&[CertificateDer<'static>]>) -> Self {
+        let certificate = chain.and_then(|chain| ClientCertificate::new(chain.to_vec()).ok());
+        Self { peer: Peer(peer), asked: true, certificate }
+    }
+
+    fn put(&self, request: &mut hyper::Request<Incoming>) {
+        let extensions = request.extensions_mut();
+        extensions.insert(self.peer);
+        if self.asked {
+            extensions.insert(OverMutualTls);
+        }
+        if let Some(certificate) = &self.certificate {
+            extensions.insert(certificate.clone());
+        }
+    }
+}
+
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    peer: SocketAddr,
+    beyond: Beyond,
     router: Router,
-    watcher: hyper_util::server::graceful::Watcher,
+    watcher: Watcher,
 ) {
     let begun = CancellationToken::new();
     let first = begun.clone();
     let service = TowerToHyperService::new(router.map_request(move |mut request: hyper::Request<Incoming>| {
         first.cancel();
-        request.extensions_mut().insert(Peer(peer));
+        beyond.put(&mut request);
         request
     }));
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -142,6 +224,11 @@ async fn never_begun(begun: &CancellationToken) {
     if tokio::time::timeout(HEAD, begun.cancelled()).await.is_ok() {
         std::future::pending::<()>().await;
     }
+}
+
+/// Room for the connections of all listeners.
+pub fn slots() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(connections_max()))
 }
 
 /// How many connections this process can hold: sockets are files, and the store and the systems need some too.
@@ -172,7 +259,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(|| async { "here" }));
-        tokio::spawn(serve_tcp(listener, None, router, CancellationToken::new()));
+        tokio::spawn(serve_tcp(listener, Transport::Plain, router, slots(), CancellationToken::new()));
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(bytes).await.unwrap();
         let mut told = Vec::new();

@@ -22,8 +22,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     background,
-    config::Config,
-    listen::{self, TlsError},
+    config::{Config, ConfigError},
+    listen::{self, TlsError, Transport},
     router,
     socket::{self, SocketError},
     upstreams,
@@ -39,6 +39,9 @@ pub enum ServeError {
     /// Keys, database or state.
     #[error(transparent)]
     Wiring(#[from] WiringError),
+    /// Whom to trust.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -141,11 +144,13 @@ pub async fn serve(config: &Config, ready: impl FnOnce(&Ready)) -> Result<(), Se
 
 /// Runs until `stop` is cancelled.
 pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&Ready)) -> Result<(), ServeError> {
-    let listener = TcpListener::bind(config.address)
-        .await
-        .map_err(|reason| ServeError::Listen { address: config.address, reason })?;
-    let address = listener.local_addr().map_err(|reason| ServeError::Listen { address: config.address, reason })?;
-    let tls = config.tls.as_ref().map(listen::tls).transpose()?;
+    let (listener, address) = bind(config.address).await?;
+    let transport = config.tls.as_ref().map_or(Ok(Transport::Plain), listen::tls)?;
+    let mutual = match &config.mtls {
+        None => None,
+        Some(mtls) => Some((bind(mtls.address).await?, listen::mutual_tls(&mtls.files)?)),
+    };
+    let mutual_address = mutual.as_ref().map(|((_, address), _)| *address);
     let config = Config { address, ..config.clone() };
     let wired = Arc::new(wiring::wire_keys_and_store(&config, Patience::ForCommands).await?);
     start::begin(&wired.broker).await.map_err(WiringError::from)?;
@@ -153,14 +158,20 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     // The socket comes after the store's lock: whoever holds the store owns the socket's place.
     let socket = socket::open(&config.socket).await?;
     let proxies = DeclaredProxies { networks: config.trusted_proxies.clone(), ..DeclaredProxies::default() };
-    let entrance = Arc::new(Entrance::new(Arc::clone(&wired.broker), wired.key_encryption.nonce_secret(), proxies)?);
+    let rules = config.certificate_rules(&wired.broker.settings().issuer, mutual_address)?;
+    let entrance = Entrance::new(Arc::clone(&wired.broker), wired.key_encryption.nonce_secret(), proxies)?;
+    let entrance = Arc::new(entrance.with_certificates(rules));
     let pool = upstreams::pool(&wired.broker)?;
     let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone(), mcp::RESUMABLE_FOR);
     let agents = router::network(&entrance, gateway, &fetcher(&config)?);
-    let operators = administration(&config, &wired, &pool, vec![format!("{address}")]);
+    let operators = administration(&config, &wired, &pool, listeners(address, mutual_address));
 
     let tracker = TaskTracker::new();
-    tracker.spawn(listen::serve_tcp(listener, tls, agents, stop.clone()));
+    let slots = listen::slots();
+    if let Some(((listener, _), transport)) = mutual {
+        tracker.spawn(listen::serve_tcp(listener, transport, agents.clone(), Arc::clone(&slots), stop.clone()));
+    }
+    tracker.spawn(listen::serve_tcp(listener, transport, agents, slots, stop.clone()));
     tracker.spawn(socket::serve(socket, operators, stop.clone()));
     tracker.spawn(background::end_observations(Arc::clone(&wired), stop.clone()));
     tracker.spawn(background::advance_lives(Arc::clone(&wired), stop.clone()));
@@ -194,6 +205,18 @@ fn fetcher(config: &Config) -> Result<Fetcher, ServeError> {
         |path: &PathBuf| std::fs::read(path).map_err(|reason| ServeError::FetchRoots { path: path.clone(), reason });
     let roots = config.fetch_roots.as_ref().map(read).transpose()?.unwrap_or_default();
     Ok(Fetcher::new(FetchRules { allowed: config.fetch_allowed.clone(), roots })?)
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let refused = |reason| ServeError::Listen { address, reason };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
+}
+
+fn listeners(address: SocketAddr, mutual: Option<SocketAddr>) -> Vec<String> {
+    let mutual = mutual.map(|address| format!("{address} (client certificates)"));
+    std::iter::once(address.to_string()).chain(mutual).collect()
 }
 
 async fn last_checkpoint(wired: &Wired) {

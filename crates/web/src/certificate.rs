@@ -60,7 +60,7 @@ impl CertificateRules {
     }
 
     /// The listener that asks for certificates, as an origin.
-    pub(crate) fn listener_origin(&self) -> Option<String> {
+    pub fn listener_origin(&self) -> Option<String> {
         self.listener.as_ref().map(|url| url.origin().ascii_serialization())
     }
 

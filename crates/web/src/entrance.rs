@@ -11,7 +11,11 @@ use bailiwick_engine::{
     broker::Broker,
     inspection::Presented,
 };
-use bailiwick_model::{jwk::PublicKey, name::AgentName, secret::Secret};
+use bailiwick_model::{
+    jwk::{PublicKey, Thumbprint},
+    name::AgentName,
+    secret::Secret,
+};
 use bailiwick_oauth::{
     access_token::{AccessTokenClaims, AccessTokenError},
     dpop_nonce::NonceSecret,
@@ -19,11 +23,12 @@ use bailiwick_oauth::{
     key_policy::KeyError,
     verifying_key::KeySet,
 };
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 use url::Url;
 
 use crate::{
     address::{DeclaredProxies, Peer},
+    certificate::{CertificateRules, ClientCertificate, OverMutualTls},
     known_tokens::KnownTokens,
     origin::OwnNames,
 };
@@ -41,6 +46,7 @@ pub struct Entrance {
     own_names: OwnNames,
     page_origin: String,
     proxies: DeclaredProxies,
+    certificates: CertificateRules,
     nonces: NonceSecret,
     alerts: Alerts,
     published: RwLock<Published>,
@@ -74,7 +80,42 @@ impl Entrance {
         let (own_names, alerts, published) = (OwnNames::of(&url), Alerts::default(), RwLock::default());
         let known_tokens = KnownTokens::default();
         let page_origin = page_origin(&url);
-        Ok(Self { broker, own_names, page_origin, proxies, nonces, alerts, published, known_tokens })
+        let certificates = CertificateRules::default();
+        Ok(Self { broker, own_names, page_origin, proxies, certificates, nonces, alerts, published, known_tokens })
+    }
+
+    /// The same, and certificates of clients count.
+    #[must_use]
+    pub fn with_certificates(mut self, rules: CertificateRules) -> Self {
+        if let Some(url) = &rules.listener {
+            self.own_names = self.own_names.and_for_certificates(url);
+        }
+        self.certificates = rules;
+        self
+    }
+
+    /// Which certificates count.
+    pub const fn certificates(&self) -> &CertificateRules {
+        &self.certificates
+    }
+
+    /// The proxies that say which certificate a client showed.
+    pub(crate) fn certifying_proxies(&self) -> DeclaredProxies {
+        if self.certificates.from_proxies { self.proxies.clone() } else { DeclaredProxies::default() }
+    }
+
+    /// The URL that the sender of a message has used, without its query: what its proof names. Listeners differ in it.
+    pub fn url_of(&self, parts: &Parts) -> String {
+        let path = parts.uri.path();
+        match parts.extensions.get::<OverMutualTls>().and_then(|_| self.certificates.listener_origin()) {
+            Some(origin) => format!("{origin}{path}"),
+            None => self.external_url(path),
+        }
+    }
+
+    /// The certificate that the sender of a message has shown, if it is valid now.
+    pub fn shown_certificate(&self, parts: &Parts) -> Option<Thumbprint> {
+        parts.extensions.get::<ClientCertificate>().and_then(|shown| shown.thumbprint(self.broker.now()))
     }
 
     /// The use cases' dependencies.

@@ -11,10 +11,12 @@
 //! | [`verify`], [`refused`] | token and proof verification, and its refusals with challenges |
 //! | [`problem`], [`reasons`] | RFC 9457 problem documents, and the page that explains them |
 //! | [`session`] | who is signed in in a browser, and whether a page of ours sent the form |
+//! | [`certificate`] | the certificate of a connection, and whom the operator trusts to have issued it |
 //! | [`address`], [`origin`] | where a call comes from, and whether a browser was tricked into making it |
 //! | [`listener`], [`headers`], [`limits`], [`throttle`], [`json`] | headers, bounds and strict bodies |
 
 pub mod address;
+pub mod certificate;
 pub mod entrance;
 pub mod headers;
 pub mod json;

@@ -13,6 +13,8 @@ const LOOPBACK_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 pub struct OwnNames {
     authority: String,
     origin: String,
+    /// The authority of the listener that asks for certificates. No page is served there.
+    for_certificates: Option<String>,
 }
 
 impl OwnNames {
@@ -23,12 +25,18 @@ impl OwnNames {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
-        Self { origin: format!("{}://{authority}", public_url.scheme()), authority }
+        Self { origin: format!("{}://{authority}", public_url.scheme()), authority, for_certificates: None }
+    }
+
+    /// The same, and the listener that asks for certificates.
+    pub(crate) fn and_for_certificates(self, url: &url::Url) -> Self {
+        Self { for_certificates: Some(url.authority().to_owned()), ..self }
     }
 
     /// Whether `authority` (a `Host` header) names this broker or its machine.
     pub fn is_own_host(&self, authority: &str) -> bool {
-        authority.eq_ignore_ascii_case(&self.authority) || is_loopback(authority)
+        let here = |own: &str| authority.eq_ignore_ascii_case(own);
+        here(&self.authority) || self.for_certificates.as_deref().is_some_and(here) || is_loopback(authority)
     }
 
     /// Whether a page of `origin` (an `Origin` header) may call: only our own, or one served from this machine.

@@ -196,14 +196,15 @@ fn check(
         (Some(proof), _) => {
             let expected = ProofExpectation {
                 method: parts.method.as_str(),
-                uri: &entrance.external_url(parts.uri.path()),
+                uri: &entrance.url_of(parts),
                 access_token: Some(presented.token),
                 nonce: NonceRule::Required(entrance.nonces()),
             };
             Some(dpop::verify(proof, &expected, now)?)
         }
     };
-    claims.check_possession(presented.scheme, proof.as_ref().map(VerifiedProof::thumbprint), None)?;
+    let proved = proof.as_ref().map(VerifiedProof::thumbprint);
+    claims.check_possession(presented.scheme, proved, entrance.shown_certificate(parts))?;
     Ok((claims, proof))
 }
 

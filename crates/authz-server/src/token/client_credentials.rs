@@ -1,6 +1,7 @@
 //! A client acts for itself (RFC 6749 §4.4), for one resource (RFC 8707), bound to a key (RFC 9449).
 
 use bailiwick_engine::tokens::{self, Audience, Issued, TokenAsk};
+use bailiwick_model::confirmation::Confirmation;
 use bailiwick_oauth::{dpop::DpopError, error::ErrorCode, token_request::ClientCredentials};
 
 use crate::{
@@ -19,6 +20,9 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: ClientCreden
     let Some(audience) = audience else {
         return Err(Failure::new(Why::Target, ErrorCode::InvalidTarget, "no such resource for this client"));
     };
+    // The hook of an agent's client asks over a connection of its own.
+    let of_connection = |confirmation: &Confirmation| matches!(confirmation, Confirmation::Certificate(_));
+    let confirmation = confirmation.filter(|one| !(audience.only_asks() && of_connection(one)));
     let used = once.into_iter().chain(proof).collect();
     let scopes = (!asked.scopes.is_empty()).then_some(asked.scopes);
     let ask = TokenAsk {

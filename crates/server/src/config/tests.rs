@@ -80,3 +80,39 @@ fn agents_have_some_algorithm_and_none_that_is_not_ours() {
         check(&format!("[keys]\nagent_algorithms = [\"{bad}\"]"), Err(bad));
     }
 }
+
+#[test]
+fn certificates_are_asked_for_where_somebody_trusts_them() {
+    let mtls = "[listen.mtls]\naddress = \"127.0.0.1:8421\"\ncertificate = \"c\"\nkey = \"k\"\n";
+    check(mtls, Ok(()));
+    check(&format!("{mtls}url = \"https://agents.broker.example\""), Ok(()));
+    check(&format!("{mtls}url = \"http://broker.example\""), Err("https://"));
+    check(&format!("{mtls}client_ca = \"x\""), Err("client_ca"));
+    check("[client_certificates]\nauthorities = [\"ca.pem\"]", Err("nobody asks"));
+    check("[client_certificates]\nfrom_proxies = true", Err("none is declared"));
+    let proxied = "[listen]\ntrusted_proxies = [\"10.0.0.0/8\"]\n[client_certificates]\nfrom_proxies = true\n";
+    check(&format!("{proxied}authorities = [\"ca.pem\"]"), Ok(()));
+    let domain = "[[client_certificates.spiffe]]\ntrust_domain = \"prod.example\"\nbundle = \"b.pem\"\n";
+    check(&format!("{mtls}{domain}"), Ok(()));
+    check(&format!("{mtls}{domain}{domain}"), Err("two bundles"));
+    check(&format!("{mtls}{}", domain.replace("prod.example", "spiffe://prod")), Err("trust domain"));
+}
+
+#[test]
+fn authorities_that_cannot_be_read_stop_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bailiwick.toml");
+    let mtls = "[listen.mtls]\naddress = \"127.0.0.1:8421\"\ncertificate = \"c\"\nkey = \"k\"\n";
+    std::fs::write(&file, format!("{mtls}[client_certificates]\nauthorities = [\"ca.pem\"]")).unwrap();
+    let config = Config::read(&file, None).unwrap();
+    let at = Some(SocketAddr::from(([127, 0, 0, 1], 4711)));
+    let rules = || config.certificate_rules("https://broker.example", at);
+    assert!(rules().unwrap_err().message.contains("cannot be read"));
+    std::fs::write(folder.path().join("ca.pem"), "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")
+        .unwrap();
+    assert!(rules().is_err(), "half a certificate trusts nobody");
+    std::fs::write(&file, mtls).unwrap();
+    let rules = Config::read(&file, None).unwrap().certificate_rules("https://broker.example", at).unwrap();
+    assert_eq!(rules.listener_origin().as_deref(), Some("https://broker.example:4711"));
+    assert!(rules.authorities.is_none());
+}

@@ -15,6 +15,7 @@ mod arguments;
 mod attacks;
 mod authzen;
 mod bundles;
+mod certificates;
 mod clients;
 mod consent;
 mod crashes;
