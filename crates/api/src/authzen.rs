@@ -76,13 +76,18 @@ impl Authzen {
     /// Lets an enforcement point in.
     async fn admit(&self, parts: &Parts) -> Result<Caller, Refused> {
         let caller = verify(&self.entrance, parts, &self.resource).await?;
+        let scheme = Scheme::of(caller.confirmation);
+        // What is decided here is about the subject, so nothing else asks whether the caller's own task is open.
+        let broker = self.entrance.broker();
+        if !broker.live().holds(caller.token, (caller.grant, caller.task), broker.now()) {
+            return Err(Refused::task_ended(&self.entrance, &self.resource, scheme));
+        }
         if self.resource.scopes.is_subset(&caller.scopes) {
             return Ok(caller);
         }
         let detail = format!("the token lacks the scope `{ACCESS_EVALUATE}`");
         let problem = Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", detail)
             .with_hint("register the caller with this scope and ask for a token with it");
-        let scheme = Scheme::of(caller.confirmation);
         let scopes = &self.resource.scopes;
         Err(Refused::insufficient_scope(&self.entrance, &self.resource, scheme, scopes, problem))
     }

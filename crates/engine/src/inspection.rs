@@ -117,7 +117,7 @@ async fn holds(broker: &Broker, claims: &AccessTokenClaims) -> Result<bool, Toke
     let ours = claims.issuer == settings.issuer
         && claims.may_act.is_none()
         && settings.environment.is_none_or(|here| here == claims.environment)
-        && now < claims.expires_at;
+        && claims.check_times(now).is_ok();
     let stands = ours
         && live.holds(claims.id, (claims.grant, claims.task), now)
         && claims.chain.principals().iter().all(|principal| live.party(principal, now).is_ok());

@@ -259,6 +259,11 @@ impl AccessTokenClaims {
         if expected.environment.is_some_and(|environment| environment != self.environment) {
             return Err(AccessTokenError::Environment);
         }
+        self.check_times(now)
+    }
+
+    /// Checks that the token is of this moment.
+    pub fn check_times(&self, now: Timestamp) -> Result<(), AccessTokenError> {
         // We issued it ourselves, so its end needs no allowance for another's clock.
         if self.expires_at <= now {
             return Err(AccessTokenError::Expired);

@@ -85,6 +85,12 @@ impl Refused {
         Self { problem, challenges: vec![challenge(entrance, resource, scheme, scopes, Some(error))], nonce: None }
     }
 
+    /// The token is bound to a task that has ended.
+    pub fn task_ended(entrance: &Entrance, resource: &ProtectedResource, scheme: Scheme) -> Self {
+        let error = "access token: its task has ended\nhint: ask for access anew";
+        Self::of_error(entrance, resource, scheme, OAuthError::new(ErrorCode::InvalidToken, error))
+    }
+
     /// The problem document alone.
     pub fn problem(&self) -> &Problem {
         &self.problem

@@ -41,6 +41,7 @@ mod people;
 mod pipelines;
 mod policy_clients;
 mod probes;
+mod profile;
 mod real_claude_code;
 mod real_everything;
 mod real_filesystem;
