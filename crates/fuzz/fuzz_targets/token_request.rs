@@ -4,13 +4,16 @@
 
 use bailiwick_model::{
     agent::{DistinguishedName, SpiffeId},
-    jwk::SigningAlgorithm,
+    jwk::{PublicKey, SigningAlgorithm},
+    limits::KEYS_PER_AGENT_MAX,
+    name::AgentName,
     task::ToolGrant,
 };
 use bailiwick_oauth::{
     authorization_details::{AuthorizationDetails, ToolDetail, from_value, to_value},
     certificate::Certificate,
     client_authentication::ClientAuthentication,
+    client_registration::{ClientInformation, ClientMetadata},
     foreign_keys::{FOREIGN_KEYS_MAX, ForeignKeys, Purpose},
     json::parse_object,
     key_policy::KeyPolicy,
@@ -18,6 +21,7 @@ use bailiwick_oauth::{
     pem,
     token_request::{GrantRequest, TokenRequest},
 };
+use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -95,6 +99,9 @@ fuzz_target!(|data: &[u8]| {
             assert!(key.verify(b"message", &[0; 64]).is_err(), "nothing signs nothing");
         }
     }
+    if let Ok(metadata) = ClientMetadata::parse(data) {
+        told_as_registered(&metadata);
+    }
     if let Ok(text) = std::str::from_utf8(data) {
         drop(pem::decode("PRIVATE KEY", text));
     }
@@ -113,6 +120,24 @@ fn told_as_asked(details: &AuthorizationDetails) {
         texts
     };
     assert_eq!(sorted(&again), sorted(&grants));
+}
+
+/// What a client is told that it is registered with, it can send back unchanged, less what is ours.
+fn told_as_registered(metadata: &ClientMetadata) {
+    assert!((1..=KEYS_PER_AGENT_MAX).contains(&metadata.keys.len()));
+    let name: AgentName = "ci-1".parse().expect("a name");
+    let uri = "https://broker.example/oauth/register/ci-1".to_owned();
+    let (keys, redirect_uris) = (&metadata.keys, &metadata.redirect_uris);
+    let told = ClientInformation::new(&name, Timestamp::UNIX_EPOCH, ("t", uri), keys, redirect_uris);
+    let mut told = serde_json::to_value(told).expect("it is JSON");
+    let members = told.as_object_mut().expect("an object");
+    for ours in ["registration_access_token", "registration_client_uri", "client_id_issued_at"] {
+        assert!(members.remove(ours).is_some(), "{ours}");
+    }
+    let again = ClientMetadata::parse_update(told.to_string().as_bytes(), &name).expect("what we write we read");
+    assert_eq!(again.redirect_uris, *redirect_uris);
+    let thumbprints = |keys: &[PublicKey]| keys.iter().map(|key| key.thumbprint).collect::<Vec<_>>();
+    assert_eq!(thumbprints(&again.keys), thumbprints(keys));
 }
 
 fn times(body: &str, name: &str) -> usize {
