@@ -54,6 +54,9 @@ pub(crate) const PER_CLIENT: Allowance = Allowance { burst: 10, refill_s: 6, key
 /// that cleans up after a crowd of tasks has room.
 pub(crate) const REVOCATIONS: Allowance = Allowance { burst: 120, refill_s: 1, keys_max: 65_536 };
 
+/// Tasks that one client makes with its tokens. Each changes what everybody's decisions are made on, one at a time.
+pub(crate) const TASKS: Allowance = Allowance { burst: 120, refill_s: 1, keys_max: 65_536 };
+
 /// The door with its memory of failures, shared by all endpoints: what fails at one counts at the others.
 pub(crate) struct ClientDoor {
     entrance: Arc<Entrance>,
@@ -61,6 +64,7 @@ pub(crate) struct ClientDoor {
     per_address: Throttle,
     per_client: Throttle,
     revocations: Throttle,
+    tasks: Throttle,
     uses: Uses,
 }
 
@@ -95,9 +99,10 @@ pub(crate) struct Client {
 
 impl ClientDoor {
     pub(crate) fn new(entrance: Arc<Entrance>, fetcher: Fetcher) -> Self {
-        let [per_address, per_client, revocations] = [PER_ADDRESS, PER_CLIENT, REVOCATIONS].map(Throttle::new);
+        let [per_address, per_client, revocations, tasks] =
+            [PER_ADDRESS, PER_CLIENT, REVOCATIONS, TASKS].map(Throttle::new);
         let issuer_keys = IssuerKeys::new(fetcher);
-        Self { entrance, issuer_keys, per_address, per_client, revocations, uses: Uses::default() }
+        Self { entrance, issuer_keys, per_address, per_client, revocations, tasks, uses: Uses::default() }
     }
 
     /// Takes a request in, has it answered, and refuses it if that fails. `at` says where, for alerts.
@@ -278,10 +283,19 @@ impl Visit<'_> {
 
     /// Counts a revocation by a client that was let in, which has to wait when it made too many.
     pub(crate) fn count_revocation(&self, client: &AgentName) -> Result<(), Failure> {
+        self.count(&self.door.revocations, client)
+    }
+
+    /// The same of a task that it is about to make.
+    pub(crate) fn count_task(&self, client: &AgentName) -> Result<(), Failure> {
+        self.count(&self.door.tasks, client)
+    }
+
+    fn count(&self, of: &Throttle, client: &AgentName) -> Result<(), Failure> {
         let now = self.entrance().broker().now();
-        let admitted = self.door.revocations.admit(client.as_str(), now);
+        let admitted = of.admit(client.as_str(), now);
         admitted.map_err(|Throttled { retry_after_s }| Failure::throttled(retry_after_s))?;
-        self.door.revocations.failed(client.as_str(), now);
+        of.failed(client.as_str(), now);
         Ok(())
     }
 

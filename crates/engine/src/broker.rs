@@ -70,6 +70,7 @@ pub struct Broker {
     live: ArcSwap<Live>,
     pub(crate) facts: Facts,
     changes: Mutex<()>,
+    own_tasks: Mutex<()>,
     epoch: watch::Sender<u64>,
     used: std::sync::Mutex<HashMap<Thumbprint, Timestamp>>,
     /// Up to when what time brings was looked for.
@@ -89,6 +90,7 @@ impl Broker {
             live: ArcSwap::from_pointee(live),
             facts,
             changes: Mutex::new(()),
+            own_tasks: Mutex::new(()),
             epoch,
             used: std::sync::Mutex::default(),
             advanced: std::sync::Mutex::new(latest.seen()),
@@ -148,6 +150,12 @@ impl Broker {
     /// One change at a time: holds others off until its guard is dropped.
     pub(crate) async fn changing(&self) -> MutexGuard<'_, ()> {
         self.changes.lock().await
+    }
+
+    /// One task at a time that an agent makes for itself, taken before [`Self::changing`]: whoever changes anything else,
+    /// an operator who stops everything above all, stands behind one of them at most.
+    pub(crate) async fn own_task_turn(&self) -> MutexGuard<'_, ()> {
+        self.own_tasks.lock().await
     }
 
     /// Swaps the live state. Only under [`Self::changing`].

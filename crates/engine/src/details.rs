@@ -5,16 +5,18 @@ use std::collections::BTreeSet;
 
 use bailiwick_model::{
     grant::Grant,
+    limits::{DETAILS_MEMORY_BYTES_MAX, DETAILS_TOLD_BYTES_MAX},
     name::Scope,
     task::{Pin, ToolGrant},
 };
-use bailiwick_oauth::authorization_details::{AuthorizationDetails, ToolDetail};
+use bailiwick_oauth::authorization_details::{AuthorizationDetails, ToolDetail, from_value, to_value};
 use bailiwick_pdp::{narrowing::tools_within, normalise::path_is_under};
 
 use crate::{
     broker::Broker,
     tasks::check_tool,
     tokens::{Audience, TokenRefusal},
+    weight,
 };
 
 /// What a client asks for, one grant for each tool; refused as a whole where a part of it could open nothing.
@@ -28,6 +30,10 @@ pub(crate) fn tools(
     }
     let live = broker.live();
     let policy = live.policy.as_deref().ok_or_else(|| refused("no policy bundle is active"))?;
+    let memory = |detail: &ToolDetail| detail.actions.len() * weight::pins(&detail.pins);
+    if asked.tools.iter().map(memory).sum::<usize>() > DETAILS_MEMORY_BYTES_MAX {
+        return Err(refused("so many tools with so many values\nhint: ask for fewer of them in one token"));
+    }
     for detail in &asked.tools {
         let at = locations(&broker.settings().issuer, audience, detail)?;
         for grant in detail.grants() {
@@ -46,7 +52,23 @@ pub(crate) fn tools(
             }
         }
     }
-    Ok(asked.tools.iter().flat_map(ToolDetail::grants).collect())
+    let mut tools: Vec<ToolGrant> = Vec::new();
+    for grant in asked.tools.iter().flat_map(ToolDetail::grants) {
+        if !tools.contains(&grant) {
+            tools.push(grant);
+        }
+    }
+    can_be_told(&broker.settings().issuer, &tools)?;
+    Ok(tools)
+}
+
+/// A token that says them could be read by whoever it is shown to.
+fn can_be_told(issuer: &str, tools: &[ToolGrant]) -> Result<(), TokenRefusal> {
+    let told = to_value(issuer, tools);
+    if told.to_string().len() > DETAILS_TOLD_BYTES_MAX || from_value(&told).as_deref() != Some(tools) {
+        return Err(refused("a token cannot say all that\nhint: ask for fewer tools or arguments in one token"));
+    }
+    Ok(())
 }
 
 /// What a token of a grant, or of a client's own, may be used for: what it asks for, within what was granted.
@@ -93,4 +115,26 @@ fn locations(issuer: &str, audience: &Audience, detail: &ToolDetail) -> Result<V
 
 pub(crate) fn refused(why: &str) -> TokenRefusal {
     TokenRefusal::Details(why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Arguments that are asked for once stand at each system.
+    #[test]
+    fn what_a_token_could_not_say_is_refused() {
+        let tools = |systems: usize, bytes: usize| {
+            let pins = BTreeMap::from([("path".to_owned(), Pin::Under(format!("/{}", "x".repeat(bytes))))]);
+            let tool = |number| ToolGrant { action: format!("s{number}.read").parse().unwrap(), pins: pins.clone() };
+            (0..systems).map(tool).collect::<Vec<_>>()
+        };
+        let told = |systems, bytes| can_be_told("https://broker.test", &tools(systems, bytes)).is_ok();
+        assert!(told(1, 3_000) && told(32, 80));
+        assert!(!told(32, 300), "a copy at each of them");
+        let twice = [tools(1, 1), tools(1, 1)].concat();
+        assert!(can_be_told("https://broker.test", &twice).is_ok(), "and it is read as what it is");
+    }
 }

@@ -52,4 +52,5 @@ pub mod tasks;
 pub mod tokens;
 pub mod users;
 pub mod vouching;
+pub mod weight;
 pub mod workloads;

@@ -1,7 +1,6 @@
 //! The proof of being allowed: a value that only [`crate::authorize`] can make.
 
 mod standing;
-mod weight;
 
 use std::{collections::BTreeSet, sync::Arc};
 

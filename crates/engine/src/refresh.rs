@@ -130,7 +130,7 @@ pub async fn renew(broker: &Broker, ask: RefreshAsk) -> Result<(Issued, Secret<S
         confirmation: ask.confirmation,
         spent: ask.spent.clone(),
     };
-    let prepared = tokens::prepare(broker, token, Some(rotation.next.number))?;
+    let prepared = tokens::prepare(broker, token, Some(rotation.next.number)).await?;
     let (row, spent, entry) = (prepared.row.clone(), prepared.spent.clone(), prepared.entry.clone());
     match broker.store().rotate_refresh_token(rotation, row, spent, entry).await {
         Ok(_) => Ok((prepared.issued(broker), secret)),

@@ -6,14 +6,14 @@ use bailiwick_audit_log::{commit::commit, event::EventKind};
 use bailiwick_model::{
     agent::Agent,
     id::TaskId,
-    limits::{PIN_VALUES_MAX, PROMPT_BYTES_MAX, TASK_TOOLS_MAX},
+    limits::{PIN_VALUES_MAX, PROMPT_BYTES_MAX, TASK_TOOLS_MAX, TASKS_SELF_MADE_MAX},
     name::{ActionName, AgentName, TemplateName},
     principal::Principal,
     task::{Pin, Task, TaskStatus, ToolGrant},
 };
 use bailiwick_pdp::{snapshot::Snapshot, templates::Stated};
 use bailiwick_ports::{chance::random, new_id, store::Spent};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{agents::text, broker::Broker, evidence::Draft, grants, live::Live, refusal::Refusal};
 
@@ -64,6 +64,10 @@ pub(crate) async fn create_once(
     agent
         .standing(now)
         .map_err(|inactive| Refusal::Conflict(format!("agent `{}` cannot take a task: {inactive}", ask.agent)))?;
+    let self_made = *by == Principal::Agent(agent.name.clone());
+    if self_made {
+        check_room(broker, &agent.name, now)?;
+    }
     let purpose = text("purpose", &ask.purpose, "say in one sentence what the task is for")?;
     let Granted { tools, template, lifetime_s } = granted(broker, &agent, ask.work)?;
     check_tools(broker, &tools)?;
@@ -81,7 +85,7 @@ pub(crate) async fn create_once(
     let salt: [u8; 32] = random(broker.entropy());
     let task = Task {
         id: new_id!(TaskId, now, broker.entropy()),
-        self_made: *by == Principal::Agent(ask.agent.clone()),
+        self_made,
         agent: ask.agent,
         purpose,
         prompt_commitment: ask.prompt.as_ref().map(|prompt| commit(&salt, "prompt", prompt.as_bytes())),
@@ -186,6 +190,19 @@ fn draft(broker: &Broker, by: &Principal, task: &Task, verb: &str) -> Draft {
         .field("agent", task.agent.as_str())
         .field("by", by.to_string())
         .field("change", verb)
+}
+
+/// Whether an agent may make one more for itself. Only under [`Broker::changing`], where no other is being made.
+fn check_room(broker: &Broker, agent: &AgentName, now: Timestamp) -> Result<(), Refusal> {
+    let live = broker.live();
+    let own = live.tasks.values().filter(|task| task.self_made && task.agent == *agent && task.is_open(now)).count();
+    if own < TASKS_SELF_MADE_MAX {
+        return Ok(());
+    }
+    Err(Refusal::invalid(
+        format!("the client has {TASKS_SELF_MADE_MAX} tasks of its own"),
+        "wait until one of them is over, ask for shorter ones, or have an operator end some by `bailiwick tasks end`",
+    ))
 }
 
 /// Every tool of a task is in the catalogue, once, with bounded pins on arguments that it has.

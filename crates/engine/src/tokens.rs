@@ -19,15 +19,18 @@ use bailiwick_model::{
     task::{Task, ToolGrant},
 };
 use bailiwick_oauth::{
-    access_token::AccessTokenClaims, authorization_details::AuthorizationDetails, presented::Scheme,
+    access_token::AccessTokenClaims, authorization_details::AuthorizationDetails, jws::TOKEN_BYTES_MAX,
+    presented::Scheme,
 };
 use bailiwick_pdp::{
     catalogue::{ClientKind, System},
     snapshot::Snapshot,
 };
 use bailiwick_ports::{
+    entry::Entry,
     new_id,
     store::{IssuedToken, Spent, StoreError},
+    vault::VaultError,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -185,7 +188,7 @@ pub async fn issue(broker: &Broker, ask: TokenAsk) -> Result<Issued, TokenRefusa
 
 /// The same, and it ends at `latest` or earlier.
 pub(crate) async fn issue_until(broker: &Broker, ask: TokenAsk, latest: Timestamp) -> Result<Issued, TokenRefusal> {
-    let prepared = prepare_until(broker, ask, None, latest)?;
+    let prepared = prepare_until(broker, ask, None, latest).await?;
     let (row, spent, entry) = (prepared.row.clone(), prepared.spent.clone(), prepared.entry.clone());
     broker.ports.store.issue_token(row, spent, entry).await.map_err(not_written)?;
     Ok(prepared.issued(broker))
@@ -212,7 +215,7 @@ pub(crate) struct Prepared {
     details: Option<Vec<ToolGrant>>,
     pub(crate) row: IssuedToken,
     pub(crate) spent: Vec<Spent>,
-    pub(crate) entry: bailiwick_ports::entry::Entry,
+    pub(crate) entry: Entry,
 }
 
 impl Prepared {
@@ -236,11 +239,11 @@ pub(crate) fn not_written(error: StoreError) -> TokenRefusal {
 }
 
 /// Decides what a client gets and signs it. `refreshed` counts the refresh tokens that were used up for it.
-pub(crate) fn prepare(broker: &Broker, ask: TokenAsk, refreshed: Option<u64>) -> Result<Prepared, TokenRefusal> {
-    prepare_until(broker, ask, refreshed, Timestamp::MAX)
+pub(crate) async fn prepare(broker: &Broker, ask: TokenAsk, refreshed: Option<u64>) -> Result<Prepared, TokenRefusal> {
+    prepare_until(broker, ask, refreshed, Timestamp::MAX).await
 }
 
-fn prepare_until(
+async fn prepare_until(
     broker: &Broker,
     ask: TokenAsk,
     refreshed: Option<u64>,
@@ -293,8 +296,12 @@ fn prepare_until(
     let signature =
         signer.sign_as(&key.kid, input.as_bytes()).map_err(|error| TokenRefusal::Unavailable(error.to_string()))?;
     let token = Secret::new(input.assemble(&signature));
+    if token.expose().len() > TOKEN_BYTES_MAX {
+        return Err(unreadable(details.is_some()));
+    }
     let kind = grant.as_ref().map_or("client_credentials", |grant| grant.kind.as_str());
-    let entry = evidence(broker, &ask, &claims, (kind, refreshed), delegated_by);
+    let entry = evidence(broker, &ask, &claims, (kind, refreshed), delegated_by).await;
+    let entry = entry.map_err(|error| TokenRefusal::Unavailable(error.to_string()))?;
     let row = IssuedToken {
         id,
         client: agent.name.clone(),
@@ -323,15 +330,22 @@ pub async fn key_is_kept(broker: &Broker, agent: &Agent, token: TokenId) -> Resu
     Ok(agent.credentials.iter().any(kept))
 }
 
-/// What the evidence says of an issued token: everything but the token. It is found by the token's own id.
-fn evidence(
+/// No reader takes a token that long.
+fn unreadable(with_details: bool) -> TokenRefusal {
+    let why = "the token would be longer than anybody reads\nhint: ask for less in one token".to_owned();
+    if with_details { TokenRefusal::Details(why) } else { TokenRefusal::Scope(why) }
+}
+
+/// What the evidence says of an issued token: everything but the token. It is found by the token's own id. What arguments
+/// it is for may be about whoever it is on behalf of.
+async fn evidence(
     broker: &Broker,
     ask: &TokenAsk,
     claims: &AccessTokenClaims,
     (kind, refreshed): (&str, Option<u64>),
     delegated_by: Option<Delegation>,
-) -> bailiwick_ports::entry::Entry {
-    Draft::with_id(EventKind::TokenIssued, claims.id.to_string())
+) -> Result<Entry, VaultError> {
+    let entry = Draft::with_id(EventKind::TokenIssued, claims.id.to_string())
         .field("agent", claims.client.as_str())
         .field("token", claims.id.to_string())
         .field("audience", claims.audience.as_str())
@@ -347,8 +361,12 @@ fn evidence(
         .field_if("may_act", claims.may_act.as_ref().map(ToString::to_string))
         .field_if("delegated_by", delegated_by.as_ref().map(|delegation| delegation.policy.clone()))
         .field_if("bundle", delegated_by.map(|delegation| delegation.bundle.to_string()))
-        .field("expires_at", claims.expires_at.to_string())
-        .public(broker)
+        .field("expires_at", claims.expires_at.to_string());
+    let entry = match &claims.details {
+        Some(tools) => entry.sealed("details_whole", serde_json::to_string(tools).unwrap_or_default()),
+        None => entry,
+    };
+    entry.finish(broker, claims.chain.initiating()).await
 }
 
 /// Records a refused token request. `why` is one of our own constant phrases.

@@ -36,6 +36,10 @@ pub const PIN_VALUES_MAX: usize = 256;
 pub const DETAIL_TOOLS_MAX: usize = 32;
 /// Bytes of the `authorization_details` of one request.
 pub const DETAILS_BYTES_MAX: usize = 4 * 1_024;
+/// Bytes of memory that the tools of `authorization_details` may take, each with a copy of its arguments' pins.
+pub const DETAILS_MEMORY_BYTES_MAX: usize = 8 * DETAILS_BYTES_MAX;
+/// Bytes of `authorization_details` as a token says them, so that whoever is to read it can.
+pub const DETAILS_TOLD_BYTES_MAX: usize = 2 * DETAILS_BYTES_MAX;
 /// Open tasks that one agent may have made for itself.
 pub const TASKS_SELF_MADE_MAX: usize = 256;
 /// Tools that one task may name.

@@ -161,7 +161,12 @@ pub fn to_value(issuer: &str, tools: &[ToolGrant]) -> Value {
     let mut elements: Vec<(&str, Vec<&str>, &BTreeMap<String, Pin>)> = Vec::new();
     for ToolGrant { action, pins } in tools {
         match elements.last_mut() {
-            Some((system, actions, same)) if *system == action.system() && *same == pins => {
+            // In their order, as that is how they are read.
+            Some((system, actions, same))
+                if *system == action.system()
+                    && *same == pins
+                    && actions.last().is_some_and(|last| *last < action.as_str()) =>
+            {
                 actions.push(action.as_str());
             }
             _ => elements.push((action.system(), vec![action.as_str()], pins)),
@@ -196,20 +201,34 @@ fn pin(argument: String, is: Value) -> Result<(String, Pin), OAuthError> {
     }
     let malformed = || {
         unfit(
-            "an argument is held by one of `eq`, `one_of` (1 to 256 values), `under` (a folder), `at_most` (an integer)",
+            "an argument is held by one of `eq`, `one_of` (1 to 256 values), `under` (a folder), `at_most` (an integer)\n\
+             hint: a value is no object, and an array holds texts, numbers, `true`, `false`, `null` alone",
         )
     };
     let Value::Object(words) = is else { return Err(malformed()) };
     let mut words = words.into_iter();
     let (Some((word, value)), None) = (words.next(), words.next()) else { return Err(malformed()) };
     let pin = match (word.as_str(), value) {
-        ("eq", value) => Pin::OneOf(vec![value]),
-        ("one_of", Value::Array(values)) if (1..=PIN_VALUES_MAX).contains(&values.len()) => Pin::OneOf(values),
+        ("eq", value) if is_flat(&value) => Pin::OneOf(vec![value]),
+        ("one_of", Value::Array(values))
+            if (1..=PIN_VALUES_MAX).contains(&values.len()) && values.iter().all(is_flat) =>
+        {
+            Pin::OneOf(values)
+        }
         ("under", Value::String(folder)) if folder.starts_with('/') => Pin::Under(folder),
         ("at_most", Value::Number(most)) => Pin::AtMost(most.as_i64().ok_or_else(malformed)?),
         _ => return Err(malformed()),
     };
     Ok((argument, pin))
+}
+
+/// A scalar, or an array of them: what nests takes far more memory than text, and is kept by whoever keeps the token.
+fn is_flat(value: &Value) -> bool {
+    let scalar = |one: &Value| !one.is_array() && !one.is_object();
+    match value {
+        Value::Array(elements) => elements.iter().all(scalar),
+        one => scalar(one),
+    }
 }
 
 fn constraint(pin: &Pin) -> Value {

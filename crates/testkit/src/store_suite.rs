@@ -64,6 +64,7 @@ macro_rules! store_suite {
             what_ends_a_grant_overtakes_a_decision,
             what_stood_on_it_ends_with_it,
             what_is_over_is_forgotten,
+            a_task_of_an_agents_own_is_forgotten_once_it_is_over,
             a_revoked_token_is_remembered_until_its_end,
             sessions_are_kept_whole,
             sessions_end_with_their_user,

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use bailiwick_engine::weight;
 use bailiwick_model::digest::Digest;
 use bailiwick_oauth::{
     access_token::{self, AccessTokenClaims, AccessTokenError},
@@ -17,6 +18,9 @@ use jiff::Timestamp;
 pub(crate) const TOKENS_KNOWN_MAX: usize = 4_096;
 /// Bytes of a token that is remembered. One with a few scopes has less than half of it; a longer one is verified each time.
 pub(crate) const KNOWN_TOKEN_BYTES_MAX: usize = 2 * 1_024;
+
+/// Bytes of memory that the `authorization_details` of a token that is remembered take: few bytes of a token can be many.
+pub(crate) const KNOWN_DETAILS_BYTES_MAX: usize = 4 * 1_024;
 
 /// What is remembered, under the keys that verified it.
 #[derive(Debug, Default)]
@@ -50,6 +54,9 @@ impl KnownTokens {
             }
         }
         let claims = access_token::read_signed(token, keys)?;
+        if claims.details.as_deref().map_or(0, weight::tools) > KNOWN_DETAILS_BYTES_MAX {
+            return Ok(claims);
+        }
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.claims.len() >= TOKENS_KNOWN_MAX {
             known.claims.retain(|_, claims| claims.expires_at > now);
@@ -64,6 +71,8 @@ impl KnownTokens {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use bailiwick_keys::signing_key::SigningKey;
     use bailiwick_model::{
         agent::Environment,
@@ -71,6 +80,7 @@ mod tests {
         jwk::SigningAlgorithm,
         name::Scope,
         principal::{DelegationChain, Principal},
+        task::{Pin, ToolGrant},
     };
 
     use super::*;
@@ -179,5 +189,24 @@ mod tests {
         assert!(long.len() > KNOWN_TOKEN_BYTES_MAX);
         assert!(tokens.read(&long, &keys, at(1)).is_ok());
         assert_eq!(known(&tokens), 0);
+    }
+
+    /// One detail says its arguments once, and each of its tools holds them.
+    #[test]
+    fn a_short_token_that_says_much_is_verified_each_time() {
+        let key = SigningKey::generate(SigningAlgorithm::EdDSA).unwrap();
+        let (tokens, keys) = (KnownTokens::default(), set(&[&key]));
+        let of_tools = |count: usize| {
+            let pins: BTreeMap<String, Pin> =
+                (b'a'..b'g').map(|name| (char::from(name).into(), Pin::AtMost(1))).collect();
+            let tool = |number| ToolGrant { action: format!("files.t{number}").parse().unwrap(), pins: pins.clone() };
+            signed(&key, &AccessTokenClaims { details: Some((10..10 + count).map(tool).collect()), ..claims(1) })
+        };
+        for (count, remembered) in [(32, 0), (2, 1)] {
+            let token = of_tools(count);
+            assert!(token.len() < KNOWN_TOKEN_BYTES_MAX, "{}", token.len());
+            assert!(tokens.read(&token, &keys, at(1)).is_ok());
+            assert_eq!(known(&tokens), remembered, "{count} tools");
+        }
     }
 }

@@ -20,6 +20,9 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: ClientCreden
     let Some(audience) = audience else {
         return Err(Failure::new(Why::Target, ErrorCode::InvalidTarget, "no such resource for this client"));
     };
+    if asked.details.as_ref().is_some_and(|details| details.task.is_some()) {
+        visit.count_task(&agent.name)?;
+    }
     // The hook of an agent's client asks over a connection of its own.
     let of_connection = |confirmation: &Confirmation| matches!(confirmation, Confirmation::Certificate(_));
     let confirmation = confirmation.filter(|one| !(audience.only_asks() && of_connection(one)));

@@ -34,6 +34,7 @@ mod certificate;
 mod code;
 mod details;
 mod exchange;
+mod own_tasks;
 
 pub(crate) const TOKEN_URL: &str = "https://broker.test/oauth/token";
 pub(crate) const RESOURCE: &str = "https://broker.test/mcp/files";

@@ -11,8 +11,8 @@ use bailiwick_model::{
 };
 use bailiwick_pdp::narrowing::tools_within;
 
-use super::{active_policy, still_active, still_allowed, still_observed, weight};
-use crate::{broker::Broker, caller::Caller, refusal::Refusal};
+use super::{active_policy, still_active, still_allowed, still_observed};
+use crate::{broker::Broker, caller::Caller, refusal::Refusal, weight};
 
 /// What a permit stands on. It only tells whether the same would still be permitted, and holds the arguments of the call
 /// for as long as it is kept.

@@ -1,10 +1,7 @@
 //! A client makes a task together with the token for it: what one piece of work needs, gone when it ends. It narrows what
 //! the client's role allows like any other task, and it is none that a rule asks for: nobody but the client wanted it.
 
-use bailiwick_model::{
-    limits::TASKS_SELF_MADE_MAX,
-    principal::{DelegationChain, Principal},
-};
+use bailiwick_model::principal::{DelegationChain, Principal};
 use bailiwick_oauth::authorization_details::TaskDetail;
 
 use super::{Issued, TokenAsk, TokenRefusal, asked_scopes, available_scopes, issue_until, standing_client};
@@ -32,14 +29,6 @@ pub(super) async fn issue(broker: &Broker, mut ask: TokenAsk, task: TaskDetail) 
     if ask.confirmation.is_none() && !agent.bearer_tokens_allowed {
         return Err(TokenRefusal::Proof("a DPoP proof is required for this client".to_owned()));
     }
-    let now = broker.now();
-    let open = |task: &&std::sync::Arc<bailiwick_model::task::Task>| {
-        task.self_made && task.agent == agent.name && task.is_open(now)
-    };
-    if broker.live().tasks.values().filter(open).count() >= TASKS_SELF_MADE_MAX {
-        let hint = "end those that are done, or ask for shorter ones";
-        return Err(details::refused(&format!("the client has {TASKS_SELF_MADE_MAX} tasks of its own\nhint: {hint}")));
-    }
     let wanted = TaskAsk {
         agent: agent.name.clone(),
         purpose: task.purpose,
@@ -47,11 +36,15 @@ pub(super) async fn issue(broker: &Broker, mut ask: TokenAsk, task: TaskDetail) 
         work: Work::Tools(tools),
         lifetime_s: Some(task.expires_in_s.unwrap_or(agent.token_ttl_s)),
     };
-    let task = tasks::create_once(broker, &by, wanted, std::mem::take(&mut ask.spent)).await.map_err(not_made)?;
+    let task = {
+        let _turn = broker.own_task_turn().await;
+        tasks::create_once(broker, &by, wanted, std::mem::take(&mut ask.spent)).await.map_err(not_made)?
+    };
     ask.task = Some(task.id);
     match issue_until(broker, ask, task.expires_at).await {
         Ok(issued) => Ok(Issued { task: Some(task), ..issued }),
         Err(refusal) => {
+            let _turn = broker.own_task_turn().await;
             if let Err(error) = tasks::end(broker, &by, task.id, "no token could be issued for it").await {
                 tracing::error!(%error, "a task could not be ended");
             }
@@ -64,6 +57,9 @@ fn not_made(refusal: Refusal) -> TokenRefusal {
     match refusal {
         Refusal::Unavailable(cause) => TokenRefusal::Unavailable(cause),
         Refusal::Conflict(_) => TokenRefusal::Client("the assertion or the proof was used before".to_owned()),
-        other => details::refused(&other.to_string()),
+        other => {
+            let hint = other.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+            details::refused(&format!("{other}{hint}"))
+        }
     }
 }

@@ -79,6 +79,11 @@ fn what_is_not_of_the_schema_is_refused() {
         r#""actions":["crm.read"],"arguments":{"id":{"eq":1,"one_of":[2]}}"#,
         r#""actions":["crm.read"],"arguments":{"id":{"matches":".*"}}"#,
         r#""actions":["crm.read"],"arguments":{"id":{"one_of":[]}}"#,
+        r#""actions":["crm.read"],"arguments":{"id":{"eq":{"a":1}}}"#,
+        r#""actions":["crm.read"],"arguments":{"id":{"eq":[[1]]}}"#,
+        r#""actions":["crm.read"],"arguments":{"id":{"eq":[{}]}}"#,
+        r#""actions":["crm.read"],"arguments":{"id":{"one_of":[1,[["x"]]]}}"#,
+        r#""actions":["crm.read"],"arguments":{"id":{"one_of":[{}]}}"#,
         r#""actions":["crm.read"],"arguments":{"id":{"at_most":1.5}}"#,
         r#""actions":["crm.read"],"arguments":{"id":{"at_most":18446744073709551615}}"#,
         r#""actions":["crm.read"],"arguments":{"id":{"under":"data"}}"#,
@@ -86,7 +91,10 @@ fn what_is_not_of_the_schema_is_refused() {
     ] {
         refused(&tool(rest));
     }
-    assert!(AuthorizationDetails::parse(&tool(r#""actions":["crm.read"],"arguments":{"id":{"eq":null}}"#)).is_ok());
+    for flat in [r#"{"eq":null}"#, r#"{"eq":["a",1,true,null]}"#, r#"{"one_of":[["a"],"b",[]]}"#] {
+        let text = tool(&format!(r#""actions":["crm.read"],"arguments":{{"id":{flat}}}"#));
+        assert!(AuthorizationDetails::parse(&text).is_ok(), "{text}");
+    }
 }
 
 #[test]
@@ -110,6 +118,17 @@ fn a_hundred_details_are_refused_and_so_is_a_long_one() {
         "[".repeat(100),
         "]".repeat(100)
     )));
+}
+
+/// What is merged is merged only where it is read as the same tools in the same order.
+#[test]
+fn details_in_any_order_and_twice_are_read_as_they_were_written() {
+    let grant = |action: &str| ToolGrant { action: action.parse().unwrap(), pins: BTreeMap::new() };
+    for actions in [&["crm.read", "crm.read"][..], &["crm.read", "crm.merge"], &["crm.b", "crm.a", "crm.b", "files.a"]]
+    {
+        let grants: Vec<_> = actions.iter().copied().map(grant).collect();
+        assert_eq!(from_value(&to_value(ISSUER, &grants)).as_ref(), Some(&grants), "{actions:?}");
+    }
 }
 
 #[test]

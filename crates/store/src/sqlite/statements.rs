@@ -268,6 +268,13 @@ statements! {
     FORGET_GRANTS = "DELETE FROM grants WHERE id IN (SELECT g.id FROM grants g WHERE g.expires_at <= $1 \
         AND NOT EXISTS (SELECT 1 FROM grants c WHERE c.parent = g.id) \
         AND NOT EXISTS (SELECT 1 FROM refresh_tokens r WHERE r.grant_id = g.id) ORDER BY g.expires_at LIMIT $2)";
+    /// What an agent made for itself, at its own pace, goes once it is over and no token or grant names it.
+    FORGET_OWN_TASKS = "DELETE FROM tasks WHERE id IN (SELECT t.id FROM tasks t WHERE t.self_made = 1 \
+        AND coalesce(t.ended_at, t.expires_at) <= $1 \
+        AND NOT EXISTS (SELECT 1 FROM tokens k WHERE k.task = t.id) \
+        AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.task = t.id) \
+        AND NOT EXISTS (SELECT 1 FROM grants g WHERE g.subject_task = t.id) \
+        ORDER BY coalesce(t.ended_at, t.expires_at) LIMIT $2)";
     /// An id begins with the time of its issue, so the oldest are the first: no index but that of the ids is needed.
     FORGET_TOKENS = "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens WHERE id < $1 AND expires_at <= $2 \
         ORDER BY id LIMIT $3)";
@@ -275,8 +282,15 @@ statements! {
 
 /// What is run before each commit besides [`FORGET_SPENT`] and [`FORGET_TOKENS`]: $1 is the time, $2 the number of rows.
 /// Each row is kept until what it is about has ended by itself; what it said stays in the evidence.
-pub(crate) const FORGET: [&str; 6] =
-    [FORGET_BUDGETS, FORGET_FACTS, FORGET_REVOKED, FORGET_REGISTRATION_TOKENS, FORGET_REFRESH_TOKENS, FORGET_GRANTS];
+pub(crate) const FORGET: [&str; 7] = [
+    FORGET_BUDGETS,
+    FORGET_FACTS,
+    FORGET_REVOKED,
+    FORGET_REGISTRATION_TOKENS,
+    FORGET_REFRESH_TOKENS,
+    FORGET_GRANTS,
+    FORGET_OWN_TASKS,
+];
 
 /// The start of every search of entries; [`super::evidence`] adds its conditions.
 pub(crate) const ENTRIES: &str = "SELECT e.sequence AS sequence, e.leaf AS leaf, s.subject AS subject, \
@@ -336,6 +350,7 @@ mod tests {
             FORGET_REGISTRATION_TOKENS,
             FORGET_REFRESH_TOKENS,
             FORGET_GRANTS,
+            FORGET_OWN_TASKS,
             FORGET_TOKENS,
             GRANT_STANDING,
             TOKEN_REVOKED,

@@ -109,7 +109,7 @@ pub fn task(number: u8, agent: &str) -> Task {
         purpose: "one ticket".into(),
         prompt_commitment: Some([7; 32]),
         tools: vec![ToolGrant { action: "crm.mail".parse().unwrap(), pins }],
-        self_made: number == 2,
+        self_made: number == 1,
         status: TaskStatus::Open,
         created_at: at(0),
         expires_at: at(3_600),

@@ -14,12 +14,12 @@ use bailiwick_model::{
     passkey::{Invitation, Passkey},
     principal::{DelegationChain, Principal},
     session::Session,
-    task::{Pin, TaskStatus, ToolGrant},
+    task::{Pin, Task, TaskStatus, ToolGrant},
     user::{User, UserStatus},
 };
 use bailiwick_ports::{
     entry::Entry,
-    store::{EndOfGrants, StoreError},
+    store::{EndOfGrants, IssuedToken, StoreError},
 };
 
 use super::{Bench, fixtures::*};
@@ -226,6 +226,42 @@ pub async fn what_is_over_is_forgotten(bench: &dyn Bench) {
         known(3).await,
         "one that was ended stays until it would have ended, so that a copy of what it gave is noticed"
     );
+}
+
+/// What agents make for themselves, at their own pace, does not pile up; it stays while a token or a grant names it.
+pub async fn a_task_of_an_agents_own_is_forgotten_once_it_is_over(bench: &dyn Bench) {
+    let store = bench.open(1).await;
+    store.register_agent(agent("bot"), changed("evt_1")).await.unwrap();
+    let [lapsed, asked_for, stopped, of_token, of_grant, of_subject] =
+        [1, 2, 3, 4, 5, 6].map(|number| task(number, "bot"));
+    for task in [&lapsed, &asked_for, &stopped, &of_token, &of_grant, &of_subject] {
+        let made = Task { self_made: task.id != asked_for.id, ..task.clone() };
+        store.create_task(made, vec![], changed("evt_2")).await.unwrap();
+    }
+    store
+        .issue_token(IssuedToken { task: Some(of_token.id), ..token(4, "bot", 0) }, vec![], changed("evt_3"))
+        .await
+        .unwrap();
+    let lasting = |number| Grant { task: None, expires_at: at(900_000), ..grant(number, None) };
+    let subject = SubjectToken { id: TokenId::from_bytes([6; 16]), task: Some(of_subject.id) };
+    for grant in [Grant { task: Some(of_grant.id), ..lasting(5) }, Grant { subject: Some(subject), ..lasting(6) }] {
+        store.give_grant(grant, vec![], changed("evt_4")).await.unwrap();
+    }
+    let ended = Task { status: TaskStatus::Ended { at: at(7), reason: "done".into() }, ..stopped.clone() };
+    store.end_task(ended, None, changed("evt_5")).await.unwrap();
+    let all = [&lapsed, &asked_for, &stopped, &of_token, &of_grant, &of_subject].map(|task| task.id);
+    for (second, expected) in
+        [(6, [true; 6]), (8, [true, true, false, true, true, true]), (3_600, [false, true, false, true, true, true])]
+    {
+        for round in 0..3 {
+            let mut later = changed(&format!("evt_6{second}{round}"));
+            later.event.at = at(second);
+            store.append(later, vec![]).await.unwrap();
+        }
+        for (id, expected) in all.into_iter().zip(expected) {
+            assert_eq!(store.task(id).await.unwrap().is_some(), expected, "{id} at {second}");
+        }
+    }
 }
 
 /// A revocation outlives a restart, and not the token.

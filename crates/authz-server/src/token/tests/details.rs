@@ -1,7 +1,7 @@
 //! `authorization_details` over the real router, for every grant: what is granted is told and holds, and nothing of it is
 //! ever widened. Tasks that a client makes with its token.
 
-use bailiwick_engine::{authorization, tasks};
+use bailiwick_engine::{authorization, lifecycle, tasks};
 use bailiwick_model::{decision::ReasonCode, limits::DETAIL_TOOLS_MAX};
 use bailiwick_oauth::authorization_request::AuthorizationQuery;
 
@@ -43,6 +43,44 @@ async fn a_token_holds_for_the_tools_and_arguments_that_were_asked_for() {
     assert_eq!(scene.call("reader", &open, "read_text_file", "/etc/a").await, Ok(()));
     let issued = scene.world.events("token_issued").await;
     assert!(issued[0].body.contains_key("details") && !issued[1].body.contains_key("details"));
+    let whole = issued.iter().map(|event| event.commitments.contains_key("details_whole"));
+    assert_eq!(whole.collect::<Vec<_>>(), [true, false], "the arguments are sealed beside it");
+}
+
+/// What is said twice is granted once, and what is said in any order is read.
+#[tokio::test]
+async fn a_token_that_is_issued_can_be_read() {
+    let scene = Scene::new().await;
+    let detail = |action: &str| {
+        format!(r#"{{"type":"bailiwick_tool","actions":["files.{action}"],"arguments":{{"path":{{"eq":"/data/a"}}}}}}"#)
+    };
+    for (said, times) in [
+        (["read_text_file", "read_text_file"], 1),
+        (["write_file", "read_text_file"], 2),
+        (["read_text_file", "write_file"], 1),
+    ] {
+        let details = format!("[{}]", said.map(detail).join(","));
+        let answer = scene.ask(&detailed(scene.form("reader"), &details), Some(scene.proof("reader"))).await;
+        assert_eq!(told(&answer).as_array().unwrap().len(), times, "{said:?}");
+        assert_eq!(scene.call("reader", &token(&answer), "read_text_file", "/data/a").await, Ok(()), "{said:?}");
+    }
+}
+
+/// Each of many tools would hold a copy of many arguments.
+#[tokio::test]
+async fn few_bytes_of_details_do_not_become_many() {
+    let scene = Scene::new().await;
+    let actions: Vec<String> = (0..DETAIL_TOOLS_MAX).map(|number| format!("\"files.t{number}\"")).collect();
+    let arguments: Vec<String> = (0..100).map(|number| format!("\"a{number}\":{{\"eq\":0}}")).collect();
+    let details = format!(
+        r#"[{{"type":"bailiwick_tool","actions":[{}],"arguments":{{{}}}}}]"#,
+        actions.join(","),
+        arguments.join(",")
+    );
+    let answer = scene.ask(&detailed(scene.form("reader"), &details), Some(scene.proof("reader"))).await;
+    refused(&answer, 400, "invalid_authorization_details");
+    let why = answer.json["error_description"].as_str().unwrap();
+    assert!(why.starts_with("so many tools"), "refused before they were held: {why}");
 }
 
 #[tokio::test]
@@ -59,6 +97,7 @@ async fn what_cannot_be_granted_is_refused_as_such() {
         tool(r#""actions":["crm.read"]"#),
         tool(r#""actions":["files.read_text_file"],"arguments":{"pth":{"eq":"/data"}}"#),
         tool(r#""actions":["files.read_text_file"],"arguments":{"path":{"under":"/\u0000"}}"#),
+        tool(r#""actions":["files.read_text_file"],"arguments":{"path":{"eq":[[[]]]}}"#),
         tool(r#""actions":["files.read_text_file"],"locations":["https://broker.test/mcp"]"#),
         tool(r#""actions":["files.read_text_file"],"locations":["https://broker.test/mcp/crm"]"#),
         tool(r#""actions":["files.read_text_file"],"locations":["https://evil.test/mcp/files"]"#),
@@ -220,17 +259,11 @@ async fn fifty_tasks_leave_nothing_behind() {
         }
         scene.world.verify_definitions().await;
     }
-    // The one that ended by itself leaves memory with the next.
-    tasks_swept(&scene).await;
+    // Those that ended by themselves leave memory with what time brings.
+    lifecycle::advance(broker).await.unwrap();
     assert_eq!(standing(), before);
     let last = token(&scene.honest("reader").await);
     assert_eq!(part(&last, 1)["scope"], "files:read", "and the agent has what it had");
-}
-
-async fn tasks_swept(scene: &Scene) {
-    let answer = scene.ask(&detailed(scene.form("reader"), WITH_TASK), Some(scene.proof("reader"))).await;
-    let task = told(&answer)[1]["identifier"].as_str().unwrap().parse().unwrap();
-    tasks::end(&scene.world.broker, &operator(), task, "done").await.unwrap();
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! How much memory a question takes that somebody keeps. A caller chooses what
+//! How much memory takes what somebody keeps: a question, the tools of a token or a task. A caller chooses what
 //! it holds, so this counts what values take and not their text: on `{"a":0}`
 //! hangs fifty times as much. What maps and arrays take is a bound that follows
 //! from how the libraries lay them out, measured in the test below.
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bailiwick_model::{
     evaluation::Evaluation,
     operation::{Operation, Resource},
+    task::{Pin, ToolGrant},
     value::Value,
 };
 use serde_json::Value as Json;
@@ -31,13 +32,27 @@ const SLOT_BYTES: usize = size_of::<usize>() + 1;
 /// What a table has behind its slots, to be searched sixteen at once.
 const GROUP_BYTES: usize = 16;
 
-/// All that the arguments of a call decide. What the registry adds is bounded by itself.
-pub(super) fn of(evaluation: &Evaluation) -> usize {
+/// All that the arguments of a call decide, and what its token and its task were asked for with. What the registry adds is
+/// bounded by itself.
+pub(crate) fn of(evaluation: &Evaluation) -> usize {
     let operations: usize = evaluation.operations.iter().map(operation).sum();
     size_of::<Evaluation>()
         + entries(&evaluation.arguments, json)
         + array::<Operation>(evaluation.operations.len())
         + operations
+        + evaluation.authority.details.as_deref().map_or(0, tools)
+        + evaluation.task.tools.as_deref().map_or(0, tools)
+}
+
+/// Tools with what their arguments are pinned to.
+pub fn tools(tools: &[ToolGrant]) -> usize {
+    let each = |ToolGrant { action, pins: of_tool }: &ToolGrant| text(action.as_str()) + pins(of_tool);
+    array::<ToolGrant>(tools.len()) + tools.iter().map(each).sum::<usize>()
+}
+
+/// The pins of one tool.
+pub(crate) fn pins(pins: &BTreeMap<String, Pin>) -> usize {
+    entries(pins, pin)
 }
 
 // What each of these gives hangs on a value. The value itself lies in what holds it, and counts there.
@@ -51,6 +66,14 @@ fn operation(operation: &Operation) -> usize {
     };
     let arguments = operation.arguments.as_ref().map_or(0, |arguments| entries(arguments, json));
     resource + entries(&operation.input, value) + arguments
+}
+
+fn pin(one: &Pin) -> usize {
+    match one {
+        Pin::OneOf(values) => array::<Json>(values.len()) + values.iter().map(json).sum::<usize>(),
+        Pin::Under(folder) => text(folder),
+        Pin::AtMost(_) => 0,
+    }
 }
 
 fn json(one: &Json) -> usize {
@@ -110,6 +133,13 @@ fn tree<T>(length: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use bailiwick_model::{
+        evaluation::{Authority, TaskContext},
+        id::EvaluationId,
+    };
+    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -135,6 +165,40 @@ mod tests {
             check(&Json::Object(object(length)), measured);
         }
         assert_eq!((json(&json!([])), json(&json!({})), json(&json!(7))), (0, 0, 0));
+    }
+
+    /// A copy of the pins hangs on each tool.
+    #[test]
+    fn each_tool_counts_with_all_its_pins() {
+        let pinned = |count: usize| {
+            let pins = BTreeMap::from([("id".to_owned(), Pin::OneOf(vec![json!("x".repeat(1_000)); 2]))]);
+            let tool = |number| ToolGrant { action: format!("crm.t{number}").parse().unwrap(), pins: pins.clone() };
+            (0..count).map(tool).collect::<Vec<_>>()
+        };
+        assert_eq!(tools(&[]), 0);
+        assert!((2_000..4_000).contains(&tools(&pinned(1))), "{}", tools(&pinned(1)));
+        assert!(tools(&pinned(32)) > 32 * 2_000);
+        let mut kept = Evaluation {
+            id: EvaluationId::new(0, [0; 10]),
+            now: Timestamp::UNIX_EPOCH,
+            parties: Vec::new(),
+            operations: Vec::new(),
+            arguments: BTreeMap::new(),
+            network_zone: String::new(),
+            task: TaskContext { id: None, tools: None, self_made: false, facts: BTreeSet::new() },
+            approvals: BTreeSet::new(),
+            authority: Authority {
+                scopes: BTreeSet::new(),
+                details: None,
+                safe_modes: BTreeSet::new(),
+                observations: BTreeSet::new(),
+                authentication: None,
+            },
+        };
+        let bare = of(&kept);
+        kept.authority.details = Some(pinned(3));
+        kept.task.tools = Some(pinned(5));
+        assert_eq!(of(&kept), bare + tools(&pinned(3)) + tools(&pinned(5)), "a kept question holds both");
     }
 
     /// Nodes of a tree, with 5 of 11 entries where they are fewest.
