@@ -117,14 +117,15 @@ impl Scim {
         let broker = self.entrance.broker();
         let address = self.entrance.client_address(parts.extensions.get::<Peer>().copied(), &parts.headers);
         let key = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+        // Looked up first: nobody guesses one, and whoever shares an address with somebody who tries must be heard.
+        if let Some(by) = directory::find(broker, token).await? {
+            return Ok(by);
+        }
         if let Err(throttled) = self.wrong.admit(&key, broker.now()) {
             let mut response =
                 answer(StatusCode::TOO_MANY_REQUESTS, &ScimError::new(429, "too many wrong credentials").to_json());
             response.headers_mut().insert(header::RETRY_AFTER, throttled.retry_after_s.into());
             return Err(Fault(response));
-        }
-        if let Some(by) = directory::find(broker, token).await? {
-            return Ok(by);
         }
         self.wrong.failed(&key, broker.now());
         tracing::warn!(address = key, "a provisioning credential is not known");

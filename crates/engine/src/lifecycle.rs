@@ -87,7 +87,8 @@ pub struct Reassigned {
 }
 
 /// Gives an agent another job. What it was given for the old one ends: its grants in the same transaction, its access tokens
-/// right after it, of which none could do more than the new role allows in between. It starts read-only again.
+/// right after it, of which none could do more than the new role allows in between. It starts read-only again, and without the
+/// scopes beyond systems that it had.
 pub async fn reassign(
     broker: &Broker,
     by: &Principal,
@@ -108,6 +109,7 @@ pub async fn reassign(
         }
         agent.role = role;
         agent.promoted = false;
+        agent.scopes.clear();
         Ok(())
     })
     .await?;
@@ -328,7 +330,10 @@ fn left(live: &Live) -> HashSet<&str> {
     for user in live.users.values() {
         let set = if matches!(user.status, UserStatus::Left { .. }) { &mut left } else { &mut here };
         set.insert(user.id.as_str());
-        set.extend(user.email.as_deref());
+        // An address that a directory gives is its word: whoever provisions must not stop agents by it, nor keep them.
+        if user.directory.is_none() {
+            set.extend(user.email.as_deref());
+        }
     }
     left.retain(|name| !here.contains(name));
     left

@@ -1,6 +1,6 @@
 //! SCIM through the real router: what directories send, what it comes to, and every way to get more than a directory may.
 
-use bailiwick_engine::{directory, grants, sessions, users};
+use bailiwick_engine::{directory, grants, lifecycle, sessions, users};
 use bailiwick_model::{
     grant::{Authentication, Grant, GrantKind, GrantStatus},
     id::GrantId,
@@ -322,16 +322,16 @@ async fn only_who_may_provision_comes_in() {
         assert_eq!(kind(&answer).0, 401, "{wrong}");
         assert!(answer.headers.contains_key("www-authenticate"));
     }
-    // Somebody who goes on guessing is not heard for a while, not even with a right one.
+    // Somebody who goes on guessing is not heard for a while; the directory beside them is.
     "bwp_guess".clone_into(&mut directory.token);
     let mut last = 0;
     for _ in 0..12 {
         last = directory.send("GET", "/Users", None).await.status;
     }
     assert_eq!(last, 429);
-    directory.scene.world.clock.advance(600);
     directory.token.clone_from(&good);
     assert_eq!(directory.send("GET", "/Users", None).await.status, 200);
+    directory.scene.world.clock.advance(600);
     let listed = directory.scene.admin("GET", "/api/v1/scim/tokens", None).await;
     assert_eq!(listed.json()["tokens"][0]["name"], "okta");
     assert!(!listed.text.contains(&good) && !listed.text.contains("bwp_"));
@@ -355,6 +355,24 @@ async fn only_who_may_provision_comes_in() {
     let message = Request::get("/scim/v2/Users").header("host", "broker.test");
     let message = message.header("authorization", format!("DPoP {token}")).header("dpop", proof);
     assert_eq!(kind(&send(&directory.scene.network, message, None).await).0, 401);
+}
+
+/// Whoever provisions can write any address: it must not stop the agents of a team that is called so.
+#[tokio::test]
+async fn an_address_of_a_directory_is_nobody_who_owns_agents() {
+    let directory = Directory::new().await;
+    let broker = &directory.scene.world.broker;
+    let reader = "reader".parse().unwrap();
+    lifecycle::set_owner(broker, &operator(), &reader, "build team", "test").await.unwrap();
+    let body = json!({ "schemas": [USER], "userName": "x", "emails": [{ "value": "build team" }] });
+    let made = directory.send("POST", "/Users", Some(body)).await;
+    assert_eq!(made.status, 201, "{}", made.text);
+    let path = format!("/Users/{}", made.json()["id"].as_str().unwrap());
+    assert_eq!(directory.send("DELETE", &path, None).await.status, 204);
+    lifecycle::advance(broker).await.unwrap();
+    assert_eq!(broker.agent(&reader).unwrap().successor_by, None);
+    lifecycle::set_owner(broker, &operator(), &reader, "another team", "test").await.unwrap();
+    lifecycle::set_owner(broker, &operator(), &reader, "build team", "test").await.unwrap();
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_model::{
     agent::Agent,
+    authentication::Authentication,
     confirmation::Confirmation,
     grant::{Grant, GrantKind, GrantStatus, Vouched},
     id::GrantId,
@@ -97,7 +98,8 @@ pub async fn accept(broker: &Broker, ask: VouchedAsk) -> Result<Issued, TokenRef
         scopes: scopes.clone(),
         details: None,
         task: None,
-        authentication: assertion.authentication,
+        // A proof of the future would never grow old.
+        authentication: assertion.authentication.map(|proof| Authentication { at: proof.at.min(now), ..proof }),
         vouched: Some(Vouched { issuer, assertion: assertion.id }),
         status: GrantStatus::Active,
         created_at: now,
@@ -116,7 +118,13 @@ pub async fn accept(broker: &Broker, ask: VouchedAsk) -> Result<Issued, TokenRef
         confirmation,
         spent: Vec::new(),
     };
-    tokens::issue(broker, ask).await
+    let issued = tokens::issue(broker, ask).await;
+    if issued.is_err()
+        && let Err(error) = grants::end(broker, &by, grant.id, "no token could be issued from it").await
+    {
+        tracing::error!(%error, "a grant could not be ended");
+    }
+    issued
 }
 
 /// The user of ours that an assertion is about: by what its issuer calls them, or by an address in a domain of which it is
@@ -131,7 +139,7 @@ fn user_of(live: &Live, vouches: &Vouches, assertion: &IdJag) -> Option<UserId> 
         return None;
     }
     let is = |written: &String| written.eq_ignore_ascii_case(email);
-    let mut found = live.users.values().filter(|user| user.email.as_ref().is_some_and(is));
+    let mut found = live.users.values().filter(|user| !user.has_left() && user.email.as_ref().is_some_and(is));
     match (found.next(), found.next()) {
         (Some(user), None) => Some(user.id.clone()),
         _ => None,

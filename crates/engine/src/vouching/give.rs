@@ -1,5 +1,5 @@
-//! We vouch for a user to another domain, for an agent that acts for them there: as far as the user allowed that agent to
-//! act here, and as far as somebody listed that server, that agent and what it may ask for.
+//! We vouch for a user to another domain, for an agent that acts for them there: if the user allowed that agent to
+//! act here at all, and as far as somebody listed that server, that agent and what it may ask for.
 
 use std::{collections::BTreeSet, sync::Arc};
 
