@@ -19,8 +19,7 @@ pub(super) const EXPECTED: [(&str, u64); 2] = [("2025-11-25", 2), ("2026-07-28",
 /// Checks that do not apply, and why.
 pub(super) const NOT_APPLICABLE: [(&str, &str); 1] = [(
     "authorization-server-metadata-cimd",
-    "it asks that client metadata documents are taken from anybody; the broker takes them from places that its operator \
-     names, and says so only then",
+    "it asks that client metadata documents are taken; the broker takes none, and says so",
 )];
 
 /// Runs one revision. `suite` is its command without arguments, `broker` the program that opens URLs.
