@@ -201,4 +201,10 @@ async fn another_job_ends_what_the_old_one_had() {
     assert!(!live.grants.contains_key(&grant) && live.grants.contains_key(&other));
     let id = bailiwick_testkit_engine::world::part(&token, 1)["jti"].as_str().unwrap().parse().unwrap();
     assert!(live.revoked.contains_key(&id) && live.revoked.size() == 1);
+
+    let gate = "gate".parse().unwrap();
+    assert!(!scene.world.broker.agent(&gate).unwrap().scopes.is_empty());
+    let path = "/api/v1/agents/gate/role";
+    ok(&scene.admin("POST", path, Some(json!({"role": "writer", "reason": "moved"}))).await, 200);
+    assert!(scene.world.broker.agent(&gate).unwrap().scopes.is_empty(), "nor does it keep the doors of the old one");
 }

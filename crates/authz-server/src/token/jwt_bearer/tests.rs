@@ -315,3 +315,25 @@ async fn the_metadata_say_what_there_is() {
     assert!(plain.get("authorization_grant_profiles_supported").is_none());
     assert!(plain.get("identity_chaining_requested_token_types_supported").is_none());
 }
+
+/// It is used up all the same, and nothing stands that nobody has a token of.
+#[tokio::test]
+async fn an_assertion_that_comes_to_no_token_leaves_no_grant() {
+    let vouched = scene().await;
+    let mut form = vouched.form(&vouched.id_jag(&json!({})));
+    let unknown = json!([{"type": "bailiwick_tool", "actions": ["files.no_such_tool"]}]);
+    form.push(("authorization_details", unknown.to_string()));
+    let answer = vouched.scene.ask(&form, Some(vouched.scene.proof("reader"))).await;
+    refused(&answer, 400, "invalid_authorization_details");
+    assert!(vouched.scene.world.broker.live().grants.is_empty());
+}
+
+#[tokio::test]
+async fn a_proof_of_the_future_grows_old_from_now_on() {
+    let vouched = scene().await;
+    let now = vouched.scene.world.clock.now().as_second();
+    let answer = vouched.presented(json!({"auth_time": now + 1_000_000, "amr": ["hwk"]})).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.json);
+    let said = part(answer.json["access_token"].as_str().unwrap(), 1)["auth_time"].as_i64().unwrap();
+    assert!((now..now + 60).contains(&said), "{said}");
+}
