@@ -333,7 +333,13 @@ impl Broker {
         Agent { name: name.to_owned(), key_file, key }
     }
 
-    /// Everything that happened so far, oldest first.
+    /// The whole log, oldest first, however long.
+    pub fn whole_log(&self) -> Vec<Value> {
+        let exported = self.run(&["audit", "export"]).succeeded().stdout;
+        exported.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+    }
+
+    /// The last page of what happened, oldest first: all of it in a story of some hundred entries.
     pub fn evidence(&self) -> Vec<Value> {
         let answer = self.run(&["audit", "tail", "--lines", "100000", "--output", "json"]).succeeded();
         answer.stdout.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()

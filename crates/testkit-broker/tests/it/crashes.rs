@@ -136,19 +136,13 @@ async fn live(depot: &Depot, clerk: &Agent, run: usize) -> Acknowledged {
     said
 }
 
-/// The whole log: `audit tail` ends at a page, and so many lives fill several.
-fn whole_log(broker: &Broker) -> Vec<Value> {
-    let exported = broker.run(&["audit", "export"]).succeeded().stdout;
-    exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 fn of_kind(evidence: &[Value], kind: &str) -> usize {
     evidence.iter().filter(|line| line["entry"]["kind"] == kind).count()
 }
 
 /// What must hold whenever the broker died.
 fn hold(depot: &Depot, said: &Acknowledged, before: (usize, usize), when: &str) {
-    let evidence = whole_log(&depot.broker);
+    let evidence = depot.broker.whole_log();
     let (acts, intents) = (depot.ledger.acts() - before.0, of_kind(&evidence, "intent") - before.1);
     assert!(intents >= acts, "{when}: {acts} calls reached the upstream, and {intents} have their intent");
     assert!(acts >= said.calls, "{when}: {} calls were answered, {acts} reached the upstream", said.calls);
@@ -185,7 +179,7 @@ async fn a_broker_that_dies_at_any_moment_has_kept_its_word() {
     depot.broker.serve_verified();
     let mut deaths = 0;
     for (run, moment) in (1..).zip(&moments) {
-        let before = (depot.ledger.acts(), of_kind(&whole_log(&depot.broker), "intent"));
+        let before = (depot.ledger.acts(), of_kind(&depot.broker.whole_log(), "intent"));
         depot.broker.kill();
         let started = depot.broker.serve_traced(|command| faulty(command, &told, &death(moment), &moment.files()));
         let said = if started { live(&depot, &clerk, run).await } else { Acknowledged::default() };
