@@ -53,4 +53,3 @@ pub mod tokens;
 pub mod users;
 pub mod vouching;
 pub mod weight;
-pub mod workloads;

@@ -2,7 +2,6 @@
 //! withdrawn by a publish, on the next call, and stands in the evidence. Reads no token and fetches nothing.
 
 mod check;
-mod claims;
 mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +11,8 @@ use bailiwick_model::{
     jwk::SigningAlgorithm,
     name::{AgentName, Scope, UserId},
 };
-use serde_json::{Map, Value};
 use url::Url;
 
-pub use self::claims::Matcher;
 use crate::finding::Finding;
 
 /// Issuers of one bundle.
@@ -44,8 +41,6 @@ pub struct Issuer {
     pub age_s_max: u64,
     /// Whether it may vouch for users, and for whom.
     pub vouches: Option<Vouches>,
-    /// Which of its workloads are agents.
-    pub workloads: Option<Workloads>,
     /// Which SPIFFE ids of its trust domain are agents.
     pub trust_domain: Option<TrustDomain>,
     /// For users of which agents we vouch to it.
@@ -84,15 +79,6 @@ pub struct Vouches {
     pub scopes: Option<BTreeSet<Scope>>,
 }
 
-/// Workloads of an issuer that are agents.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Workloads {
-    /// Whether its tokens are kept and sent again until they end, so that none can be good once.
-    pub tokens_reused: bool,
-    /// Who is who.
-    pub agents: Vec<(AgentName, Matcher)>,
-}
-
 /// A SPIFFE trust domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustDomain {
@@ -113,29 +99,6 @@ pub struct Target {
     pub scopes: BTreeSet<Scope>,
 }
 
-/// Which agent a workload is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Matched {
-    /// This one.
-    One(AgentName),
-    /// None.
-    Nobody,
-    /// Several: nobody can say which, so it is none.
-    Several,
-}
-
-impl Workloads {
-    /// The agent whose claims a token has.
-    pub fn agent(&self, claims: &Map<String, Value>) -> Matched {
-        let mut found = self.agents.iter().filter(|(_, matcher)| matcher.matches(claims)).map(|(agent, _)| agent);
-        match (found.next(), found.next()) {
-            (Some(agent), None) => Matched::One(agent.clone()),
-            (None, _) => Matched::Nobody,
-            (Some(_), Some(_)) => Matched::Several,
-        }
-    }
-}
-
 impl Issuers {
     /// The issuer whose tokens name it so, byte for byte.
     pub fn named(&self, issuer: &str) -> Option<&Issuer> {
@@ -146,12 +109,6 @@ impl Issuers {
     pub fn vouching(&self, issuer: &str) -> Option<(&Issuer, &Vouches)> {
         let found = self.named(issuer)?;
         Some((found, found.vouches.as_ref()?))
-    }
-
-    /// The issuer, if workloads of it are agents.
-    pub fn of_workloads(&self, issuer: &str) -> Option<(&Issuer, &Workloads)> {
-        let found = self.named(issuer)?;
-        Some((found, found.workloads.as_ref()?))
     }
 
     /// The trust domain that a SPIFFE id belongs to.

@@ -1,16 +1,14 @@
 //! A client that its SPIFFE trust domain vouches for, by a JWT-SVID (draft-ietf-oauth-spiffe-client-auth-02): the id is one of
 //! the bundle's, and a credential of the agent that it is.
 
-use bailiwick_engine::{
-    alerts::AlertKind,
-    workloads::{self, Proof},
-};
+use bailiwick_engine::{alerts::AlertKind, broker::Broker};
 use bailiwick_model::{agent::Authenticator, name::AgentName};
 use bailiwick_oauth::{
     error::ErrorCode,
     foreign_token::{ForeignRules, UnverifiedForeign},
     jws::TokenType,
 };
+use bailiwick_pdp::issuers::Issuer;
 use bailiwick_web::verify::spent;
 
 use super::{Client, Visit};
@@ -22,8 +20,7 @@ impl Visit<'_> {
         let broker = self.entrance().shared_broker();
         let token = UnverifiedForeign::parse(svid, TokenType::WorkloadToken).map_err(|_| Failure::unauthenticated())?;
         let id = token.claimed_subject().unwrap_or_default().to_owned();
-        let proof = Proof::Spiffe(&id);
-        let (domain, _) = workloads::issuer(&broker, proof).map_err(|_| Failure::unauthenticated())?;
+        let (domain, agent) = trust_domain(&broker, &id).ok_or_else(Failure::unauthenticated)?;
         let keys = self.keys_of(&domain, token.kid()).await?;
         let rules = ForeignRules {
             issuer: None,
@@ -40,8 +37,7 @@ impl Visit<'_> {
             }
             Err(error) => return Err(refused(&error.to_string())),
         };
-        let agent = workloads::agent(&domain, proof, verified.claims.members());
-        let agent = agent.map_err(|error| refused(&error.to_string()))?;
+        let agent = agent.ok_or_else(|| refused("the workload is no agent here"))?;
         let registered = self.claimed(&agent).await?;
         if client.is_some_and(|client| *client != agent) {
             return Err(Failure::unauthenticated());
@@ -58,6 +54,13 @@ impl Visit<'_> {
         let once = verified.named.then(|| spent(verified.once));
         Ok(Client { agent: registered, credential, once })
     }
+}
+
+/// The trust domain of a SPIFFE id that the active bundle trusts, and the agent that the id is.
+fn trust_domain(broker: &Broker, id: &str) -> Option<(Issuer, Option<AgentName>)> {
+    let live = broker.live();
+    let (issuer, domain) = live.policy.as_deref()?.issuers().of_spiffe_id(id)?;
+    Some((issuer.clone(), domain.ids.get(id).cloned()))
 }
 
 /// The signature holds: the workload's developer may know what else is wrong.

@@ -8,14 +8,10 @@ use toml::Spanned;
 use url::{Host, Url};
 
 use super::{
-    Document, Issuer, Issuers, KeySource, Matcher, TOKEN_AGE_S, TOKEN_AGE_S_MAX, Target, TrustDomain, Vouches,
-    Workloads,
-    file::{IdJagFile, IssuerFile, KeysFile, SpiffeFile, TargetFile, WorkloadFile},
+    Document, Issuer, Issuers, KeySource, TOKEN_AGE_S, TOKEN_AGE_S_MAX, Target, TrustDomain, Vouches,
+    file::{IdJagFile, IssuerFile, KeysFile, SpiffeFile, TargetFile},
 };
 use crate::finding::Finding;
-
-/// Entries of one list of a file.
-const ENTRIES_MAX: usize = 4_096;
 
 /// The check of one file.
 pub(super) struct Checking<'a> {
@@ -60,12 +56,12 @@ impl<'a> Checking<'a> {
 
     /// The issuer, as far as it could be read.
     pub(super) fn issuer(&mut self, name: &str, file: &IssuerFile) -> Option<Issuer> {
-        let reads = file.id_jag.is_some() || file.workload.is_some() || file.spiffe.is_some();
+        let reads = file.id_jag.is_some() || file.spiffe.is_some();
         if !reads && file.id_jag_target.is_empty() {
-            let help = "add `[id_jag]`, `[workload]`, `[spiffe]` or `[[id_jag_target]]`";
+            let help = "add `[id_jag]`, `[spiffe]` or `[[id_jag_target]]`";
             self.refuse_file("issuer-useless", "the file says not what the issuer is trusted for", help);
         }
-        let needs_name = file.id_jag.is_some() || file.workload.is_some() || !file.id_jag_target.is_empty();
+        let needs_name = file.id_jag.is_some() || !file.id_jag_target.is_empty();
         let issuer = file.issuer.as_ref().and_then(|written| self.issuer_url(written));
         if needs_name && file.issuer.is_none() {
             let help = "write `issuer = \"https://…\"` as its tokens have it in `iss`, byte for byte";
@@ -86,7 +82,6 @@ impl<'a> Checking<'a> {
             algorithms: self.algorithms(file),
             age_s_max: self.age(file),
             vouches: file.id_jag.as_ref().map(|written| self.vouches(written)),
-            workloads: file.workload.as_ref().map(|written| self.workloads(written)),
             trust_domain: file.spiffe.as_ref().map(|written| self.trust_domain(written)),
             targets: file.id_jag_target.iter().filter_map(|written| self.target(written)).collect::<BTreeMap<_, _>>(),
         })
@@ -192,38 +187,6 @@ impl<'a> Checking<'a> {
             .as_ref()
             .map(|scopes| scopes.iter().filter_map(|scope| self.parsed(scope, "issuer-scope")).collect());
         Vouches { subjects, email_domains, scopes }
-    }
-
-    fn workloads(&mut self, written: &Spanned<WorkloadFile>) -> Workloads {
-        let file = written.get_ref();
-        if file.agents.is_empty() || file.agents.len() > ENTRIES_MAX {
-            let help = "add `[[workload.agents]]` with `agent` and `claims`";
-            self.refuse(written, "workload-agents", format!("an issuer has 1 to {ENTRIES_MAX} workloads"), help);
-        }
-        let immutable: Vec<String> = file.immutable.iter().map(|claim| claim.get_ref().clone()).collect();
-        let mut agents = Vec::new();
-        for entry in &file.agents {
-            let matcher = match Matcher::read(entry.claims.get_ref()) {
-                Ok(matcher) => matcher,
-                Err(message) => {
-                    self.refuse(
-                        &entry.claims,
-                        "workload-claims",
-                        message,
-                        "write `claims = { repository_id = \"42\" }`",
-                    );
-                    continue;
-                }
-            };
-            if !matcher.is_immutable(&immutable) {
-                let message = format!("the workload of `{}` is known by names alone", entry.agent.get_ref());
-                let help = "a name can be given up and taken by a stranger: add an id, such as `repository_id`, \
-                            `kubernetes.io`.serviceaccount.uid or a numeric `sub`, or name one in `immutable`";
-                self.refuse(&entry.claims, "workload-mutable", message, help);
-            }
-            agents.extend(self.parsed(&entry.agent, "workload-agent").map(|agent| (agent, matcher)));
-        }
-        Workloads { tokens_reused: file.danger_tokens_reused, agents }
     }
 
     fn trust_domain(&mut self, written: &Spanned<SpiffeFile>) -> TrustDomain {

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::finding::Severity;
 
-const GITHUB: &str = r#"issuer = "https://token.actions.githubusercontent.com"
+const IDP: &str = r#"issuer = "https://token.content.com"
 keys = { discovery = "openid-configuration" }
 algorithms = ["RS256"]
 max_age_s = 900
 
-[[workload.agents]]
-agent = "deploy-bot"
-claims = { repository_id = "42", environment = "production" }
+[id_jag]
+email_domains = ["content.com"]
 "#;
 
 const CORP: &str = r#"issuer = "https://idp.example.com/tenant"
@@ -54,18 +53,14 @@ fn codes(text: &str) -> Vec<&'static str> {
 
 #[test]
 fn each_use_is_read() {
-    let files =
-        [("github.toml", GITHUB), ("corp.toml", CORP), ("spiffe.toml", SPIFFE), ("prod.json", r#"{"keys":[]}"#)];
+    let files = [("idp.toml", IDP), ("corp.toml", CORP), ("spiffe.toml", SPIFFE), ("prod.json", r#"{"keys":[]}"#)];
     let (issuers, findings) = read_all(&[&files[..], &[("target.toml", TARGET)]].concat());
     assert_eq!(findings, []);
-    let (github, workloads) = issuers.of_workloads("https://token.actions.githubusercontent.com").unwrap();
-    let document = "https://token.actions.githubusercontent.com/.well-known/openid-configuration";
-    assert_eq!(github.keys, Some(KeySource::Discovery(document.parse().unwrap())));
-    assert_eq!((github.algorithms.as_slice(), github.age_s_max), (&[SigningAlgorithm::RS256][..], 900));
-    let claims = serde_json::json!({"repository_id": "42", "environment": "production"});
+    let (idp, _) = issuers.vouching("https://token.content.com").unwrap();
+    let document = "https://token.content.com/.well-known/openid-configuration";
+    assert_eq!(idp.keys, Some(KeySource::Discovery(document.parse().unwrap())));
+    assert_eq!((idp.algorithms.as_slice(), idp.age_s_max), (&[SigningAlgorithm::RS256][..], 900));
     let bot: AgentName = "deploy-bot".parse().unwrap();
-    assert_eq!(workloads.agent(claims.as_object().unwrap()), Matched::One(bot.clone()));
-    assert_eq!(workloads.agent(&Map::new()), Matched::Nobody);
     let (corp, vouches) = issuers.vouching("https://idp.example.com/tenant").unwrap();
     assert_eq!(corp.age_s_max, TOKEN_AGE_S);
     assert_eq!(vouches.subjects["00u1abc"].as_str(), "ada");
@@ -83,17 +78,8 @@ fn an_issuer_is_found_byte_for_byte_and_for_its_use_alone() {
     for other in ["https://idp.example.com/tenant/", "https://IDP.example.com/tenant", "https://idp.example.com", ""] {
         assert!(issuers.named(other).is_none(), "{other}");
     }
-    assert!(issuers.of_workloads("https://idp.example.com/tenant").is_none());
-}
-
-#[test]
-fn a_workload_that_two_agents_match_is_nobody() {
-    let two = format!("{GITHUB}[[workload.agents]]\nagent = \"other\"\nclaims = {{ repository_id = \"42\" }}\n");
-    let (issuers, findings) = read_all(&[("a.toml", &two)]);
-    assert_eq!(findings, []);
-    let claims = serde_json::json!({"repository_id": "42", "environment": "production"});
-    let workloads = issuers.of_workloads("https://token.actions.githubusercontent.com").unwrap().1;
-    assert_eq!(workloads.agent(claims.as_object().unwrap()), Matched::Several);
+    let (issuers, _) = read_all(&[("target.toml", TARGET)]);
+    assert!(issuers.named("https://other.example").is_some() && issuers.vouching("https://other.example").is_none());
 }
 
 #[test]
@@ -109,13 +95,12 @@ fn the_document_of_oauth_goes_before_the_path() {
 #[test]
 fn every_refusal_has_its_code() {
     let keys = r#"keys = { discovery = "openid-configuration" }"#;
-    let with_keys = |other: &str| GITHUB.replace(keys, other);
-    let claims = r#"{ repository_id = "42", environment = "production" }"#;
+    let with_keys = |other: &str| IDP.replace(keys, other);
     for (text, code) in [
-        (GITHUB.replace("https://token", "http://token"), "issuer-url"),
-        (GITHUB.replace("content.com", "content.com?x=1"), "issuer-url"),
-        (GITHUB.replace("https://token", "https://user@token"), "issuer-url"),
-        (GITHUB.replace("issuer = ", "# "), "issuer-unnamed"),
+        (IDP.replace("https://token", "http://token"), "issuer-url"),
+        (IDP.replace("content.com\"\nkeys", "content.com?x=1\"\nkeys"), "issuer-url"),
+        (IDP.replace("https://token", "https://user@token"), "issuer-url"),
+        (IDP.replace("issuer = ", "# "), "issuer-unnamed"),
         (with_keys(""), "issuer-keys"),
         (with_keys("keys = {}"), "issuer-keys"),
         (with_keys(r#"keys = { jwks_uri = "http://idp.example/k" }"#), "issuer-keys"),
@@ -125,14 +110,11 @@ fn every_refusal_has_its_code() {
         (with_keys(r#"keys = { pinned = "../roles/a.json" }"#), "issuer-keys"),
         (with_keys(r#"keys = { jwks = "x" }"#), "key-unknown"),
         (with_keys(r#"keys = { discovery = "openid" }"#), "key-unknown"),
-        (GITHUB.replace("[\"RS256\"]", "[\"HS256\"]"), "key-unknown"),
-        (GITHUB.replace("[\"RS256\"]", "[]"), "issuer-algorithms"),
-        (GITHUB.replace("900", "0"), "issuer-age"),
-        (GITHUB.replace("900", "86401"), "issuer-age"),
-        (GITHUB.replace("agent = \"deploy-bot\"", "agent = \"Deploy\""), "workload-agent"),
-        (GITHUB.replace(claims, "{}"), "workload-claims"),
-        (GITHUB.replace(claims, r#"{ repository = "octo/app" }"#), "workload-mutable"),
-        (GITHUB.replace("[[workload.agents]]", "[[workloads.agents]]"), "key-unknown"),
+        (IDP.replace("[\"RS256\"]", "[\"HS256\"]"), "key-unknown"),
+        (IDP.replace("[\"RS256\"]", "[]"), "issuer-algorithms"),
+        (IDP.replace("900", "0"), "issuer-age"),
+        (IDP.replace("900", "86401"), "issuer-age"),
+        (format!("{IDP}[workload]\n"), "key-unknown"),
         (CORP.replace("00u1abc", "# ").replace("[\"Example.com\"]", "[]"), "issuer-subjects"),
         (CORP.replace("\"ada\"", "\"a b\""), "issuer-subjects"),
         (CORP.replace("Example.com", "*.example.com"), "issuer-domain"),
@@ -148,7 +130,7 @@ fn every_refusal_has_its_code() {
         let found = codes(&text);
         assert!(found.contains(&code), "{code} is not in {found:?}:\n{text}");
     }
-    let (_, findings) = read_all(&[("a.toml", GITHUB), ("b.toml", GITHUB)]);
+    let (_, findings) = read_all(&[("a.toml", IDP), ("b.toml", IDP)]);
     assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), ["issuer-twice"]);
     let (_, findings) = read_all(&[("stray.json", "{}")]);
     assert_eq!((findings[0].code, findings[0].severity), ("file-ignored", Severity::Warning));

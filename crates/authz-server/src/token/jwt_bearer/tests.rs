@@ -202,7 +202,8 @@ async fn user_client_and_issuer_must_all_be_active() {
     }
     // Without `[id_jag]` the issuer vouches for nobody, and what it vouched for before ends at once.
     assert!(stands());
-    let without = "[[workload.agents]]\nagent = \"other\"\nclaims = { sub = \"1\" }\n";
+    let without = "[[id_jag_target]]\nagent = \"other\"\nclient_id = \"x\"\n\
+                   resources = [\"https://corp.example/mcp\"]\nscopes = [\"files:read\"]\n";
     let (head, _) = TRUST.split_once("[id_jag]").unwrap();
     vouched.trust(&format!("{head}{without}")).await;
     refused(&vouched.presented(json!({})).await, 400, "invalid_grant");
