@@ -194,6 +194,9 @@ pub(crate) struct Credential {
     /// Its private key, PEM.
     #[arg(long, env = "BAILIWICK_KEY", hide_env_values = true, value_name = "FILE")]
     pub(crate) key: PathBuf,
+    /// The certificate of that key, PEM, if the agent is known by it.
+    #[arg(long, env = "BAILIWICK_CERTIFICATE", hide_env_values = true, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
     /// A task to work in.
     #[arg(long, env = "BAILIWICK_TASK", hide_env_values = true, value_name = "ID")]
     pub(crate) task: Option<String>,
@@ -238,6 +241,9 @@ pub(crate) struct Deregister {
     /// Its private key, PEM.
     #[arg(long, env = "BAILIWICK_KEY", hide_env_values = true, value_name = "FILE")]
     pub(crate) key: PathBuf,
+    /// The certificate of that key, PEM, if the agent is known by it.
+    #[arg(long, env = "BAILIWICK_CERTIFICATE", hide_env_values = true, value_name = "FILE")]
+    pub(crate) certificate: Option<PathBuf>,
     /// The broker.
     #[arg(long, env = "BAILIWICK_URL", hide_env_values = true, default_value = "http://127.0.0.1:8420")]
     pub(crate) url: String,

@@ -1,17 +1,19 @@
-//! Gets access tokens with the agent's key, keeps them until shortly before they end, signs a proof per call.
+//! Gets access tokens, keeps them until shortly before they end, signs a proof per call where a key is what they are
+//! bound to.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bailiwick_keys::{
-    agent_key::{AgentKey, ProofSubject},
+    agent_key::ProofSubject,
     chance::{SystemClock, SystemEntropy},
 };
 use bailiwick_model::{name::AgentName, secret::Secret};
 use bailiwick_ports::chance::{Clock as _, Entropy as _};
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
+use super::identity::{Identity, Proof};
 use crate::exit::{Exit, Failure};
 
 /// Seconds before its end at which a token is replaced.
@@ -52,30 +54,14 @@ pub(crate) struct Token {
     renew_at_s: i64,
 }
 
-/// An agent's key and the tokens that it gets.
+/// An agent and the tokens that it gets.
 pub(crate) struct Tokens {
-    http: reqwest::Client,
-    key: Arc<AgentKey>,
+    identity: Identity,
+    /// Where it asks, once it has asked where.
+    origin: OnceCell<String>,
     target: Target,
     current: Mutex<Option<Token>>,
     nonce: Mutex<Option<String>>,
-}
-
-/// The HTTP client of an agent: no redirects, so that a proof goes only where it was made for.
-pub(crate) fn http_client() -> Result<reqwest::Client, Failure> {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .tcp_nodelay(true)
-        .connect_timeout(Duration::from_secs(10))
-        .build()
-        .map_err(|error| Failure::new(format!("cannot make an HTTP client: {error}")))
-}
-
-/// Reads an agent's private key.
-pub(crate) fn read_key(path: &Path) -> Result<Arc<AgentKey>, Failure> {
-    AgentKey::load(path).map(Arc::new).map_err(|error| {
-        Failure::new(error.to_string()).hint("make one with `bailiwick agents register --generate-key FILE`")
-    })
 }
 
 /// The broker that serves a resource: its scheme, host and port.
@@ -117,8 +103,24 @@ pub(crate) fn fresh_id() -> String {
 
 impl Tokens {
     /// Tokens for one target.
-    pub(crate) fn new(http: reqwest::Client, key: Arc<AgentKey>, target: Target) -> Self {
-        Self { http, key, target, current: Mutex::new(None), nonce: Mutex::new(None) }
+    pub(crate) fn new(identity: Identity, target: Target) -> Self {
+        Self { identity, origin: OnceCell::new(), target, current: Mutex::new(None), nonce: Mutex::new(None) }
+    }
+
+    /// The client that calls with them.
+    pub(crate) fn http(&self) -> reqwest::Client {
+        self.identity.http.clone()
+    }
+
+    /// The URL at which an address of the issuer is called: tokens that are bound to a certificate are good on the
+    /// listener for certificates alone.
+    pub(crate) async fn called(&self, url: &str) -> Result<String, Failure> {
+        let path = url.strip_prefix(&self.target.issuer).unwrap_or_default();
+        Ok(format!("{}{path}", self.origin().await?))
+    }
+
+    async fn origin(&self) -> Result<&String, Failure> {
+        self.origin.get_or_try_init(|| self.identity.origin(&self.target.issuer)).await
     }
 
     /// A token that still lives a while.
@@ -158,11 +160,18 @@ impl Tokens {
     async fn proof(&self, method: &str, url: &str, token: Option<&str>) -> Result<String, Failure> {
         let nonce = self.nonce.lock().await.clone();
         let subject = ProofSubject { method, uri: url, nonce: nonce.as_deref(), access_token: token };
-        self.key.sign_dpop(&subject, now(), &fresh_id()).map_err(|error| Failure::new(error.to_string()))
+        match &self.identity.proof {
+            Proof::Key(key) => {
+                key.sign_dpop(&subject, now(), &fresh_id()).map_err(|error| Failure::new(error.to_string()))
+            }
+            Proof::Certificate => {
+                Err(Failure::new("the broker bound the token to a key, and this agent has a certificate"))
+            }
+        }
     }
 
     async fn fetch(&self) -> Result<Token, Failure> {
-        let endpoint = format!("{}/oauth/token", self.target.issuer);
+        let endpoint = format!("{}/oauth/token", self.origin().await?);
         let mut round = 0;
         loop {
             let answer = self.ask(&endpoint).await?;
@@ -196,24 +205,17 @@ impl Tokens {
     }
 
     async fn ask(&self, endpoint: &str) -> Result<reqwest::Response, Failure> {
-        let assertion = self
-            .key
-            .sign_client_assertion(&self.target.issuer, &self.target.agent, now(), &fresh_id())
-            .map_err(|error| Failure::new(error.to_string()))?;
-        let mut form = vec![
-            ("grant_type", "client_credentials"),
-            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-            ("client_assertion", assertion.as_str()),
-            ("resource", self.target.resource.as_str()),
-        ];
+        let Target { issuer, agent, resource, .. } = &self.target;
+        let mut form = self.identity.authentication(issuer, agent)?;
+        form.extend([("grant_type", "client_credentials".to_owned()), ("resource", resource.clone())]);
         if let Some(scope) = &self.target.scope {
-            form.push(("scope", scope));
+            form.push(("scope", scope.clone()));
         }
         if let Some(task) = &self.target.task {
-            form.push(("bailiwick_task", task));
+            form.push(("bailiwick_task", task.clone()));
         }
-        let mut message = self.http.post(endpoint).timeout(TOKEN_TIME_MAX).form(&form);
-        if !self.target.bearer {
+        let mut message = self.identity.http.post(endpoint).timeout(TOKEN_TIME_MAX).form(&form);
+        if !self.target.bearer && matches!(self.identity.proof, Proof::Key(_)) {
             message = message.header("DPoP", self.proof("POST", endpoint, None).await?);
         }
         message.send().await.map_err(|error| unreachable(&self.target.issuer, &error))

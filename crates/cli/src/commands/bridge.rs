@@ -14,7 +14,8 @@ use tokio::{
 use crate::{
     agent::{
         connection::Connection,
-        tokens::{Target, Tokens, http_client, issuer_of, read_key},
+        identity::Identity,
+        tokens::{Target, Tokens, issuer_of},
     },
     arguments::Bridge,
     exit::{Exit, Failure},
@@ -39,7 +40,6 @@ pub(crate) async fn run(ask: &Bridge, output: &Output) -> Result<Exit, Failure> 
         }
         None => format!("{issuer}/mcp"),
     };
-    let http = http_client()?;
     let target = Target {
         issuer,
         resource: resource.clone(),
@@ -48,13 +48,14 @@ pub(crate) async fn run(ask: &Bridge, output: &Output) -> Result<Exit, Failure> 
         scope: None,
         bearer: false,
     };
-    let tokens = Arc::new(Tokens::new(http.clone(), read_key(&ask.credential.key)?, target));
+    let tokens = Arc::new(Tokens::new(Identity::of(&ask.credential)?, target));
     // A wrong key or a broker that is down shows at once, not at the first call.
     tokens.current().await?;
     output.note(&format!("bridge to {resource} as {}", ask.credential.agent));
     let (sender, answers) = mpsc::channel(ANSWERS_MAX);
     let writing = tokio::spawn(write(answers));
-    let connection = Arc::new(Connection::new(http, resource, tokens, sender.clone()));
+    let url = tokens.called(&resource).await?;
+    let connection = Arc::new(Connection::new(tokens.http(), url, tokens, sender.clone()));
     let result = read(&connection, &sender).await;
     connection.close().await;
     drop(sender);

@@ -10,7 +10,10 @@ use serde_json::json;
 use similar::TextDiff;
 
 use crate::{
-    agent::tokens::{is_here, issuer_of, read_key},
+    agent::{
+        identity::{by_key_alone, read_key},
+        tokens::{is_here, issuer_of},
+    },
     arguments::{Connect, Disconnect},
     connect::{
         client::{Change, Client, Connected, HOOK_PATH, HOOK_TOKEN, Places},
@@ -121,6 +124,7 @@ fn connected(ask: &Connect) -> Result<Connected, Failure> {
         ask.credential.task.as_deref().map(str::parse).transpose().map_err(|error| usage(&error))?;
     // Only scheme, host and port: what else a URL can carry may be a secret.
     let url = issuer_of(&ask.url)?;
+    by_key_alone(&ask.credential)?;
     read_key(&ask.credential.key)?;
     let key = ask.credential.key.canonicalize().map_err(|error| Failure::file(&ask.credential.key, &error))?;
     let program = match &ask.program {

@@ -1,9 +1,12 @@
-//! `bailiwick deregister`: an agent ends itself by its own key, as the last step of a pipeline.
+//! `bailiwick deregister`: an agent ends itself by what it proves itself by, as the last step of a pipeline.
 
 use serde_json::{Value, json};
 
 use crate::{
-    agent::tokens::{TOKEN_TIME_MAX, fresh_id, http_client, issuer_of, now, read_key, unreachable},
+    agent::{
+        identity::Identity,
+        tokens::{TOKEN_TIME_MAX, issuer_of, unreachable},
+    },
     arguments::Deregister,
     exit::{Exit, Failure},
     output::Output,
@@ -13,16 +16,10 @@ use crate::{
 pub(crate) async fn run(ask: &Deregister, output: &Output) -> Result<Exit, Failure> {
     let issuer = issuer_of(&ask.url)?;
     let agent = ask.agent.parse().map_err(|error| Failure::new(format!("{error}")).exit(Exit::Usage))?;
-    let key = read_key(&ask.key)?;
-    let assertion = key
-        .sign_client_assertion(&issuer, &agent, now(), &fresh_id())
-        .map_err(|error| Failure::new(error.to_string()))?;
-    let form = [
-        ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
-        ("client_assertion", assertion.as_str()),
-    ];
-    let url = format!("{issuer}/oauth/deregister");
-    let sent = http_client()?.post(url).timeout(TOKEN_TIME_MAX).form(&form).send().await;
+    let identity = Identity::read(&ask.key, ask.certificate.as_deref())?;
+    let url = format!("{}/oauth/deregister", identity.origin(&issuer).await?);
+    let form = identity.authentication(&issuer, &agent)?;
+    let sent = identity.http.post(url).timeout(TOKEN_TIME_MAX).form(&form).send().await;
     let answer = sent.map_err(|error| unreachable(&issuer, &error))?;
     let status = answer.status();
     if status.is_success() {

@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 use crate::{
     agent::{
         connection::Connection,
-        tokens::{Target, Tokens, http_client, issuer_of, read_key},
+        identity::Identity,
+        tokens::{Target, Tokens, issuer_of},
     },
     arguments::Permissions,
     exit::{Exit, Failure},
@@ -30,11 +31,11 @@ pub(crate) async fn run(ask: &Permissions, output: &Output) -> Result<Exit, Fail
     if let Some(system) = &ask.system {
         system.parse::<bailiwick_model::name::SystemName>().map_err(|error| usage(format!("{error}")))?;
     }
-    let http = http_client()?;
-    let tokens = Tokens::new(http.clone(), read_key(&ask.credential.key)?, target);
+    let tokens = Tokens::new(Identity::of(&ask.credential)?, target);
     // Nothing is streamed to whoever only reads a document.
     let (answers, _) = mpsc::channel(1);
-    let connection = Connection::new(http, format!("{url}/permissions/v1{below}"), tokens.into(), answers);
+    let called = tokens.called(&format!("{url}/permissions/v1{below}")).await?;
+    let connection = Connection::new(tokens.http(), called, tokens.into(), answers);
     let document = connection.document().await?;
     output.document(&document, page);
     Ok(Exit::Done)

@@ -3,7 +3,10 @@
 use serde_json::json;
 
 use crate::{
-    agent::tokens::{Target, Tokens, http_client, issuer_of, read_key},
+    agent::{
+        identity::Identity,
+        tokens::{Target, Tokens, issuer_of},
+    },
     arguments::Token,
     exit::{Exit, Failure},
     output::Output,
@@ -19,7 +22,11 @@ pub(crate) async fn run(ask: &Token, output: &Output) -> Result<Exit, Failure> {
         scope: ask.scope.clone(),
         bearer: ask.proof_for.is_none(),
     };
-    let tokens = Tokens::new(http_client()?, read_key(&ask.credential.key)?, target);
+    if ask.proof_for.is_some() && ask.credential.certificate.is_some() {
+        let failure = Failure::new("a token that is bound to a certificate needs no proof");
+        return Err(failure.hint("leave `--proof-for` out, and call with the certificate").exit(Exit::Usage));
+    }
+    let tokens = Tokens::new(Identity::of(&ask.credential)?, target);
     let token = tokens.current().await.map_err(|failure| explain(failure, ask))?;
     let Some([method, url]) = ask.proof_for.as_deref() else {
         if output.is_json() {

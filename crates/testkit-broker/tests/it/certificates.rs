@@ -4,6 +4,7 @@
 use bailiwick_testkit_broker::{
     http_client::{HttpAnswer, send},
     ports::free_port,
+    stdio_client::{StdioClient, succeeded},
     tools::{Need, ready},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, KeyUsagePurpose, SanType};
@@ -225,4 +226,50 @@ async fn an_svid_and_a_pinned_key_are_credentials_of_one_agent_each() {
     let metadata: Value = metadata.json().await.unwrap();
     assert_eq!(metadata["mtls_endpoint_aliases"]["token_endpoint"], format!("{}/oauth/token", place.url()));
     assert_eq!(metadata["issuer"], broker.url());
+}
+
+/// The command line's own agent: a token for a script, and the bridge, with nothing but a certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_shows_a_certificate() {
+    let Some(place) = Place::open() else { return };
+    let broker = &place.depot.broker;
+    broker.register("robot-1", "clerk", &[]);
+    broker.run(&["agents", "add-certificate", "robot-1", &format!("spiffe={SPIFFE}")]).succeeded();
+    let home = broker.home();
+    let [certificate, key, authority] =
+        ["svid.pem", "svid.key", "authority.pem"].map(|file| home.join(file).display().to_string());
+    broker.write("authority.pem", AUTHORITY);
+    let resource = place.resource();
+    let words = ["--agent", "robot-1", "--certificate", &certificate, "--key", &key];
+    let run = |command: &[&str]| {
+        let words = [command, &words[..]].concat();
+        let output = broker.command(&words).env("SSL_CERT_FILE", &authority).output().unwrap();
+        let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code(), stdout, stderr)
+    };
+    let asked = ["token", "--resource", &resource];
+    let (code, _, stderr) = run(&asked);
+    assert!(code != Some(0) && stderr.contains("svid.key"), "a key that others may read is none: {stderr}");
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(home.join("svid.key"), own).unwrap();
+    let (code, token, stderr) = run(&asked);
+    assert_eq!(code, Some(0), "{stderr}");
+    let shown = Shown { certificate: broker.read("svid.pem"), key: broker.read("svid.key") };
+    let answer = place.call(&Place::client(Some(&shown)), &place.url(), token.trim()).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(place.call(&Place::client(None), &broker.url(), token.trim()).await.status, 401);
+    let (code, told, stderr) = run(&["permissions", "depot", "--url", &broker.url()]);
+    assert!(code == Some(0) && told.contains("lookup"), "{told} {stderr}");
+    let mut bridge = broker.command(&[&["bridge", "depot"], &words[..]].concat());
+    bridge.env("SSL_CERT_FILE", &authority);
+    let mut bridge = StdioClient::start(bridge.into()).await;
+    succeeded(&bridge.call("lookup", json!({ "path": "/public/b" })).await);
+    assert_eq!(bridge.close().await, Some(0));
+    assert_eq!(place.depot.ledger.acts(), 2, "one by the token, one by the bridge");
+    let (code, _, stderr) = run(&[&asked[..], &["--proof-for", "POST", &resource]].concat());
+    assert!(code == Some(2) && stderr.contains("needs no proof"), "{stderr}");
+    let (code, told, stderr) = run(&["deregister", "--url", &broker.url()]);
+    assert!(code == Some(0) && told.contains("retired"), "{told} {stderr}");
+    let (code, _, stderr) = run(&asked);
+    assert_eq!(code, Some(3), "{stderr}");
 }

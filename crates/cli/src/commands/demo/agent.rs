@@ -10,7 +10,8 @@ use super::stage::{AGENT, Stage};
 use crate::{
     agent::{
         connection::Connection,
-        tokens::{Target, Tokens, http_client, read_key},
+        identity::Identity,
+        tokens::{Target, Tokens},
     },
     exit::Failure,
 };
@@ -36,10 +37,9 @@ impl Agent {
             scope: None,
             bearer: false,
         };
-        let http = http_client()?;
-        let tokens = Arc::new(Tokens::new(http.clone(), read_key(&stage.key)?, target));
+        let tokens = Arc::new(Tokens::new(Identity::of_key(&stage.key)?, target));
         let (sender, answers) = mpsc::channel(64);
-        let connection = Arc::new(Connection::new(http, resource, tokens, sender));
+        let connection = Arc::new(Connection::new(tokens.http(), resource, tokens, sender));
         let mut agent = Self { connection, answers, next_id: 0 };
         agent
             .ask(

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use super::{ANSWER_WITHIN, CORRECT_IT, Denials, NO_TOOL, REPORT_IT, Trouble, cited, read};
 use crate::{
-    agent::tokens::{http_client, is_here, issuer_of},
+    agent::{
+        identity::http_client,
+        tokens::{is_here, issuer_of},
+    },
     connect::{
         client::{Client, HOOK_PATH, HOOK_TOKEN, Places, hook},
         document,
