@@ -22,6 +22,7 @@ use bailiwick_web::{
 };
 
 use self::given::WITHDRAW_PATH;
+pub(crate) use self::question::see;
 pub use self::{given::GIVEN_PATH, question::CONSENT_PATH};
 
 /// Bytes of one form.

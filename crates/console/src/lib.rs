@@ -9,6 +9,7 @@ mod account;
 mod assets;
 mod ceremonies;
 pub mod consent;
+pub mod federated;
 mod page;
 mod router;
 mod setup;

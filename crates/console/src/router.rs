@@ -3,24 +3,51 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::FromRef,
     routing::{get, post},
 };
 use bailiwick_oauth::form::FORM_BYTES_MAX;
 use bailiwick_web::{
+    address::Peer,
     entrance::{Entrance, SETUP_PATH},
     limits::{EXCHANGE_TIME_MAX, Limits},
     session::SIGN_IN_PATH,
+    throttle::{Allowance, Throttle},
+};
+use http::HeaderMap;
+
+use crate::{
+    account, assets,
+    ceremonies::Ceremonies,
+    federated::{self, Flows, Providers},
+    setup, sign_in,
+    trouble::Trouble,
 };
 
-use crate::{account, assets, ceremonies::Ceremonies, setup, sign_in};
+/// Visits of one address to pages that keep something for whoever comes: an office of people, and not a flood.
+const VISITS: Allowance = Allowance { burst: 60, refill_s: 2, keys_max: 16_384 };
 
 /// What the pages need.
 #[derive(Clone)]
 pub(crate) struct Console {
     pub(crate) entrance: Arc<Entrance>,
     pub(crate) ceremonies: Arc<Ceremonies>,
+    pub(crate) providers: Providers,
+    pub(crate) flows: Arc<Flows>,
+    visits: Arc<Throttle>,
+}
+
+impl Console {
+    /// Holds back an address that asks for more than people do.
+    pub(crate) fn slow_down(&self, peer: Option<Extension<Peer>>, headers: &HeaderMap) -> Result<(), Trouble> {
+        let (now, peer) = (self.entrance.broker().now(), peer.map(|Extension(peer)| peer));
+        let address = self.entrance.client_address(peer, headers);
+        let key = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+        self.visits.admit(&key, now).map_err(|throttled| Trouble::TooMany(throttled.retry_after_s))?;
+        self.visits.failed(&key, now);
+        Ok(())
+    }
 }
 
 impl FromRef<Console> for Arc<Entrance> {
@@ -30,10 +57,12 @@ impl FromRef<Console> for Arc<Entrance> {
 }
 
 /// The pages.
-pub fn router(entrance: Arc<Entrance>) -> Router {
+pub fn router(entrance: Arc<Entrance>, providers: Providers) -> Router {
     let ceremonies = Arc::new(Ceremonies::new(entrance.page_origin()));
     let router = Router::new()
         .route(SIGN_IN_PATH, get(sign_in::page).post(sign_in::sign_in))
+        .route(&format!("{}/{{name}}", federated::PATH), get(federated::begin))
+        .route(&format!("{}/{{name}}/callback", federated::PATH), get(federated::callback))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/account", get(account::page))
         .route("/account/passkeys/new", get(account::new_passkey))
@@ -43,7 +72,13 @@ pub fn router(entrance: Arc<Entrance>) -> Router {
         .route(&format!("{SETUP_PATH}/{{token}}"), get(setup::page).post(setup::add_passkey))
         .route("/assets/console.css", get(assets::style))
         .route("/assets/console.js", get(assets::script))
-        .with_state(Console { entrance, ceremonies });
+        .with_state(Console {
+            entrance,
+            ceremonies,
+            providers,
+            flows: Arc::default(),
+            visits: Arc::new(Throttle::new(VISITS)),
+        });
     Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX), to_its_end: true }
         .around(router)
 }

@@ -1,7 +1,9 @@
-//! `/sign-in` and `/sign-out`: the only way to a session is a passkey, or the link that makes the first one.
+//! `/sign-in` and `/sign-out`: the ways to a session are a passkey, the link that makes the first one, and the providers that
+//! the operator named.
 
 use askama::Template;
 use axum::{
+    Extension,
     body::Bytes,
     extract::{Query, State},
     response::{IntoResponse, Redirect, Response},
@@ -9,12 +11,16 @@ use axum::{
 use bailiwick_engine::sessions;
 use bailiwick_model::{grant::Authentication, name::UserId};
 use bailiwick_oauth::form::Form;
-use bailiwick_web::session::{self, FORM_TOKEN, SignedIn};
+use bailiwick_web::{
+    address::Peer,
+    session::{self, FORM_TOKEN, SignedIn},
+};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
 use crate::{
     ceremonies::Asked,
+    federated::{self, Choice},
     page::{FormsLead, page_with},
     router::Console,
     trouble::Trouble,
@@ -27,15 +33,17 @@ const AUTHORIZATION_PREFIX: &str = "/oauth/";
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Wish {
     /// Where to go afterwards.
-    return_to: Option<String>,
+    pub(crate) return_to: Option<String>,
     /// Sign in again, though somebody is signed in.
-    step_up: Option<String>,
+    pub(crate) step_up: Option<String>,
 }
 
 #[derive(Template)]
 #[template(path = "sign_in.html")]
 struct SignInPage {
-    asked: Asked,
+    /// `None` where there can be no passkeys.
+    asked: Option<Asked>,
+    providers: Vec<Choice>,
     return_to: String,
     again: bool,
 }
@@ -44,8 +52,10 @@ struct SignInPage {
 pub(crate) async fn page(
     State(console): State<Console>,
     Query(wish): Query<Wish>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Result<Response, Trouble> {
+    console.slow_down(peer, &headers)?;
     let broker = console.entrance.broker();
     let return_to = wish.return_to.as_deref().and_then(session::return_to).unwrap_or("/account").to_owned();
     let again = wish.step_up.is_some();
@@ -54,8 +64,13 @@ pub(crate) async fn page(
         return Ok(Redirect::to(&return_to).into_response());
     }
     let forms = if return_to.starts_with(AUTHORIZATION_PREFIX) { FormsLead::OnToAClient } else { FormsLead::Here };
-    let asked = console.ceremonies.ask_sign_in(broker)?;
-    Ok(page_with(StatusCode::OK, &SignInPage { asked, return_to, again: signed_in }, forms))
+    let providers = federated::choices(&console, &return_to, again);
+    let asked = match console.ceremonies.ask_sign_in(broker) {
+        Ok(asked) => Some(asked),
+        Err(Trouble::NoName) if !providers.is_empty() => None,
+        Err(trouble) => return Err(trouble),
+    };
+    Ok(page_with(StatusCode::OK, &SignInPage { asked, providers, return_to, again: signed_in }, forms))
 }
 
 /// `POST /sign-in`.

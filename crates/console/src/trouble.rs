@@ -7,7 +7,7 @@ use bailiwick_oauth::error::OAuthError;
 use bailiwick_web::{problem::Problem, session::NotSignedIn};
 use http::StatusCode;
 
-use crate::page::page;
+use crate::{federated::Failure, page::page};
 
 /// Why something was not done.
 #[derive(Debug)]
@@ -18,12 +18,35 @@ pub(crate) enum Trouble {
     NotProven,
     /// `public_url` has no name that passkeys could be kept for.
     NoName,
+    /// Too many visits of one address; so many seconds until the next.
+    TooMany(u32),
+    /// No provider has this name.
+    NoProvider,
+    /// The provider said no, or its user did.
+    ProviderRefused,
+    /// The provider cannot be reached, or is not to be believed.
+    Provider(Failure),
+    /// The account is nobody's here, or not of those whom the operator lets in.
+    NotAdmitted,
     /// The link is unknown, over, or used.
     Link,
     /// What a use case, the session or the message's form says.
     Problem(Problem),
     /// Nobody is signed in.
     NotSignedIn(NotSignedIn),
+}
+
+impl Trouble {
+    /// A failure of ours that nobody at a browser can do anything about.
+    pub(crate) fn status(status: StatusCode) -> Self {
+        Self::Problem(Problem::new(status, "internal", "this could not be done"))
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Provider(failure)
+    }
 }
 
 impl From<Refusal> for Trouble {
@@ -77,6 +100,36 @@ impl Trouble {
                 StatusCode::NOT_IMPLEMENTED,
                 "Passkeys are kept for names, and this broker is reached by an address.".to_owned(),
                 "Whoever runs it sets `public_url` to a name.",
+            ),
+            Self::TooMany(seconds) => (
+                StatusCode::TOO_MANY_REQUESTS,
+                format!("This page was asked for too often from where you are. It opens again in {seconds} seconds."),
+                "Wait a moment, then open it again.",
+            ),
+            Self::NoProvider => (
+                StatusCode::NOT_FOUND,
+                "There is no such way to sign in here.".to_owned(),
+                "Choose one on the sign-in page.",
+            ),
+            Self::ProviderRefused => (
+                StatusCode::FORBIDDEN,
+                "You were not signed in: the provider said no, or you did.".to_owned(),
+                "Try again, or sign in with a passkey.",
+            ),
+            Self::Provider(Failure::Unreachable) => (
+                StatusCode::BAD_GATEWAY,
+                "The provider cannot be reached now, or does not answer as it should.".to_owned(),
+                "Try again shortly, or sign in with a passkey. Whoever runs this broker sees the cause in its log.",
+            ),
+            Self::Provider(Failure::Unfit) => (
+                StatusCode::FORBIDDEN,
+                "What the provider answered does not prove who you are, so nobody was signed in.".to_owned(),
+                "Try again. If it stays so, tell whoever runs this broker: its log has the cause.",
+            ),
+            Self::NotAdmitted => (
+                StatusCode::FORBIDDEN,
+                "Your account there signs nobody in here.".to_owned(),
+                "Ask whoever runs this broker to let you in, or sign in with a passkey that you have here.",
             ),
             Self::Link => (
                 StatusCode::NOT_FOUND,

@@ -14,7 +14,6 @@ use bailiwick_model::{
     user::{User, UserStatus},
 };
 use bailiwick_ports::{
-    chance::random,
     store::{EndOfGrants, StoreError},
     vault::VaultError,
 };
@@ -88,8 +87,7 @@ pub async fn create_user(broker: &Broker, by: &Principal, profile: Profile) -> R
     let profile = checked(profile)?;
     let _changing = broker.changing().await;
     refuse_taken(broker, &profile.entry, None)?;
-    let id: String = random::<10>(broker.entropy()).iter().map(|byte| format!("{byte:02x}")).collect();
-    let id = format!("usr-{id}").parse().map_err(|_| Refusal::Unavailable("no id could be made".to_owned()))?;
+    let id = users::new_id(broker)?;
     let user = User {
         id,
         name: profile.name,

@@ -28,6 +28,7 @@ pub mod findings;
 pub mod grants;
 pub mod history;
 pub mod hook;
+pub mod identities;
 pub mod inspection;
 pub mod inventory;
 pub mod invitations;

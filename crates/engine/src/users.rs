@@ -10,6 +10,7 @@ use bailiwick_model::{
     principal::Principal,
     user::{ADMINISTRATORS, RESERVED_GROUPS, User, UserStatus},
 };
+use bailiwick_ports::chance::random;
 use jiff::Timestamp;
 
 use crate::{agents::text, broker::Broker, evidence::Draft, grants, lifecycle, refusal::Refusal};
@@ -160,6 +161,12 @@ pub(crate) async fn draft(
         draft = draft.sealed("reason", reason.clone());
     }
     Ok(draft.finish(broker, &Principal::User(user.id.clone())).await?)
+}
+
+/// An id that says nothing about whom it is given to.
+pub(crate) fn new_id(broker: &Broker) -> Result<UserId, Refusal> {
+    let id: String = random::<10>(broker.entropy()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("usr-{id}").parse().map_err(|_| Refusal::Unavailable("no id could be made".to_owned()))
 }
 
 pub(crate) fn install(broker: &Broker, epoch: u64, user: User, ended: &[GrantId]) -> Arc<User> {

@@ -11,7 +11,7 @@
 //! | [`operation`], [`value`] | what is attempted |
 //! | [`grant`] | what somebody allowed a client to do |
 //! | [`directory`] | what a directory provisions |
-//! | [`authentication`] | how a user proved who they are |
+//! | [`authentication`], [`identity`] | how a user proved who they are |
 //! | [`task`], [`safe_mode`] | what narrows it |
 //! | [`observation`] | what is watched before it is enforced |
 //! | [`evaluation`], [`decision`] | the question and the answer |
@@ -30,6 +30,7 @@ pub mod evaluation;
 pub mod examined;
 pub mod grant;
 pub mod id;
+pub mod identity;
 pub mod jwk;
 pub mod limits;
 pub mod name;

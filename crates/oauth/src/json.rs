@@ -37,7 +37,7 @@ pub fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, JsonError> {
 }
 
 /// The same for a document that may have other bytes at most, such as somebody's key set.
-pub(crate) fn parse_object_within(bytes: &[u8], bytes_max: usize) -> Result<Map<String, Value>, JsonError> {
+pub fn parse_object_within(bytes: &[u8], bytes_max: usize) -> Result<Map<String, Value>, JsonError> {
     match parse(bytes, bytes_max)? {
         Value::Object(object) => Ok(object),
         _ => Err(JsonError::NotAnObject),

@@ -44,6 +44,7 @@ pub mod client_registration;
 pub mod dpop;
 pub mod dpop_nonce;
 pub mod error;
+pub mod foreign_id_token;
 pub mod foreign_keys;
 pub mod foreign_token;
 pub mod form;

@@ -16,6 +16,7 @@ use bailiwick_model::{
     directory::{DirectoryGroup, ProvisioningToken},
     grant::{Grant, GrantStatus},
     id::{BrowserSessionId, DirectoryGroupId, GrantId, RegistrationTokenId, TaskId, TokenId},
+    identity::ExternalAccount,
     jwk::Thumbprint,
     name::{AgentName, Fact, SecretName, SystemName, ToolName, UserId, WorkloadName},
     observation::{Observation, ObservationScope, WouldBe},
@@ -419,6 +420,20 @@ pub trait Store: Send + Sync {
     async fn session(&self, token: Digest) -> Result<Option<Session>, StoreError>;
     /// The sessions of a user, newest first; some may be over.
     async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, StoreError>;
+
+    // ---- accounts of providers ---------------------------------------------
+    /// Lets an account sign a user in, whom it makes known if `user` is there; an account that is somebody's is
+    /// [`StoreError::Exists`]. Returns the new epoch.
+    async fn add_identity(
+        &self,
+        identity: ExternalAccount,
+        user: Option<User>,
+        entry: Entry,
+    ) -> Result<u64, StoreError>;
+    /// Whose an account is.
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<UserId>, StoreError>;
+    /// The accounts of a user, oldest first.
+    async fn identities(&self, user: &UserId) -> Result<Vec<ExternalAccount>, StoreError>;
 
     // ---- passkeys ----------------------------------------------------------
     /// Keeps a one-time link of an active user, in the place of the one before.

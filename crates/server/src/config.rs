@@ -1,6 +1,7 @@
 //! `bailiwick.toml`: read once, strictly. Unknown keys are errors; relative paths start at the file's folder.
 
 mod certificates;
+mod sign_in;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -14,6 +15,8 @@ use url::Url;
 
 use self::certificates::{CertificatesFile, MtlsFile};
 pub use self::certificates::{ClientCertificates, MtlsListener};
+use self::sign_in::SignInFile;
+pub use self::sign_in::{Link, ProviderConfig};
 
 /// The port that a broker listens on unless told otherwise.
 pub const PORT: u16 = 8420;
@@ -48,6 +51,8 @@ struct File {
     network: NetworkFile,
     #[serde(default)]
     fetch: FetchFile,
+    #[serde(default)]
+    sign_in: SignInFile,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -148,6 +153,8 @@ pub struct Config {
     pub fetch_allowed: Vec<IpNet>,
     /// Certificates that vouch for hosts to fetch from, beside those of the machine's trust store.
     pub fetch_roots: Option<PathBuf>,
+    /// Providers by whose word people sign in.
+    pub providers: Vec<ProviderConfig>,
     /// Make lost key files anew, giving up what they sealed or signed. Never from the file: only somebody at the machine
     /// decides that, once.
     pub danger_new_keys: bool,
@@ -193,7 +200,9 @@ impl Config {
             agent_algorithms: parsed.keys.agent_algorithms.unwrap_or_else(|| SigningAlgorithm::ALL.to_vec()),
             zones: parsed.network.zones,
             fetch_allowed: parsed.fetch.allow,
-            fetch_roots: parsed.fetch.roots.map(within),
+            fetch_roots: parsed.fetch.roots.map(&within),
+            providers: sign_in::checked(parsed.sign_in.oidc, &within)
+                .map_err(|(message, hint)| refuse(message, Some(hint)))?,
             danger_new_keys: false,
             folder,
         };

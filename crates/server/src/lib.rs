@@ -12,6 +12,7 @@ pub mod listen;
 pub mod observe;
 pub mod router;
 pub mod serve;
+mod sign_in;
 pub mod socket;
 pub mod starter;
 mod trace;

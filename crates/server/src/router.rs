@@ -4,15 +4,21 @@ use std::sync::Arc;
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use bailiwick_api::{Authzen, Hook, Scim, closed_over_network};
+use bailiwick_console::federated::Providers;
 use bailiwick_fetch::Fetcher;
 use bailiwick_gateway::mcp;
 use bailiwick_web::{entrance::Entrance, listener};
 
 /// Everything that agents reach.
-pub fn network(entrance: &Arc<Entrance>, gateway: Arc<mcp::Gateway>, fetcher: &Fetcher) -> Router {
+pub fn network(
+    entrance: &Arc<Entrance>,
+    gateway: Arc<mcp::Gateway>,
+    fetcher: &Fetcher,
+    providers: Providers,
+) -> Router {
     let rooms = Router::new()
         .merge(bailiwick_authz_server::router(Arc::clone(entrance), fetcher.clone()))
-        .merge(bailiwick_console::router(Arc::clone(entrance)))
+        .merge(bailiwick_console::router(Arc::clone(entrance), providers))
         .merge(bailiwick_console::consent::router(Arc::clone(entrance)))
         .merge(mcp::router(gateway))
         .merge(Authzen::new(Arc::clone(entrance)).router())

@@ -24,7 +24,7 @@ use crate::{
     background,
     config::{Config, ConfigError},
     listen::{self, TlsError, Transport},
-    router,
+    router, sign_in,
     socket::{self, SocketError},
     upstreams,
     wiring::{self, Patience, Wired, WiringError},
@@ -163,7 +163,9 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     let entrance = Arc::new(entrance.with_certificates(rules));
     let pool = upstreams::pool(&wired.broker)?;
     let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone(), mcp::RESUMABLE_FOR);
-    let agents = router::network(&entrance, gateway, &fetcher(&config)?);
+    let fetcher = fetcher(&config)?;
+    let providers = sign_in::providers(&config, &fetcher).map_err(WiringError::from)?;
+    let agents = router::network(&entrance, gateway, &fetcher, providers);
     let operators = administration(&config, &wired, &pool, listeners(address, mutual_address));
 
     let tracker = TaskTracker::new();

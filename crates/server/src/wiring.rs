@@ -1,7 +1,6 @@
 //! Puts the parts together: keys and store, broker, upstreams.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -135,7 +134,7 @@ pub async fn wire_keys_and_store(config: &Config, patience: Patience) -> Result<
         environment: config.environment,
         zone_of: Arc::new(move |address| zones.zone_of(address)),
         fact_window: FACT_WINDOW,
-        sign_in_classes: BTreeSet::new(),
+        sign_in_classes: config.providers.iter().flat_map(|provider| provider.acr.iter().cloned()).collect(),
         agent_algorithms: config.agent_algorithms.clone(),
     };
     let ports = Ports {

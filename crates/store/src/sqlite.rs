@@ -13,6 +13,7 @@ use bailiwick_model::{
     directory::{DirectoryGroup, ProvisioningToken},
     grant::{Grant, GrantStatus},
     id::{BrowserSessionId, DirectoryGroupId, GrantId, RegistrationTokenId, TaskId, TokenId},
+    identity::ExternalAccount,
     jwk::Thumbprint,
     name::{AgentName, SecretName, SystemName, UserId, WorkloadName},
     observation::ObservationScope,
@@ -52,6 +53,7 @@ mod directory;
 mod evidence;
 mod failure;
 mod grants;
+mod identities;
 mod integrate;
 pub(crate) mod open;
 mod passkeys;
@@ -283,6 +285,25 @@ impl Store for SqliteStore {
     async fn sessions(&self, user: &UserId) -> Result<Vec<Session>, StoreError> {
         let user = user.clone();
         self.readers.read(move |connection| sessions::of_user(connection, &user)).await
+    }
+
+    async fn add_identity(
+        &self,
+        identity: ExternalAccount,
+        user: Option<User>,
+        entry: Entry,
+    ) -> Result<u64, StoreError> {
+        self.writer.write(move |turn| identities::add(turn, &identity, user.as_ref(), entry)).await
+    }
+
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<UserId>, StoreError> {
+        let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
+        self.readers.read(move |connection| identities::user_of(connection, &issuer, &subject)).await
+    }
+
+    async fn identities(&self, user: &UserId) -> Result<Vec<ExternalAccount>, StoreError> {
+        let user = user.clone();
+        self.readers.read(move |connection| identities::of_user(connection, &user)).await
     }
 
     async fn invite(&self, invitation: Invitation, entry: Entry) -> Result<Receipt, StoreError> {

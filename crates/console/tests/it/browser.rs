@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Router, body::Body};
+use bailiwick_console::federated::Providers;
 use bailiwick_engine::{invitations, users};
 use bailiwick_model::name::UserId;
 use bailiwick_testkit_engine::world::{ISSUER, World, operator};
@@ -26,6 +27,11 @@ pub(crate) fn ada() -> UserId {
 
 impl Scene {
     pub(crate) async fn new() -> Self {
+        Self::with(Providers::default()).await
+    }
+
+    /// With providers to sign in with.
+    pub(crate) async fn with(providers: Providers) -> Self {
         let world = World::new().await;
         let proxies = DeclaredProxies::default();
         let entrance = Arc::new(Entrance::new(Arc::clone(&world.broker), world.nonces(), proxies).unwrap());
@@ -34,7 +40,7 @@ impl Scene {
             users::add(&world.broker, &by, id, "Ada <b>", None, BTreeSet::new()).await.unwrap();
         }
         users::set_administrator(&world.broker, &operator(), &ada(), true).await.unwrap();
-        Self { router: bailiwick_console::router(entrance), world }
+        Self { router: bailiwick_console::router(entrance, providers), world }
     }
 
     pub(crate) fn browser(&self) -> Browser {

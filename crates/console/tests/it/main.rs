@@ -10,6 +10,7 @@
 
 mod browser;
 mod device;
+mod federated;
 mod links;
 mod pages;
 mod signing_in;

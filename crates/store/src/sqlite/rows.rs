@@ -8,6 +8,7 @@ use bailiwick_model::{
     directory::{DirectoryGroup, ProvisioningToken},
     grant::{Grant, GrantStatus, SubjectToken},
     id::{BrowserSessionId, DirectoryGroupId, GrantId, TaskId, TokenId},
+    identity::ExternalAccount,
     jwk::Thumbprint,
     observation::Observation,
     passkey::{Invitation, Passkey},
@@ -235,6 +236,15 @@ pub(crate) fn user(fields: &Fields<'_>) -> Step<User> {
         directory: fields.maybe_json("directory")?,
         created_at: fields.time("created_at")?,
         version: fields.count("version")?,
+    })
+}
+
+pub(crate) fn identity(fields: &Fields<'_>) -> Step<ExternalAccount> {
+    Ok(ExternalAccount {
+        issuer: fields.get("issuer")?,
+        subject: fields.get("subject")?,
+        user: fields.parse("user_id")?,
+        created_at: fields.time("created_at")?,
     })
 }
 

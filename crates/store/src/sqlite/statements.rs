@@ -148,6 +148,13 @@ statements! {
     SESSIONS = "SELECT id, token, user_id, authentication, created_at, idle_ends_at, ends_at FROM sessions \
         WHERE user_id = $1 ORDER BY created_at DESC, id DESC";
 
+    // ---- accounts of providers ----
+    INSERT_IDENTITY = "INSERT INTO identities (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4)";
+    IDENTITY = "SELECT subject, issuer, user_id, created_at FROM identities WHERE issuer = $1 AND subject = $2";
+    IDENTITIES = "SELECT subject, issuer, user_id, created_at FROM identities WHERE user_id = $1 \
+        ORDER BY created_at, issuer, subject";
+    DELETE_IDENTITIES = "DELETE FROM identities WHERE user_id = $1";
+
     // ---- passkeys ----
     PUT_INVITATION = "INSERT INTO invitations (user_id, token, created_at, expires_at) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (user_id) DO UPDATE SET token = excluded.token, created_at = excluded.created_at, \

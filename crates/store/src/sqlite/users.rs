@@ -17,8 +17,13 @@ use super::{
 
 /// Adds a user under an id that was never used.
 pub(crate) fn add(turn: &mut Turn<'_>, user: &User, entry: Entry) -> Step<u64> {
-    turn.insert(statements::INSERT_USER, params_from_iter(columns(user)?), || user.id.to_string())?;
+    insert(turn, user)?;
     turn.change(entry)
+}
+
+/// The same without its evidence, as one of several changes.
+pub(crate) fn insert(turn: &Turn<'_>, user: &User) -> Step<()> {
+    turn.insert(statements::INSERT_USER, params_from_iter(columns(user)?), || user.id.to_string()).map(|_| ())
 }
 
 /// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again,

@@ -1,0 +1,464 @@
+//! Signing in with another provider: a scripted one that says whatever a test wants it to, so that every lie is told once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use axum::{
+    Router,
+    extract::State,
+    routing::{get, post},
+};
+use bailiwick_console::federated::{ClientAuthentication, ProviderRules, Providers};
+use bailiwick_engine::{
+    directory::{self, Profile},
+    identities::{self, Admission, Authority},
+    users,
+};
+use bailiwick_fetch::{FetchRules, Fetcher};
+use bailiwick_model::{digest::Digest, directory::DirectoryEntry, jwk::SigningAlgorithm, name::UserId, secret::Secret};
+use bailiwick_ports::chance::Clock as _;
+use bailiwick_testkit_engine::{
+    issuer::{ForeignIssuer, changed},
+    world::{ISSUER, operator, part},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Value, json};
+use url::Url;
+
+use crate::browser::{Browser, Page, Scene, ada};
+
+const CLIENT: &str = "bailiwick-at-idp";
+const BEGIN: &str = "/sign-in/oidc/idp?return_to=%2Faccount";
+const CALLBACK: &str = "/sign-in/oidc/idp/callback";
+
+/// What the provider says.
+#[derive(Default)]
+struct Script {
+    metadata: Value,
+    claims: Value,
+    header: Value,
+    /// Instead of a token that it signs.
+    token: Option<String>,
+    status: Option<StatusCode>,
+    /// What the sign-in was asked with.
+    nonce: String,
+    /// What came to the token endpoint last.
+    form: BTreeMap<String, String>,
+    headers: HeaderMap,
+}
+
+struct Idp {
+    issuer: String,
+    signs: ForeignIssuer,
+    script: Mutex<Script>,
+    /// Seconds since 1970, by the broker's clock.
+    now: AtomicI64,
+}
+
+impl Idp {
+    async fn start() -> Arc<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let issuer = format!("http://{}", listener.local_addr().unwrap());
+        let script = Script { metadata: json!({}), claims: json!({}), header: json!({}), ..Script::default() };
+        let idp = Arc::new(Self {
+            signs: ForeignIssuer::new(&issuer),
+            issuer,
+            script: Mutex::new(script),
+            now: AtomicI64::new(0),
+        });
+        let router = Router::new()
+            .route("/.well-known/openid-configuration", get(Self::configuration))
+            .route("/jwks", get(|State(idp): State<Arc<Self>>| async move { idp.signs.jwks() }))
+            .route("/token", post(Self::token))
+            .with_state(Arc::clone(&idp));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        idp
+    }
+
+    async fn configuration(State(idp): State<Arc<Self>>) -> String {
+        let at = |path: &str| format!("{}{path}", idp.issuer);
+        let honest = json!({
+            "issuer": idp.issuer, "authorization_endpoint": at("/authorize"), "token_endpoint": at("/token"),
+            "jwks_uri": at("/jwks"), "authorization_response_iss_parameter_supported": true,
+        });
+        changed(honest, &idp.script.lock().unwrap().metadata).to_string()
+    }
+
+    async fn token(State(idp): State<Arc<Self>>, headers: HeaderMap, body: String) -> (StatusCode, String) {
+        let mut script = idp.script.lock().unwrap();
+        script.form = url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+        script.headers = headers;
+        let claims = json!({
+            "iss": idp.issuer, "aud": CLIENT, "sub": "00u1", "iat": idp.now(), "exp": idp.now() + 300,
+            "email": "ada@example.com", "email_verified": true, "preferred_username": "ada", "name": "Ada", "tid": "t-1",
+            "nonce": script.nonce,
+        });
+        let token = idp.signs.sign(&script.header, &changed(claims, &script.claims));
+        let token = script.token.clone().unwrap_or(token);
+        let answer = json!({ "access_token": "at", "token_type": "Bearer", "id_token": token }).to_string();
+        (script.status.unwrap_or(StatusCode::OK), answer)
+    }
+
+    fn now(&self) -> i64 {
+        self.now.load(Ordering::SeqCst)
+    }
+
+    fn says(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.script.lock().unwrap());
+    }
+}
+
+struct Story {
+    scene: Scene,
+    idp: Arc<Idp>,
+}
+
+impl Story {
+    async fn new(change: impl FnOnce(&mut ProviderRules)) -> Self {
+        let idp = Idp::start().await;
+        let mut rules = ProviderRules {
+            name: "idp".to_owned(),
+            title: "Example <b>".to_owned(),
+            issuer: idp.issuer.clone(),
+            client_id: CLIENT.to_owned(),
+            authentication: ClientAuthentication::OwnKey { audience: None },
+            scopes: vec!["email".to_owned()],
+            algorithms: vec![SigningAlgorithm::ES256],
+            require: BTreeMap::new(),
+            acr: BTreeSet::new(),
+            admission: Admission { create: false, authority: Some(Authority::Email) },
+        };
+        change(&mut rules);
+        let other =
+            ProviderRules { name: "other".to_owned(), issuer: "https://other.example".to_owned(), ..rules.clone() };
+        let allowed = FetchRules { allowed: vec!["127.0.0.0/8".parse().unwrap()], roots: Vec::new() };
+        let providers = Providers::new(vec![rules, other], &Fetcher::new(allowed).unwrap());
+        let scene = Scene::with(providers).await;
+        idp.now.store(scene.world.clock.now().as_second(), Ordering::SeqCst);
+        Self { scene, idp }
+    }
+
+    /// Somebody whom a directory provisioned.
+    async fn provisioned(&self, user_name: &str) -> UserId {
+        let entry = DirectoryEntry {
+            user_name: user_name.to_owned(),
+            external_id: None,
+            given_name: None,
+            family_name: None,
+            active: true,
+        };
+        let profile = Profile { name: "Ada".to_owned(), email: Some(format!("{user_name}@example.com")), entry };
+        let broker = &self.scene.world.broker;
+        directory::create_user(broker, &operator(), profile).await.unwrap().id.clone()
+    }
+
+    /// Begins a sign-in: what the browser is sent with. The provider will say the nonce that it was asked with.
+    async fn begin(&self, browser: &mut Browser) -> BTreeMap<String, String> {
+        let page = browser.get(BEGIN).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER, "{}", page.text);
+        let url: Url = page.location().parse().unwrap();
+        assert!(url.as_str().starts_with(&format!("{}/authorize?", self.idp.issuer)), "{url}");
+        let asked: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+        self.idp.says(|script| script.nonce.clone_from(&asked["nonce"]));
+        asked
+    }
+
+    fn answer(&self, asked: &BTreeMap<String, String>, changes: &[(&str, Option<&str>)]) -> String {
+        let mut answer: BTreeMap<&str, &str> =
+            [("code", "c-1"), ("state", asked["state"].as_str()), ("iss", self.idp.issuer.as_str())].into();
+        for (name, value) in changes {
+            match value {
+                Some(value) => drop(answer.insert(name, value)),
+                None => drop(answer.remove(name)),
+            }
+        }
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(answer).finish()
+    }
+
+    /// Signs in, and says what came of it.
+    async fn sign_in(&self, browser: &mut Browser) -> Page {
+        let asked = self.begin(browser).await;
+        browser.get(&format!("{CALLBACK}?{}", self.answer(&asked, &[]))).await
+    }
+}
+
+#[tokio::test]
+async fn an_account_of_a_provider_signs_its_user_in() {
+    let story = Story::new(|rules| rules.acr = ["urn:gold".parse().unwrap()].into()).await;
+    let (ada, mut browser) = (story.provisioned("ada").await, story.scene.browser());
+    let page = browser.get("/sign-in").await;
+    assert!(
+        page.text.contains("Sign in with Example &#60;b&#62;") && page.text.contains("/sign-in/oidc/idp?return_to=")
+    );
+    let asked = story.begin(&mut browser).await;
+    assert!(browser.cookie.as_ref().unwrap().starts_with("__Host-bailiwick-oidc="));
+    for (name, value) in [
+        ("response_type", "code"),
+        ("client_id", CLIENT),
+        ("scope", "openid email"),
+        ("code_challenge_method", "S256"),
+        ("redirect_uri", "https://broker.test/sign-in/oidc/idp/callback"),
+        ("acr_values", "urn:gold"),
+    ] {
+        assert_eq!(asked[name], value);
+    }
+    story.idp.says(|script| {
+        script.claims["acr"] = "urn:gold".into();
+        script.claims["auth_time"] = (story.idp.now() - 20).into();
+    });
+    let page = browser.get(&format!("{CALLBACK}?{}", story.answer(&asked, &[]))).await;
+    assert_eq!((page.status, page.location()), (StatusCode::SEE_OTHER, "/account"), "{}", page.text);
+    assert!(browser.is_signed_in().await);
+    {
+        let script = story.idp.script.lock().unwrap();
+        let verifier = Digest::of(script.form["code_verifier"].as_bytes());
+        assert_eq!(URL_SAFE_NO_PAD.encode(verifier.as_bytes()), asked["code_challenge"], "PKCE binds the code to us");
+        let assertion = &script.form["client_assertion"];
+        let (head, claims) = (part(assertion, 0), part(assertion, 1));
+        assert_eq!(head["kid"], story.scene.world.broker.token_signer().current().kid);
+        assert_eq!(
+            (&claims["iss"], &claims["sub"], &claims["aud"]),
+            (&json!(CLIENT), &json!(CLIENT), &json!(story.idp.issuer))
+        );
+    }
+    let events = format!("{:?}", story.scene.world.events("session_changed").await);
+    assert!(events.contains("fed") && events.contains(ada.as_str()) && !events.contains("c-1"), "{events}");
+    let session = bailiwick_engine::sessions::of_user(&story.scene.world.broker, &ada).await.unwrap().remove(0);
+    assert_eq!(session.authentication.at.as_second(), story.idp.now() - 20);
+    assert_eq!(session.authentication.acr.map(|acr| acr.to_string()).as_deref(), Some("urn:gold"));
+    // From now on issuer and subject name them, whatever address they have there.
+    story.idp.says(|script| script.claims = json!({ "email": "somebody.else@example.com", "acr": "phr" }));
+    let mut again = story.scene.browser();
+    story.scene.world.clock.advance(2);
+    assert_eq!(story.sign_in(&mut again).await.status, StatusCode::SEE_OTHER);
+    let session = bailiwick_engine::sessions::of_user(&story.scene.world.broker, &ada).await.unwrap().remove(0);
+    assert_eq!(session.authentication.acr, None, "a class that the operator does not believe it about is none");
+    assert!(story.idp.now() - session.authentication.at.as_second() >= 12 * 3_600, "and no time is long ago");
+}
+
+#[tokio::test]
+async fn nobody_is_let_in_whom_the_operator_did_not_mean() {
+    let story = Story::new(|_| {}).await;
+    let broker = &story.scene.world.broker;
+    let mut browser = story.scene.browser();
+    let refused = story.sign_in(&mut browser).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(refused.text.contains("signs nobody in here"), "{}", refused.text);
+    // A user of this broker's own, and an administrator, are led to by no address.
+    users::add(broker, &operator(), "u-own".parse().unwrap(), "Own", Some("ada@example.com"), Default::default())
+        .await
+        .unwrap();
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN);
+    let boss = story.provisioned("boss").await;
+    users::set_administrator(broker, &operator(), &boss, true).await.unwrap();
+    story.idp.says(|script| script.claims = json!({ "email": "boss@example.com", "sub": "00boss" }));
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN);
+    // An address that the provider does not vouch for is none.
+    let bob = story.provisioned("bob").await;
+    for vouched in [json!(false), json!("true"), Value::Null] {
+        story.idp.says(|script| script.claims = json!({ "email": "bob@example.com", "email_verified": vouched }));
+        assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN);
+    }
+    story.idp.says(|script| script.claims = json!({ "email": "BOB@example.com", "sub": "00bob" }));
+    assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::SEE_OTHER);
+    // An address that was given to somebody else leads nowhere.
+    story.idp.says(|script| script.claims = json!({ "email": "bob@example.com", "sub": "00carol" }));
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN);
+    // An operator's word lets an administrator in; and no one who was stopped, or left.
+    identities::add(broker, &operator(), &boss, &story.idp.issuer, "00boss").await.unwrap();
+    assert!(
+        identities::add(broker, &operator(), &ada(), &story.idp.issuer, "00boss").await.is_err(),
+        "one account, one user"
+    );
+    story.idp.says(|script| script.claims = json!({ "sub": "00boss" }));
+    assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::SEE_OTHER);
+    users::suspend(broker, &operator(), &boss, "away").await.unwrap();
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN);
+    story.idp.says(|script| script.claims = json!({ "sub": "00bob" }));
+    users::leave(broker, &operator(), &bob, "gone").await.unwrap();
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN);
+    assert!(!browser.is_signed_in().await);
+}
+
+#[tokio::test]
+async fn who_is_made_known_administers_nothing_and_has_what_is_required() {
+    let story = Story::new(|rules| {
+        rules.admission = Admission { create: true, authority: None };
+        rules.require = BTreeMap::from([("tid".to_owned(), "t-1".to_owned())]);
+        rules.authentication = ClientAuthentication::Secret(Secret::new("s:ä%".to_owned()));
+    })
+    .await;
+    let mut browser = story.scene.browser();
+    for other in [json!({ "tid": "t-2" }), json!({ "tid": null }), json!({ "tid": 1 })] {
+        story.idp.says(|script| script.claims = other);
+        assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN);
+    }
+    let before = story.scene.world.broker.live().users.size();
+    story.idp.says(|script| {
+        script.claims = json!({ "groups": ["bailiwick:administrators"], "name": "Eve\u{7}\nroot", "roles": ["admin"] });
+    });
+    for _ in 0..2 {
+        assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::SEE_OTHER);
+    }
+    let live = story.scene.world.broker.live();
+    assert_eq!(live.users.size(), before + 1, "once");
+    let made = live.users.values().find(|user| user.name.starts_with("Eve")).unwrap();
+    assert!(made.groups.is_empty() && !made.name.contains(char::is_control) && made.id.as_str().starts_with("usr-"));
+    let basic = story.idp.script.lock().unwrap().headers[header::AUTHORIZATION].to_str().unwrap().to_owned();
+    let expected = base64::engine::general_purpose::STANDARD.encode(format!("{CLIENT}:s%3A%C3%A4%25"));
+    assert_eq!(basic, format!("Basic {expected}"));
+}
+
+#[tokio::test]
+async fn an_answer_counts_once_in_its_browser_from_its_provider() {
+    let story = Story::new(|_| {}).await;
+    story.provisioned("ada").await;
+    for changes in [
+        vec![("iss", Some("https://evil.example"))],
+        vec![("iss", None)],
+        vec![("state", Some("AAAA"))],
+        vec![("state", None)],
+        vec![("code", None)],
+        vec![("error", Some("access_denied"))],
+    ] {
+        let mut browser = story.scene.browser();
+        let asked = story.begin(&mut browser).await;
+        let page = browser.get(&format!("{CALLBACK}?{}", story.answer(&asked, &changes))).await;
+        assert!(page.status.is_client_error(), "{changes:?}: {}", page.status);
+        assert!(!browser.is_signed_in().await);
+        let later = browser.get(&format!("{CALLBACK}?{}", story.answer(&asked, &[]))).await;
+        let gone = !changes.iter().any(|(name, _)| *name == "state");
+        assert_eq!(later.status == StatusCode::BAD_REQUEST, gone, "{changes:?}: an answer is looked at once");
+    }
+    // Of another browser, of none, of another provider, twice the same parameter, and twice the same answer.
+    let (mut victim, mut attacker) = (story.scene.browser(), story.scene.browser());
+    let asked = story.begin(&mut attacker).await;
+    let url = format!("{CALLBACK}?{}", story.answer(&asked, &[]));
+    drop(story.begin(&mut victim).await);
+    assert_eq!(victim.get(&url).await.status, StatusCode::BAD_REQUEST, "a code of another session");
+    assert_eq!(attacker.get(&url).await.status, StatusCode::BAD_REQUEST, "and it is used up");
+    let asked = story.begin(&mut attacker).await;
+    let url = format!("{CALLBACK}?{}", story.answer(&asked, &[]));
+    attacker.cookie = None;
+    assert_eq!(attacker.get(&url).await.status, StatusCode::BAD_REQUEST);
+    let asked = story.begin(&mut attacker).await;
+    let elsewhere = format!("/sign-in/oidc/other/callback?{}", story.answer(&asked, &[]));
+    assert_eq!(attacker.get(&elsewhere).await.status, StatusCode::BAD_REQUEST, "mixed up");
+    let asked = story.begin(&mut attacker).await;
+    let twice = format!("{CALLBACK}?{}&code=c-2", story.answer(&asked, &[]));
+    assert_eq!(attacker.get(&twice).await.status, StatusCode::BAD_REQUEST);
+    let mut honest = story.scene.browser();
+    let asked = story.begin(&mut honest).await;
+    let (url, binding) = (format!("{CALLBACK}?{}", story.answer(&asked, &[])), honest.cookie.clone());
+    assert_eq!(honest.get(&url).await.status, StatusCode::SEE_OTHER);
+    honest.cookie = binding;
+    assert_eq!(honest.get(&url).await.status, StatusCode::BAD_REQUEST, "replayed");
+    let asked = story.begin(&mut honest).await;
+    story.scene.world.clock.advance(601);
+    assert_eq!(
+        honest.get(&format!("{CALLBACK}?{}", story.answer(&asked, &[]))).await.status,
+        StatusCode::BAD_REQUEST,
+        "too late"
+    );
+}
+
+#[tokio::test]
+async fn a_lie_of_a_provider_signs_nobody_in() {
+    let story = Story::new(|_| {}).await;
+    story.provisioned("ada").await;
+    let stranger = ForeignIssuer::new(&story.idp.issuer);
+    for claims in [
+        json!({ "iss": "https://evil.example" }),
+        json!({ "aud": "another-client" }),
+        json!({ "aud": [CLIENT, "another-client"] }),
+        json!({ "aud": [CLIENT, "another-client"], "azp": "another-client" }),
+        json!({ "nonce": "of-another-sign-in" }),
+        json!({ "exp": story.idp.now() - 3_600 }),
+        json!({ "iat": story.idp.now() - 3_600 }),
+        json!({ "sub": null }),
+        json!({ "sub": "" }),
+    ] {
+        story.idp.says(|script| script.claims = claims.clone());
+        let mut browser = story.scene.browser();
+        assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN, "{claims}");
+        assert!(!browser.is_signed_in().await);
+    }
+    let honest = |nonce: &str| {
+        json!({
+            "iss": story.idp.issuer, "aud": CLIENT, "sub": "00u1", "iat": story.idp.now(), "exp": story.idp.now() + 300,
+            "email": "ada@example.com", "email_verified": true, "nonce": nonce,
+        })
+    };
+    let unsigned = |header: Value, claims: Value| {
+        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        format!("{}.{}.", part(&header), part(&claims))
+    };
+    story.idp.says(|script| script.claims = json!({}));
+    for forge in ["none", "hs256", "stranger", "no nonce", "no token", "not one"] {
+        let mut browser = story.scene.browser();
+        let asked = story.begin(&mut browser).await;
+        let claims = honest(&asked["nonce"]);
+        let token = match forge {
+            "none" => unsigned(json!({ "alg": "none" }), claims),
+            "hs256" => {
+                let token = unsigned(json!({ "alg": "HS256" }), claims);
+                format!("{token}{}", URL_SAFE_NO_PAD.encode(Digest::of(story.idp.signs.jwks().as_bytes()).as_bytes()))
+            }
+            "stranger" => stranger.sign(&json!({}), &claims),
+            "no nonce" => story.idp.signs.sign(&json!({}), &changed(claims, &json!({ "nonce": null }))),
+            "no token" => String::new(),
+            _ => "a.b".to_owned(),
+        };
+        story.idp.says(|script| script.token = Some(token));
+        let page = browser.get(&format!("{CALLBACK}?{}", story.answer(&asked, &[]))).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{forge}");
+        assert!(!browser.is_signed_in().await, "{forge}");
+        story.idp.says(|script| (script.token, script.claims) = (None, json!({})));
+    }
+    story.idp.says(|script| script.status = Some(StatusCode::BAD_REQUEST));
+    assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_provider_that_calls_itself_another_is_not_gone_to() {
+    for metadata in [
+        json!({ "issuer": "https://evil.example" }),
+        json!({ "issuer": null }),
+        json!({ "authorization_endpoint": "http://evil.example/authorize" }),
+        json!({ "authorization_endpoint": "javascript:alert(1)" }),
+        json!({ "token_endpoint": null }),
+        json!({ "jwks_uri": null }),
+    ] {
+        let story = Story::new(|_| {}).await;
+        story.idp.says(|script| script.metadata = metadata.clone());
+        let page = story.scene.browser().get(BEGIN).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{metadata}");
+    }
+    let story = Story::new(|_| {}).await;
+    assert_eq!(story.scene.browser().get("/sign-in/oidc/unknown").await.status, StatusCode::NOT_FOUND);
+    let elsewhere = story.scene.browser().get("/sign-in/oidc/idp?return_to=%2F%2Fevil.example").await;
+    assert_eq!(elsewhere.status, StatusCode::SEE_OTHER, "where it leads to afterwards is ours");
+    // Inside is not fetched from, where the operator did not name it: `other` does not even resolve.
+    assert_eq!(story.scene.browser().get("/sign-in/oidc/other").await.status, StatusCode::BAD_GATEWAY);
+    assert!(ISSUER.starts_with("https://"));
+}
+
+#[tokio::test]
+async fn whoever_asks_for_the_page_again_and_again_waits() {
+    let story = Story::new(|_| {}).await;
+    let mut browser = story.scene.browser();
+    let mut last = StatusCode::OK;
+    for _ in 0..61 {
+        last = browser.get("/sign-in").await.status;
+    }
+    assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(browser.get(BEGIN).await.status, StatusCode::TOO_MANY_REQUESTS);
+    story.scene.world.clock.advance(4);
+    assert_eq!(browser.get("/sign-in").await.status, StatusCode::OK);
+}

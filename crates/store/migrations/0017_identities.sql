@@ -1,0 +1,9 @@
+-- Accounts of other providers by which users sign in: issuer and subject, and nothing else, name one.
+CREATE TABLE identities (
+  issuer     TEXT    NOT NULL,
+  subject    TEXT    NOT NULL,
+  user_id    TEXT    NOT NULL REFERENCES users (id),
+  created_at INTEGER NOT NULL,
+  PRIMARY KEY (issuer, subject)
+) STRICT;
+CREATE INDEX identities_by_user ON identities (user_id, created_at);
