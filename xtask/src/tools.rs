@@ -92,7 +92,7 @@ fn cargo_install(root: &Path, name: &str, flags: &[&str], opt_level: &str) -> Re
 pub(crate) fn install_servers(root: &Path) -> Result<(), Failure> {
     let pins = pins(root)?;
     let folder = servers(root);
-    for (name, packages) in [("node", &pins.node), ("clients", &pins.clients)] {
+    for (name, packages) in [("node", &pins.node), ("clients", &pins.clients), ("bench", &pins.bench)] {
         let place = folder.join(name);
         if !installed(&place, packages) {
             node_packages(root, &place, packages)?;

@@ -26,7 +26,7 @@ use bailiwick_web::{
     limits::Limits,
     problem::Problem,
     refused::{ProtectedResource, Refused},
-    throttle::{Allowance, Throttle},
+    throttle::{Allowance, Throttle, address_key},
     verify::{verify, with_nonce},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
@@ -116,7 +116,7 @@ impl Scim {
     async fn by_credential(&self, parts: &Parts, token: &str) -> Result<Principal, Fault> {
         let broker = self.entrance.broker();
         let address = self.entrance.client_address(parts.extensions.get::<Peer>().copied(), &parts.headers);
-        let key = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+        let key = address_key(address);
         // Looked up first: nobody guesses one, and whoever shares an address with somebody who tries must be heard.
         if let Some(by) = directory::find(broker, token).await? {
             return Ok(by);
@@ -178,6 +178,7 @@ impl From<DirectoryRefusal> for Fault {
         match refusal {
             DirectoryRefusal::Taken(_) => ScimError::uniqueness(refusal.to_string()).into(),
             DirectoryRefusal::Changed(_) => ScimError::new(412, refusal.to_string()).into(),
+            DirectoryRefusal::Full(_) => ScimError::new(403, refusal.to_string()).into(),
             DirectoryRefusal::Refused(refusal) => refusal.into(),
         }
     }

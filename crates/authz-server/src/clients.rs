@@ -34,7 +34,7 @@ use bailiwick_web::{
     address::Peer,
     certificate::ClientCertificate,
     entrance::Entrance,
-    throttle::{Allowance, Throttle, Throttled},
+    throttle::{Allowance, Throttle, Throttled, address_key},
     verify::{DPOP, spent},
 };
 use http::{header, request::Parts};
@@ -127,7 +127,7 @@ impl ClientDoor {
         let (parts, body) = message.into_parts();
         let address = self.entrance.client_address(parts.extensions.get::<Peer>().copied(), &parts.headers);
         let now = self.entrance.broker().now();
-        if let Err(Throttled { retry_after_s }) = self.per_address.admit(&throttle_key(address), now) {
+        if let Err(Throttled { retry_after_s }) = self.per_address.admit(&address_key(address), now) {
             return Err(Failure::throttled(retry_after_s).respond(&self.entrance));
         }
         let body = axum::body::to_bytes(body, FORM_BYTES_MAX).await.map_err(|_| {
@@ -201,7 +201,7 @@ impl Visit<'_> {
             return self.svid(svid, client.as_ref()).await;
         }
         let client = self.prove(sent).await?;
-        let (address, now) = (throttle_key(self.address), self.entrance().broker().now());
+        let (address, now) = (address_key(self.address), self.entrance().broker().now());
         if self.door.uses.is_shared(&client.credential.to_string(), &address, now) {
             self.alert(AlertKind::SharedCredential).await;
         }
@@ -330,7 +330,7 @@ impl Visit<'_> {
 
     fn client_key(&self) -> String {
         let client = self.client.as_ref().map_or("", AgentName::as_str);
-        format!("{client}@{}", throttle_key(self.address))
+        format!("{client}@{}", address_key(self.address))
     }
 
     /// Records something to look at about the client that asks.
@@ -350,10 +350,10 @@ impl Visit<'_> {
         let entrance = self.entrance();
         if failure.is_refusal() {
             let now = entrance.broker().now();
-            self.door.per_address.failed(&throttle_key(self.address), now);
+            self.door.per_address.failed(&address_key(self.address), now);
             self.door.per_client.failed(&self.client_key(), now);
             if let Some(client) = &self.client
-                && self.door.uses.is_spraying(&throttle_key(self.address), client, now)
+                && self.door.uses.is_spraying(&address_key(self.address), client, now)
             {
                 self.alert_about_address(AlertKind::Spraying).await;
             }
@@ -368,16 +368,4 @@ impl Visit<'_> {
 fn no_bearer() -> Failure {
     let hint = "an `Authorization: Bearer` header is needed\nhint: `bailiwick registration-tokens create` makes one";
     Failure::new(Why::RegistrationToken, ErrorCode::InvalidToken, hint)
-}
-
-/// The key under which failures of an address are counted: of IPv6 the network that one household or host has.
-fn throttle_key(address: Option<IpAddr>) -> String {
-    match address {
-        None => "unknown".to_owned(),
-        Some(IpAddr::V4(address)) => address.to_string(),
-        Some(IpAddr::V6(address)) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-    }
 }

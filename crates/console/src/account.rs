@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How long ago somebody may have proved who they are who changes passkeys: whoever has a cookie alone could add one of
-/// their own and take the owner's away.
+/// their own and take the owner's away. By what they proved it counts as well: a passkey outlasts what another provider says.
 const PROVED_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
 struct PasskeyRow {
@@ -97,17 +97,21 @@ fn posted(console: &Console, known: Known, headers: &HeaderMap, body: &[u8]) -> 
     Ok((signed_in, form))
 }
 
-/// Where whoever has not proved who they are lately does so again, before their passkeys change.
-fn to_prove_again(console: &Console, signed_in: &SignedIn, here: &str) -> Option<Response> {
+/// Where whoever has not proved who they are lately does so again, before their passkeys change. Whoever took over an account
+/// at another provider gains nothing here that lasts.
+fn to_prove_again(console: &Console, signed_in: &SignedIn, here: &str) -> Result<Option<Response>, Trouble> {
+    if !signed_in.session.authentication.is_own() {
+        return Err(Trouble::PasskeyFirst);
+    }
     let age = console.entrance.broker().now().duration_since(signed_in.session.authentication.at);
     let again = || format!("{}&step_up=1", session::sign_in_url(&console.entrance, here));
-    (age > PROVED_WITHIN).then(|| Redirect::to(&again()).into_response())
+    Ok((age > PROVED_WITHIN).then(|| Redirect::to(&again()).into_response()))
 }
 
 /// `GET /account/passkeys/new`.
 pub(crate) async fn new_passkey(State(console): State<Console>, known: Known) -> Result<Response, Trouble> {
     let (signed_in, broker) = (known?, console.entrance.broker());
-    if let Some(again) = to_prove_again(&console, &signed_in, "/account/passkeys/new") {
+    if let Some(again) = to_prove_again(&console, &signed_in, "/account/passkeys/new")? {
         return Ok(again);
     }
     let user = broker.live().users.get(signed_in.user()).cloned();
@@ -124,7 +128,7 @@ pub(crate) async fn add_passkey(
     body: Bytes,
 ) -> Result<Response, Trouble> {
     let (signed_in, mut form) = posted(&console, known, &headers, &body)?;
-    if let Some(again) = to_prove_again(&console, &signed_in, "/account/passkeys/new") {
+    if let Some(again) = to_prove_again(&console, &signed_in, "/account/passkeys/new")? {
         return Ok(again);
     }
     let (id, answer) = (form.require("ceremony")?, form.require("credential")?);
@@ -142,7 +146,7 @@ pub(crate) async fn remove_passkey(
     body: Bytes,
 ) -> Result<Response, Trouble> {
     let (signed_in, mut form) = posted(&console, known, &headers, &body)?;
-    if let Some(again) = to_prove_again(&console, &signed_in, "/account") {
+    if let Some(again) = to_prove_again(&console, &signed_in, "/account")? {
         return Ok(again);
     }
     let unknown = || Refusal::Missing("this passkey".to_owned());

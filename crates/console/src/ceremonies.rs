@@ -1,12 +1,8 @@
 //! The two ceremonies of `WebAuthn`: signing in with a passkey that its device knows the user of, and making a new one.
 //!
-//! What was asked is kept here, by an id that the form brings back: for five minutes, for one answer, and so many at a
-//! time. User verification is always required, and a counter that does not rise is refused.
+//! What was asked is kept by an id that the form brings back: for five minutes, for one answer, and so many at a time. User verification is always required, and a counter that does not rise is refused.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{Mutex, PoisonError},
-};
+use std::collections::BTreeSet;
 
 use bailiwick_engine::{broker::Broker, passkeys, refusal::Refusal};
 use bailiwick_model::{
@@ -18,7 +14,7 @@ use bailiwick_model::{
 };
 use bailiwick_ports::chance::random;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use url::Url;
 use uuid::Uuid;
 use webauthn_rs::{
@@ -29,12 +25,10 @@ use webauthn_rs::{
     },
 };
 
-use crate::trouble::Trouble;
+use crate::{trouble::Trouble, under_way::UnderWay};
 
 /// How long an answer is waited for.
-pub(crate) const ANSWER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
-/// Answers of each kind that are waited for at a time; with one more, the oldest is given up.
-pub(crate) const PENDING_MAX: usize = 4_096;
+const ANSWER_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 /// Bytes of a credential id (`WebAuthn` level 3, §5.8.1).
 const CREDENTIAL_BYTES_MAX: usize = 1_023;
 
@@ -55,20 +49,12 @@ pub(crate) struct Registrant {
     pub(crate) link: Option<Digest>,
 }
 
-enum Waiting {
-    SignIn(DiscoverableAuthentication),
-    Registration(Registrant, PasskeyRegistration),
-}
-
-struct Pending {
-    until: Timestamp,
-    waiting: Waiting,
-}
-
-/// The ceremonies that are under way.
+/// The ceremonies that are under way. Anybody may ask to sign in, so that gives up nothing that somebody with a link or a
+/// session is at.
 pub(crate) struct Ceremonies {
     webauthn: Option<Webauthn>,
-    pending: Mutex<HashMap<String, Pending>>,
+    sign_ins: UnderWay<String, DiscoverableAuthentication>,
+    registrations: UnderWay<String, (Registrant, PasskeyRegistration)>,
 }
 
 impl Ceremonies {
@@ -78,18 +64,20 @@ impl Ceremonies {
             let name = url.domain()?.to_owned();
             WebauthnBuilder::new(&name, &url).ok()?.rp_name("Bailiwick").build().ok()
         });
-        Self { webauthn, pending: Mutex::default() }
+        Self { webauthn, sign_ins: UnderWay::new(ANSWER_WITHIN), registrations: UnderWay::new(ANSWER_WITHIN) }
     }
 
     fn webauthn(&self) -> Result<&Webauthn, Trouble> {
         self.webauthn.as_ref().ok_or(Trouble::NoName)
     }
 
-    /// Asks for any passkey of this broker.
-    pub(crate) fn ask_sign_in(&self, broker: &Broker) -> Result<Asked, Trouble> {
+    /// Asks for any passkey of this broker; `from` is whom an address is counted as.
+    pub(crate) fn ask_sign_in(&self, broker: &Broker, from: &str) -> Result<Asked, Trouble> {
         let (challenge, state) = self.webauthn()?.start_discoverable_authentication().map_err(failed)?;
         let options = serde_json::to_string(&challenge.public_key).map_err(|error| failed_with(&error))?;
-        Ok(Asked { id: self.wait(broker, Waiting::SignIn(state)), options })
+        let id = new_id(broker);
+        self.sign_ins.keep(id.clone(), from, state, broker.now());
+        Ok(Asked { id, options })
     }
 
     /// Who an answer proves to be there.
@@ -99,7 +87,7 @@ impl Ceremonies {
         id: &str,
         answer: &str,
     ) -> Result<(UserId, Authentication), Trouble> {
-        let Waiting::SignIn(state) = self.take(broker, id)? else { return Err(Trouble::Stale) };
+        let state = self.sign_ins.take(&id.to_owned(), broker.now()).ok_or(Trouble::Stale)?;
         let answer: PublicKeyCredential = serde_json::from_str(answer).map_err(|_| Trouble::NotProven)?;
         let found = passkeys::find(broker, answer.get_credential_id()).await?;
         let (passkey, user) = found.ok_or(Trouble::NotProven)?;
@@ -144,7 +132,8 @@ impl Ceremonies {
             selection.insert("requireResidentKey".to_owned(), true.into());
         }
         let registrant = Registrant { user: user.id.clone(), link };
-        let id = self.wait(broker, Waiting::Registration(registrant, state));
+        let id = new_id(broker);
+        self.registrations.keep(id.clone(), user.id.as_str(), (registrant, state), broker.now());
         Ok(Asked { id, options: options.to_string() })
     }
 
@@ -157,7 +146,7 @@ impl Ceremonies {
         (registrant, name): (&Registrant, &str),
     ) -> Result<(), Trouble> {
         let name = passkeys::name(name)?;
-        let Waiting::Registration(asked, state) = self.take(broker, id)? else { return Err(Trouble::Stale) };
+        let (asked, state) = self.registrations.take(&id.to_owned(), broker.now()).ok_or(Trouble::Stale)?;
         if asked != *registrant {
             return Err(Trouble::Stale);
         }
@@ -180,30 +169,11 @@ impl Ceremonies {
         };
         Ok(passkeys::add(broker, passkey, asked.link).await?)
     }
+}
 
-    fn wait(&self, broker: &Broker, waiting: Waiting) -> String {
-        let (id, now) = (URL_SAFE_NO_PAD.encode(random::<16>(broker.entropy())), broker.now());
-        let until = now.checked_add(ANSWER_WITHIN).unwrap_or(now);
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        // Anybody may ask to sign in, so that must not give up what somebody with a link or a session is at.
-        let alike = |pending: &Pending| std::mem::discriminant(&pending.waiting) == std::mem::discriminant(&waiting);
-        if pending.len() >= PENDING_MAX {
-            pending.retain(|_, pending| now < pending.until);
-        }
-        if pending.values().filter(|pending| alike(pending)).count() >= PENDING_MAX {
-            let all = pending.iter().filter(|(_, pending)| alike(pending));
-            let oldest = all.min_by_key(|(_, pending)| pending.until).map(|(id, _)| id.clone());
-            oldest.and_then(|id| pending.remove(&id));
-        }
-        pending.insert(id.clone(), Pending { until, waiting });
-        id
-    }
-
-    /// What an answer is to. It is answered once.
-    fn take(&self, broker: &Broker, id: &str) -> Result<Waiting, Trouble> {
-        let found = self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
-        found.filter(|pending| broker.now() < pending.until).map(|pending| pending.waiting).ok_or(Trouble::Stale)
-    }
+/// What a form brings back.
+fn new_id(broker: &Broker) -> String {
+    URL_SAFE_NO_PAD.encode(random::<16>(broker.entropy()))
 }
 
 /// What devices keep a user by: nothing that tells who it is, and the same each time.

@@ -15,9 +15,12 @@ use axum::{
 };
 use bailiwick_engine::{
     identities::{self, External, NotAdmitted},
-    sessions::LIFE_MAX,
+    sessions::{LIFE_MAX, Opened},
 };
-use bailiwick_model::{digest::Digest, grant::Authentication, name::UserId};
+use bailiwick_model::{
+    authentication::{Authentication, FEDERATED},
+    digest::Digest,
+};
 use bailiwick_oauth::{
     foreign_id_token::{IdToken, IdTokenRules},
     form::Form,
@@ -27,6 +30,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jiff::Timestamp;
 
 use self::flows::Flow;
+pub(crate) use self::flows::LIVES as FLOW_LIVES;
 pub use self::provider::{ClientAuthentication, ProviderRules, Providers};
 pub(crate) use self::{
     flows::Flows,
@@ -70,7 +74,7 @@ pub(crate) async fn begin(
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Result<Response, Trouble> {
-    console.slow_down(peer, &headers)?;
+    let from = console.slow_down(peer, &headers)?;
     let provider = find(&console, &name)?;
     let broker = console.entrance.broker();
     let return_to = wish.return_to.as_deref().and_then(session::return_to).unwrap_or("/account").to_owned();
@@ -79,7 +83,7 @@ pub(crate) async fn begin(
     let anew = wish.step_up.is_some();
     let (flow, state) = Flow::new(broker, &provider.rules.name, (&browser, anew), return_to, metadata);
     let location = provider.authorization_url(&flow, &state, &redirect_uri(&console.entrance, &name));
-    console.flows.keep(flow, broker.now());
+    console.flows.keep(Digest::of(state.expose().as_bytes()), &from, flow, broker.now());
     let mut response = see(&location);
     response.headers_mut().append(header::SET_COOKIE, cookie(&console.entrance, browser.expose(), COOKIE_S)?);
     Ok(response)
@@ -95,7 +99,8 @@ pub(crate) async fn callback(
     let mut form = Form::parse(query.unwrap_or_default().as_bytes())?;
     let provider = find(&console, &name)?;
     let broker = console.entrance.broker();
-    let flow = form.take("state").and_then(|state| console.flows.take(&state, broker.now())).ok_or(Trouble::Stale)?;
+    let state = form.take("state").map(|state| Digest::of(state.as_bytes())).ok_or(Trouble::Stale)?;
+    let flow = console.flows.take(&state, broker.now()).ok_or(Trouble::Stale)?;
     // Whoever brings an answer must be the browser that was sent for it, and to this very provider.
     let same = browser(&console.entrance, &headers)
         .is_some_and(|browser| Digest::of(browser.expose().as_bytes()) == flow.browser);
@@ -122,8 +127,8 @@ pub(crate) async fn callback(
         tracing::warn!(provider = name, %error, "an id token was refused");
         Trouble::from(Failure::Unfit)
     })?;
-    let (user, authentication) = known(&console, provider, &said, now).await?;
-    let mut response = sign_in::opened(&console, &headers, (&user, authentication), &flow.return_to).await?;
+    let opened = admit(&console, provider, &said, now).await?;
+    let mut response = sign_in::leads_on(&console, &headers, &opened, &flow.return_to).await?;
     response.headers_mut().append(header::SET_COOKIE, cookie(&console.entrance, "", 0)?);
     Ok(response)
 }
@@ -146,13 +151,8 @@ fn check_issuer(said: Option<&str>, provider: &Provider, flow: &Flow) -> Result<
     Err(Failure::Unfit.into())
 }
 
-/// Who it is here, and how well that is proved.
-async fn known(
-    console: &Console,
-    provider: &Provider,
-    said: &IdToken,
-    now: Timestamp,
-) -> Result<(UserId, Authentication), Trouble> {
+/// A session of whoever it is here, which says how well that is proved.
+async fn admit(console: &Console, provider: &Provider, said: &IdToken, now: Timestamp) -> Result<Opened, Trouble> {
     let rules = &provider.rules;
     if let Some((claim, _)) = rules.require.iter().find(|(claim, value)| !said.says(claim, value)) {
         tracing::warn!(provider = rules.name, claim, "an account lacks what the operator requires");
@@ -166,22 +166,23 @@ async fn known(
         email: said.verified_email().map(str::to_owned),
         user_name: text("preferred_username"),
     };
-    let user = identities::resolve(console.entrance.broker(), external, rules.admission).await;
-    let user = user.map_err(|refused| match refused {
-        NotAdmitted::Unknown | NotAdmitted::Stopped => {
-            tracing::warn!(provider = rules.name, why = %refused, "an account does not sign anybody in");
-            Trouble::NotAdmitted
-        }
-        NotAdmitted::Failed(refusal) => refusal.into(),
-    })?;
     // A provider that does not say when is taken to mean long ago: no step-up is met by it.
     let long_ago = now.checked_sub(LIFE_MAX).unwrap_or(now);
     let authentication = Authentication {
         at: said.authenticated_at.unwrap_or(long_ago),
-        methods: BTreeSet::from(["fed".to_owned()]),
-        acr: said.acr.clone().filter(|acr| rules.acr.contains(acr)),
+        methods: BTreeSet::from([FEDERATED.to_owned()]),
+        acr: said.acr.as_ref().and_then(|acr| rules.acr.get(acr)).cloned(),
     };
-    Ok((user, authentication))
+    let opened = identities::sign_in(console.entrance.broker(), external, rules.admission, authentication).await;
+    opened.map_err(|refused| {
+        let trouble = match refused {
+            NotAdmitted::Unknown | NotAdmitted::Known | NotAdmitted::Administers => Trouble::NotAdmitted,
+            NotAdmitted::Stopped => Trouble::Stopped,
+            NotAdmitted::Failed(refusal) => return refusal.into(),
+        };
+        tracing::warn!(provider = rules.name, why = %refused, "an account does not sign anybody in");
+        trouble
+    })
 }
 
 /// Where a provider sends a browser back to: one place for each, so that no answer of one passes for another's.

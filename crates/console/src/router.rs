@@ -13,14 +13,14 @@ use bailiwick_web::{
     entrance::{Entrance, SETUP_PATH},
     limits::{EXCHANGE_TIME_MAX, Limits},
     session::SIGN_IN_PATH,
-    throttle::{Allowance, Throttle},
+    throttle::{Allowance, Throttle, address_key},
 };
 use http::HeaderMap;
 
 use crate::{
     account, assets,
     ceremonies::Ceremonies,
-    federated::{self, Flows, Providers},
+    federated::{self, FLOW_LIVES, Flows, Providers},
     setup, sign_in,
     trouble::Trouble,
 };
@@ -39,15 +39,26 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// Holds back an address that asks for more than people do.
-    pub(crate) fn slow_down(&self, peer: Option<Extension<Peer>>, headers: &HeaderMap) -> Result<(), Trouble> {
+    /// Holds back an address that asks for more than people do, and says whom it is counted as. What another site puts into
+    /// its own page or has fetched ahead counts for nobody: else it could hold back whoever visits that site.
+    pub(crate) fn slow_down(&self, peer: Option<Extension<Peer>>, headers: &HeaderMap) -> Result<String, Trouble> {
+        if is_no_visit(headers) {
+            return Err(Trouble::NoVisit);
+        }
         let (now, peer) = (self.entrance.broker().now(), peer.map(|Extension(peer)| peer));
         let address = self.entrance.client_address(peer, headers);
-        let key = address.map_or_else(|| "unknown".to_owned(), |address| address.to_string());
+        let key = address_key(address);
         self.visits.admit(&key, now).map_err(|throttled| Trouble::TooMany(throttled.retry_after_s))?;
         self.visits.failed(&key, now);
-        Ok(())
+        Ok(key)
     }
+}
+
+/// Whether a browser says that nobody opened this as a page (Fetch Metadata §2.1; `Sec-Purpose`, Fetch §3.7).
+fn is_no_visit(headers: &HeaderMap) -> bool {
+    let embedded = headers.get("sec-fetch-dest").is_some_and(|dest| dest != "document");
+    let ahead = headers.get("sec-purpose").and_then(|purpose| purpose.to_str().ok());
+    embedded || ahead.is_some_and(|purpose| purpose.contains("prefetch"))
 }
 
 impl FromRef<Console> for Arc<Entrance> {
@@ -76,7 +87,7 @@ pub fn router(entrance: Arc<Entrance>, providers: Providers) -> Router {
             entrance,
             ceremonies,
             providers,
-            flows: Arc::default(),
+            flows: Arc::new(Flows::new(FLOW_LIVES)),
             visits: Arc::new(Throttle::new(VISITS)),
         });
     Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX), to_its_end: true }

@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use bailiwick_engine::{invitations, passkeys};
-use bailiwick_model::grant::Authentication;
+use bailiwick_model::authentication::{Authentication, ONE_TIME_LINK};
 use bailiwick_oauth::form::Form;
 use bailiwick_web::session;
 use http::{HeaderMap, StatusCode};
@@ -55,7 +55,7 @@ pub(crate) async fn add_passkey(
     let registrant = Registrant { user: user.id.clone(), link: Some(link) };
     console.ceremonies.register(broker, &id, &answer, (&registrant, &name)).await?;
     // Making a passkey proves presence; what holds the key is only known when it signs.
-    let methods = BTreeSet::from(["otp".to_owned(), "user".to_owned()]);
+    let methods = BTreeSet::from([ONE_TIME_LINK.to_owned(), "user".to_owned()]);
     let authentication = Authentication { at: broker.now(), methods, acr: None };
     sign_in::opened(&console, &headers, (&user.id, authentication), "/account").await
 }

@@ -8,7 +8,7 @@ use axum::{
     extract::{Query, State},
     response::{IntoResponse, Redirect, Response},
 };
-use bailiwick_engine::sessions;
+use bailiwick_engine::sessions::{self, Opened};
 use bailiwick_model::{grant::Authentication, name::UserId};
 use bailiwick_oauth::form::Form;
 use bailiwick_web::{
@@ -55,7 +55,7 @@ pub(crate) async fn page(
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
 ) -> Result<Response, Trouble> {
-    console.slow_down(peer, &headers)?;
+    let from = console.slow_down(peer, &headers)?;
     let broker = console.entrance.broker();
     let return_to = wish.return_to.as_deref().and_then(session::return_to).unwrap_or("/account").to_owned();
     let again = wish.step_up.is_some();
@@ -65,7 +65,7 @@ pub(crate) async fn page(
     }
     let forms = if return_to.starts_with(AUTHORIZATION_PREFIX) { FormsLead::OnToAClient } else { FormsLead::Here };
     let providers = federated::choices(&console, &return_to, again);
-    let asked = match console.ceremonies.ask_sign_in(broker) {
+    let asked = match console.ceremonies.ask_sign_in(broker, &from) {
         Ok(asked) => Some(asked),
         Err(Trouble::NoName) if !providers.is_empty() => None,
         Err(trouble) => return Err(trouble),
@@ -95,13 +95,23 @@ pub(crate) async fn opened(
     (user, authentication): (&UserId, Authentication),
     return_to: &str,
 ) -> Result<Response, Trouble> {
+    let opened = sessions::open(console.entrance.broker(), user, authentication).await?;
+    leads_on(console, headers, &opened, return_to).await
+}
+
+/// Gives a browser the session that was opened for it in the place of the one that it had, and leads on.
+pub(crate) async fn leads_on(
+    console: &Console,
+    headers: &HeaderMap,
+    opened: &Opened,
+    return_to: &str,
+) -> Result<Response, Trouble> {
     let broker = console.entrance.broker();
     let before = session::find(&console.entrance, headers).await?;
-    let opened = sessions::open(broker, user, authentication).await?;
     if let Some(before) = before {
         sessions::close(broker, &before.principal(), &before.session).await?;
     }
-    let cookie = session::set_cookie(&console.entrance, &opened)?;
+    let cookie = session::set_cookie(&console.entrance, opened)?;
     Ok(([(header::SET_COOKIE, cookie)], Redirect::to(return_to)).into_response())
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Trouble {
     NoName,
     /// Too many visits of one address; so many seconds until the next.
     TooMany(u32),
+    /// It was not opened as a page.
+    NoVisit,
     /// No provider has this name.
     NoProvider,
     /// The provider said no, or its user did.
@@ -28,6 +30,10 @@ pub(crate) enum Trouble {
     Provider(Failure),
     /// The account is nobody's here, or not of those whom the operator lets in.
     NotAdmitted,
+    /// Whose account it is may not sign in any more.
+    Stopped,
+    /// Passkeys change by proof of another one, or by a one-time link.
+    PasskeyFirst,
     /// The link is unknown, over, or used.
     Link,
     /// What a use case, the session or the message's form says.
@@ -106,6 +112,11 @@ impl Trouble {
                 format!("This page was asked for too often from where you are. It opens again in {seconds} seconds."),
                 "Wait a moment, then open it again.",
             ),
+            Self::NoVisit => (
+                StatusCode::FORBIDDEN,
+                "This page shows itself only where somebody opens it.".to_owned(),
+                "Open it in a tab of its own.",
+            ),
             Self::NoProvider => (
                 StatusCode::NOT_FOUND,
                 "There is no such way to sign in here.".to_owned(),
@@ -121,6 +132,11 @@ impl Trouble {
                 "The provider cannot be reached now, or does not answer as it should.".to_owned(),
                 "Try again shortly, or sign in with a passkey. Whoever runs this broker sees the cause in its log.",
             ),
+            Self::Provider(Failure::Unready) => (
+                StatusCode::BAD_GATEWAY,
+                "This broker could not prove to the provider who it is.".to_owned(),
+                "Sign in with a passkey, and tell whoever runs this broker: its log has the cause.",
+            ),
             Self::Provider(Failure::Unfit) => (
                 StatusCode::FORBIDDEN,
                 "What the provider answered does not prove who you are, so nobody was signed in.".to_owned(),
@@ -130,6 +146,17 @@ impl Trouble {
                 StatusCode::FORBIDDEN,
                 "Your account there signs nobody in here.".to_owned(),
                 "Ask whoever runs this broker to let you in, or sign in with a passkey that you have here.",
+            ),
+            Self::Stopped => (
+                StatusCode::FORBIDDEN,
+                "Your account there belongs to somebody who may not sign in here any more.".to_owned(),
+                "If that is wrong, ask whoever runs this broker.",
+            ),
+            Self::PasskeyFirst => (
+                StatusCode::FORBIDDEN,
+                "Passkeys are added and removed only by somebody who signed in with one.".to_owned(),
+                "Sign out, and sign in with a passkey. If you have none here, ask whoever runs this broker for a one-time \
+                 link: `bailiwick users invite`.",
             ),
             Self::Link => (
                 StatusCode::NOT_FOUND,

@@ -45,6 +45,8 @@ pub struct Settings {
     pub fact_window: Duration,
     /// Authentication context classes that other ways of signing in than passkeys can have.
     pub sign_in_classes: BTreeSet<Acr>,
+    /// Users whom directories may provision, those who left included: they stay known.
+    pub directory_users_max: usize,
     /// What agents' own keys may be registered for, and authenticate by.
     pub agent_algorithms: Vec<SigningAlgorithm>,
 }

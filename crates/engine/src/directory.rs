@@ -35,6 +35,9 @@ pub enum DirectoryRefusal {
     /// It was changed since it was read: read again.
     #[error("`{0}` was changed meanwhile")]
     Changed(String),
+    /// There are as many users of directories as there may be.
+    #[error("users of directories are {0} at most here, those who left included (`scim.users_max`)")]
+    Full(usize),
     /// Anything else.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -87,6 +90,7 @@ pub async fn create_user(broker: &Broker, by: &Principal, profile: Profile) -> R
     let profile = checked(profile)?;
     let _changing = broker.changing().await;
     refuse_taken(broker, &profile.entry, None)?;
+    refuse_more(broker)?;
     let id = users::new_id(broker)?;
     let user = User {
         id,
@@ -104,7 +108,8 @@ pub async fn create_user(broker: &Broker, by: &Principal, profile: Profile) -> R
 }
 
 /// Changes a user whose version is still the one that was seen. One whom it lets act no more loses sessions and grants at
-/// once: nobody acts for them from the next call on, and if they come back they are asked anew.
+/// once: nobody acts for them from the next call on, and if they come back they are asked anew. Their agents wait for a
+/// successor as those of a leaver: many directories deactivate whoever leaves, and remove nobody.
 pub async fn change_user(
     broker: &Broker,
     by: &Principal,
@@ -112,7 +117,7 @@ pub async fn change_user(
     profile: Profile,
 ) -> Result<Arc<User>, DirectoryRefusal> {
     let profile = checked(profile)?;
-    let _changing = broker.changing().await;
+    let changing = broker.changing().await;
     let found = current(broker, id, seen)?;
     refuse_taken(broker, &profile.entry, Some(id))?;
     let mut user = User::clone(&found);
@@ -128,7 +133,12 @@ pub async fn change_user(
         _ => "changed by the directory",
     };
     let ends = if stops { ending(broker, by, id, "its user was deactivated") } else { None };
-    put(broker, by, user, (verb, ends)).await
+    let user = put(broker, by, user, (verb, ends)).await?;
+    drop(changing);
+    if stops {
+        lifecycle::users_left(broker).await?;
+    }
+    Ok(user)
 }
 
 /// A user left for good: their grants, sessions, links and passkeys end, and nobody gets their id again.
@@ -187,6 +197,14 @@ fn checked(profile: Profile) -> Result<Profile, Refusal> {
             active,
         },
     })
+}
+
+/// Refuses one more than there may be. Whoever has the credential could fill the memory and the disk otherwise; who left counts,
+/// since they are never forgotten.
+fn refuse_more(broker: &Broker) -> Result<(), DirectoryRefusal> {
+    let most = broker.settings().directory_users_max;
+    let there = broker.live().users.values().filter(|user| user.directory.is_some()).count();
+    if there < most { Ok(()) } else { Err(DirectoryRefusal::Full(most)) }
 }
 
 /// Refuses a `userName` that another provisioned user has, or that is the id of a user of this broker's own: a page that

@@ -4,14 +4,21 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_model::{
-    identity::ExternalAccount,
+    authentication::Authentication,
+    identity::{ExternalAccount, LinkedBy},
     name::UserId,
     principal::Principal,
-    user::{ADMINISTRATORS, User, UserStatus},
+    user::{User, UserStatus},
 };
 use bailiwick_ports::store::StoreError;
 
-use crate::{agents::text, broker::Broker, refusal::Refusal, sessions, users};
+use crate::{
+    agents::text,
+    broker::Broker,
+    refusal::Refusal,
+    sessions::{self, Opened},
+    users,
+};
 
 /// What a provider is believed about, besides who somebody is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,93 +59,152 @@ pub enum NotAdmitted {
     /// Nobody is known by that, and nobody is made known.
     #[error("nobody is known here by this account")]
     Unknown,
+    /// Somebody is known by that name or address, and the account is not theirs.
+    #[error("somebody is known here by its name or address, and it is not theirs")]
+    Known,
+    /// A name or an address led to whom it is of, and they administer the broker.
+    #[error("its user administers the broker, and no operator said that it is theirs")]
+    Administers,
     /// Whoever it is may not sign in.
-    #[error("the user of this account may not sign in")]
+    #[error("its user may not sign in")]
     Stopped,
     /// It cannot be looked up or recorded now.
     #[error(transparent)]
     Failed(#[from] Refusal),
 }
 
-/// The user whom a provider's account is of, made known or found if the operator lets that be.
-pub async fn resolve(broker: &Broker, external: External, admission: Admission) -> Result<UserId, NotAdmitted> {
-    let failed = |error: StoreError| NotAdmitted::Failed(error.into());
-    let find = || broker.store().identity(&external.issuer, &external.subject);
-    if let Some(user) = find().await.map_err(failed)? {
-        return standing(broker, &user);
+impl From<StoreError> for NotAdmitted {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
     }
-    let _changing = broker.changing().await;
-    // Two of one account may come at once: the second one finds what the first one made.
-    if let Some(user) = find().await.map_err(failed)? {
-        return standing(broker, &user);
-    }
-    let known = match admission.authority.and_then(|authority| sole(broker, authority, &external)) {
-        Some(user) => {
-            // An address that was given to somebody else leads nowhere: who had it has an account of this provider already.
-            let has = broker.store().identities(&user.id).await.map_err(failed)?;
-            if has.iter().any(|identity| identity.issuer == external.issuer) {
-                return Err(NotAdmitted::Unknown);
-            }
-            Some(user)
-        }
-        None => None,
-    };
-    let (user, new) = match known {
-        Some(user) => (user.id.clone(), None),
-        None if admission.create => {
-            let user = made(broker, &external)?;
-            (user.id.clone(), Some(user))
-        }
-        None => return Err(NotAdmitted::Unknown),
-    };
-    let user_id = match &new {
-        Some(_) => user.clone(),
-        None => standing(broker, &user)?,
-    };
-    link(broker, &Principal::User(user), external, (user_id, new)).await
 }
 
-/// Lets an account of a provider sign a user in, on an operator's word: the one way for administrators.
+/// Signs the user in whom a provider's account is of; they are made known or found first, if the operator lets that be.
+pub async fn sign_in(
+    broker: &Broker,
+    external: External,
+    admission: Admission,
+    authentication: Authentication,
+) -> Result<Opened, NotAdmitted> {
+    // Until the session is there: nobody is made an administrator between the question and the answer, and two of one
+    // account who come at once are one user.
+    let _changing = broker.changing().await;
+    let user = resolve(broker, external, admission).await?;
+    Ok(sessions::open(broker, &user, authentication).await?)
+}
+
+async fn resolve(broker: &Broker, external: External, admission: Admission) -> Result<UserId, NotAdmitted> {
+    if let Some(account) = broker.store().identity(&external.issuer, &external.subject).await? {
+        let user = standing(broker, &account.user)?;
+        // Whoever was made an administrator has lost such an account with it. This is the second lock.
+        if account.linked_by == LinkedBy::Match && user.administers() {
+            return Err(NotAdmitted::Administers);
+        }
+        return Ok(account.user);
+    }
+    if let Some(user) = admission.authority.and_then(|authority| sole(broker, authority, &external)) {
+        let user = standing(broker, &user.id)?;
+        // An address that was given to somebody else leads nowhere: who had it has an account of this provider already.
+        let has = broker.store().identities(&user.id).await?;
+        if has.iter().any(|account| account.issuer == external.issuer) {
+            return Err(NotAdmitted::Known);
+        }
+        link(broker, &Principal::User(user.id.clone()), external, (&user, LinkedBy::Match)).await?;
+        return Ok(user.id.clone());
+    }
+    if !admission.create {
+        return Err(NotAdmitted::Unknown);
+    }
+    refuse_double(broker, &external)?;
+    let user = Arc::new(made(broker, &external)?);
+    link(broker, &Principal::User(user.id.clone()), external, (&user, LinkedBy::Creation)).await?;
+    Ok(user.id.clone())
+}
+
+/// Lets an account of a provider sign a user in, on an operator's word: the one way for administrators, and for an account
+/// that was of somebody who left.
 pub async fn add(broker: &Broker, by: &Principal, id: &UserId, issuer: &str, subject: &str) -> Result<(), Refusal> {
     let issuer = text("issuer", issuer, "write it as the provider does, byte for byte")?;
     let subject = text("subject", subject, "write the `sub` of the provider's account")?;
     let _changing = broker.changing().await;
-    sessions::standing(broker, id)?;
+    let user = sessions::standing(broker, id)?;
     let external = External { issuer, subject, name: None, email: None, user_name: None };
-    match link(broker, by, external, (id.clone(), None)).await {
+    link(broker, by, external, (&user, LinkedBy::Operator)).await
+}
+
+/// The accounts of providers by which a user signs in, oldest first.
+pub async fn of_user(broker: &Broker, id: &UserId) -> Result<Vec<ExternalAccount>, Refusal> {
+    known(broker, id)?;
+    Ok(broker.store().identities(id).await?)
+}
+
+/// Takes an account away from a user, whose sessions end with it.
+pub async fn remove(broker: &Broker, by: &Principal, id: &UserId, issuer: &str, subject: &str) -> Result<(), Refusal> {
+    let _changing = broker.changing().await;
+    let user = known(broker, id)?;
+    let entry = users::draft(broker, by, &user, "account of a provider removed").await?;
+    match broker.store().remove_identity(id, issuer, subject, entry).await {
         Ok(_) => Ok(()),
-        Err(NotAdmitted::Failed(refusal)) => Err(refusal),
-        Err(other) => Err(Refusal::Conflict(other.to_string())),
+        Err(StoreError::Missing(_)) => Err(Refusal::Missing(format!("this account of user `{id}`"))),
+        Err(error) => Err(error.into()),
     }
+}
+
+fn known(broker: &Broker, id: &UserId) -> Result<Arc<User>, Refusal> {
+    broker.live().users.get(id).cloned().ok_or_else(|| Refusal::Missing(format!("user `{id}`")))
 }
 
 async fn link(
     broker: &Broker,
     by: &Principal,
     external: External,
-    (id, new): (UserId, Option<User>),
-) -> Result<UserId, NotAdmitted> {
-    let known = broker.live().users.get(&id).cloned();
-    let of = new.clone().map(Arc::new).or(known).ok_or(NotAdmitted::Unknown)?;
-    let entry = users::draft(broker, by, &of, "account of a provider added").await?;
-    let identity = ExternalAccount {
+    (user, linked_by): (&Arc<User>, LinkedBy),
+) -> Result<(), Refusal> {
+    let new = (linked_by == LinkedBy::Creation).then(|| User::clone(user));
+    let change = match linked_by {
+        LinkedBy::Operator => "account of a provider added",
+        LinkedBy::Match => "account of a provider matched",
+        LinkedBy::Creation => "made known by an account of a provider",
+    };
+    let entry = users::draft(broker, by, user, change).await?;
+    let account = ExternalAccount {
         issuer: external.issuer,
         subject: external.subject,
-        user: id.clone(),
+        user: user.id.clone(),
+        linked_by,
         created_at: broker.now(),
     };
-    let epoch = broker.store().add_identity(identity, new.clone(), entry).await.map_err(|error| match error {
+    let epoch = broker.store().add_identity(account, new.clone(), entry).await.map_err(|error| match error {
         StoreError::Exists(_) => Refusal::Conflict("this account is somebody's already".to_owned()),
         error => error.into(),
     })?;
     if let Some(user) = new {
         users::install(broker, epoch, user, &[]);
     }
-    Ok(id)
+    Ok(())
 }
 
-fn standing(broker: &Broker, id: &UserId) -> Result<UserId, NotAdmitted> {
-    sessions::standing(broker, id).map(|user| user.id.clone()).map_err(|_| NotAdmitted::Stopped)
+fn standing(broker: &Broker, id: &UserId) -> Result<Arc<User>, NotAdmitted> {
+    sessions::standing(broker, id).map_err(|_| NotAdmitted::Stopped)
+}
+
+/// Whoever is somebody here already is not made known a second time, and whoever left least of all.
+fn refuse_double(broker: &Broker, external: &External) -> Result<(), NotAdmitted> {
+    let same = |said: Option<&str>, theirs: Option<&str>| {
+        said.zip(theirs).is_some_and(|(said, theirs)| said.to_lowercase() == theirs.to_lowercase())
+    };
+    let (email, user_name) = (external.email.as_deref(), external.user_name.as_deref());
+    let is = |user: &&Arc<User>| {
+        let called = user.directory.as_ref().map(|entry| entry.user_name.as_str());
+        same(email, user.email.as_deref()) || same(user_name, called) || same(user_name, Some(user.id.as_str()))
+    };
+    let live = broker.live();
+    let mut found = live.users.values().filter(is);
+    match found.next() {
+        None => Ok(()),
+        Some(first) if first.has_left() && found.all(|user| user.has_left()) => Err(NotAdmitted::Stopped),
+        Some(_) => Err(NotAdmitted::Known),
+    }
 }
 
 /// The one user whom an address or name leads to: a provisioned one, who administers nothing. Two are none.
@@ -159,7 +225,7 @@ fn sole(broker: &Broker, authority: Authority, external: &External) -> Option<Ar
     let mut found = live.users.values().filter(is);
     let user = found.next().filter(|_| found.next().is_none())?;
     // One who administers has more to lose than an address is worth.
-    let fit = user.provisioned().is_some() && !user.groups.contains(ADMINISTRATORS);
+    let fit = user.provisioned().is_some() && !user.administers();
     fit.then(|| Arc::clone(user))
 }
 

@@ -188,8 +188,8 @@ async fn await_successor(
     .await
 }
 
-/// Agents of users who left wait for a successor. Called when a user leaves, and again and again: a crash between the two
-/// costs nothing.
+/// Agents of users who left, or whom their directory deactivated, wait for a successor. Called when that happens, and again and
+/// again: a crash between the two costs nothing.
 pub(crate) async fn users_left(broker: &Broker) -> Result<(), Refusal> {
     let names = {
         let live = broker.live();
@@ -199,7 +199,14 @@ pub(crate) async fn users_left(broker: &Broker) -> Result<(), Refusal> {
         live.agents.values().filter(orphaned).map(|agent| agent.name.clone()).collect::<Vec<_>>()
     };
     for name in names {
-        await_successor(broker, &itself()?, &name, SUCCESSOR_HOURS, "its owner left").await?;
+        await_successor(
+            broker,
+            &itself()?,
+            &name,
+            SUCCESSOR_HOURS,
+            "its owner left, or was deactivated by the directory",
+        )
+        .await?;
     }
     Ok(())
 }
@@ -314,21 +321,23 @@ fn forget(broker: &Broker, now: Timestamp) {
     });
 }
 
-/// Somebody who can answer for an agent: not a user who left.
+/// Somebody who can answer for an agent: not a user who left, or whom their directory deactivated.
 pub(crate) fn owner_of(live: &Live, owner: &str) -> Result<String, Refusal> {
     let owner = text("owner", owner, "name the person or team who answers for it")?;
     if left(live).contains(owner.as_str()) {
-        let message = format!("`{owner}` left, and cannot answer for an agent");
+        let message = format!("`{owner}` left or is deactivated, and cannot answer for an agent");
         return Err(Refusal::invalid(message, "name somebody who is there"));
     }
     Ok(owner)
 }
 
-/// Whoever left, by what an owner may be called; not what somebody who is there is called as well.
+/// Whoever left or is deactivated by their directory, by what an owner may be called; not what somebody who is there is called
+/// as well.
 fn left(live: &Live) -> HashSet<&str> {
     let (mut left, mut here) = (HashSet::new(), HashSet::new());
     for user in live.users.values() {
-        let set = if matches!(user.status, UserStatus::Left { .. }) { &mut left } else { &mut here };
+        let gone = user.has_left() || user.directory.as_ref().is_some_and(|entry| !entry.active);
+        let set = if gone { &mut left } else { &mut here };
         set.insert(user.id.as_str());
         // An address that a directory gives is its word: whoever provisions must not stop agents by it, nor keep them.
         if user.directory.is_none() {

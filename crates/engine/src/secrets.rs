@@ -1,4 +1,4 @@
-//! Upstream credentials: put in, taken out, opened only for the hop that injects them.
+//! Credentials of the broker: put in, taken out, opened only for the hop that injects them.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +10,8 @@ use crate::{broker::Broker, evidence::Draft, refusal::Refusal};
 /// Bytes of one upstream credential.
 pub const SECRET_BYTES_MAX: usize = 16 * 1_024;
 const PURPOSE: &str = "upstream-credential";
+/// How the names of those begin that prove the broker to a provider by whose word people sign in.
+pub const SIGN_IN_PREFIX: &str = "sign_in/";
 
 fn subject(name: &SecretName) -> String {
     // One data key per system, so that one system's secrets can be erased together.
@@ -50,6 +52,22 @@ pub async fn list(broker: &Broker) -> Result<BTreeSet<SecretName>, Refusal> {
 
 /// Opens a credential for `gateway::upstream`, the one place that injects it.
 pub async fn open_for_upstream(broker: &Broker, name: &SecretName) -> Result<Secret<Vec<u8>>, Refusal> {
+    if name.as_str().starts_with(SIGN_IN_PREFIX) {
+        return Err(Refusal::Missing(format!("an upstream's secret `{name}`")));
+    }
+    open(broker, name).await
+}
+
+/// Opens what proves the broker to a provider by whose word people sign in. Of those that are kept for that, and of no system
+/// that agents reach: no slip of a configuration hands one to the other.
+pub async fn open_for_sign_in(broker: &Broker, name: &SecretName) -> Result<Secret<Vec<u8>>, Refusal> {
+    if !name.as_str().starts_with(SIGN_IN_PREFIX) {
+        return Err(Refusal::Missing(format!("a secret `{SIGN_IN_PREFIX}…` called `{name}`")));
+    }
+    open(broker, name).await
+}
+
+async fn open(broker: &Broker, name: &SecretName) -> Result<Secret<Vec<u8>>, Refusal> {
     let ciphertext =
         broker.ports.store.secret(name).await?.ok_or_else(|| Refusal::Missing(format!("secret `{name}`")))?;
     Ok(broker.ports.vault.open(&subject(name), &purpose(name), &ciphertext).await?)

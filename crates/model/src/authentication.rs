@@ -12,6 +12,11 @@ pub const PHISHING_RESISTANT: &str = "phr";
 /// The same with a key that hardware holds; it is at least as good, and we never say it ourselves: nothing attests it.
 const PHISHING_RESISTANT_HARDWARE: &str = "phrh";
 
+/// The method of whoever another provider vouches for (`amr`).
+pub const FEDERATED: &str = "fed";
+/// The method of a one-time link (RFC 8176).
+pub const ONE_TIME_LINK: &str = "otp";
+
 /// When and how a user proved who they are (RFC 9470).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +36,12 @@ impl Authentication {
     pub fn aged_as_of(mut self, then: Timestamp, later: Timestamp) -> Self {
         self.at = self.at.checked_add(later.duration_since(then)).unwrap_or(self.at);
         self
+    }
+
+    /// Whether it was proved to this broker itself, by a passkey or by a one-time link of whoever runs it.
+    pub fn is_own(&self) -> bool {
+        let phishing_resistant = self.acr.as_ref().is_some_and(|acr| acr.as_str() == PHISHING_RESISTANT);
+        (phishing_resistant || self.methods.contains(ONE_TIME_LINK)) && !self.methods.contains(FEDERATED)
     }
 
     /// Whether it is of one of these classes, or better.
@@ -105,6 +116,21 @@ mod tests {
             (asked(&[], Some(60)), None, 61, false),
         ] {
             assert_eq!(asked.is_met_by(&proof(acr), at(age_s)), met, "{asked:?} {acr:?} {age_s}");
+        }
+    }
+
+    #[test]
+    fn the_word_of_another_is_no_proof_of_our_own() {
+        for (acr, methods, own) in [
+            (Some("phr"), vec!["hwk", "user"], true),
+            (None, vec!["otp", "user"], true),
+            (None, vec!["hwk"], false),
+            (None, vec![], false),
+            (Some("phr"), vec!["fed"], false),
+            (None, vec!["fed", "otp"], false),
+        ] {
+            let methods: BTreeSet<String> = methods.into_iter().map(str::to_owned).collect();
+            assert_eq!(Authentication { methods: methods.clone(), ..proof(acr) }.is_own(), own, "{acr:?} {methods:?}");
         }
     }
 

@@ -79,6 +79,11 @@ impl User {
         }
     }
 
+    /// Whether they have rights over the broker itself.
+    pub fn administers(&self) -> bool {
+        self.groups.iter().any(|group| group.starts_with(RESERVED_GROUPS))
+    }
+
     /// Whether they left for good.
     pub const fn has_left(&self) -> bool {
         matches!(self.status, UserStatus::Left { .. })

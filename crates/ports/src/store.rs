@@ -423,15 +423,24 @@ pub trait Store: Send + Sync {
 
     // ---- accounts of providers ---------------------------------------------
     /// Lets an account sign a user in, whom it makes known if `user` is there; an account that is somebody's is
-    /// [`StoreError::Exists`]. Returns the new epoch.
+    /// [`StoreError::Exists`], unless they left and an operator says so. Returns the new epoch. Those that only a match led to
+    /// end once their user administers.
     async fn add_identity(
         &self,
         identity: ExternalAccount,
         user: Option<User>,
         entry: Entry,
     ) -> Result<u64, StoreError>;
-    /// Whose an account is.
-    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<UserId>, StoreError>;
+    /// Takes an account away from a user, whose sessions end with it; one that is not theirs is [`StoreError::Missing`].
+    async fn remove_identity(
+        &self,
+        user: &UserId,
+        issuer: &str,
+        subject: &str,
+        entry: Entry,
+    ) -> Result<Receipt, StoreError>;
+    /// One account.
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<ExternalAccount>, StoreError>;
     /// The accounts of a user, oldest first.
     async fn identities(&self, user: &UserId) -> Result<Vec<ExternalAccount>, StoreError>;
 

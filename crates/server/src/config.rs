@@ -21,6 +21,9 @@ pub use self::sign_in::{Link, ProviderConfig};
 /// The port that a broker listens on unless told otherwise.
 pub const PORT: u16 = 8420;
 
+/// Users whom directories may provision unless told otherwise: of a large company, and few enough to look at each.
+pub const DIRECTORY_USERS_MAX: usize = 20_000;
+
 /// What is wrong with a configuration, and what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {message}", file.display())]
@@ -53,6 +56,14 @@ struct File {
     fetch: FetchFile,
     #[serde(default)]
     sign_in: SignInFile,
+    #[serde(default)]
+    scim: ScimFile,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScimFile {
+    users_max: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -153,6 +164,8 @@ pub struct Config {
     pub fetch_allowed: Vec<IpNet>,
     /// Certificates that vouch for hosts to fetch from, beside those of the machine's trust store.
     pub fetch_roots: Option<PathBuf>,
+    /// Users whom directories may provision.
+    pub directory_users_max: usize,
     /// Providers by whose word people sign in.
     pub providers: Vec<ProviderConfig>,
     /// Make lost key files anew, giving up what they sealed or signed. Never from the file: only somebody at the machine
@@ -200,9 +213,9 @@ impl Config {
             agent_algorithms: parsed.keys.agent_algorithms.unwrap_or_else(|| SigningAlgorithm::ALL.to_vec()),
             zones: parsed.network.zones,
             fetch_allowed: parsed.fetch.allow,
-            fetch_roots: parsed.fetch.roots.map(&within),
-            providers: sign_in::checked(parsed.sign_in.oidc, &within)
-                .map_err(|(message, hint)| refuse(message, Some(hint)))?,
+            fetch_roots: parsed.fetch.roots.map(within),
+            directory_users_max: parsed.scim.users_max.unwrap_or(DIRECTORY_USERS_MAX),
+            providers: sign_in::checked(parsed.sign_in.oidc).map_err(|(message, hint)| refuse(message, Some(hint)))?,
             danger_new_keys: false,
             folder,
         };

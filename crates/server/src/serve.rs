@@ -164,7 +164,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     let pool = upstreams::pool(&wired.broker)?;
     let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone(), mcp::RESUMABLE_FOR);
     let fetcher = fetcher(&config)?;
-    let providers = sign_in::providers(&config, &fetcher).map_err(WiringError::from)?;
+    let providers = sign_in::providers(&config, &fetcher);
     let agents = router::network(&entrance, gateway, &fetcher, providers);
     let operators = administration(&config, &wired, &pool, listeners(address, mutual_address));
 

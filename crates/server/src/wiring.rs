@@ -134,8 +134,9 @@ pub async fn wire_keys_and_store(config: &Config, patience: Patience) -> Result<
         environment: config.environment,
         zone_of: Arc::new(move |address| zones.zone_of(address)),
         fact_window: FACT_WINDOW,
-        sign_in_classes: config.providers.iter().flat_map(|provider| provider.acr.iter().cloned()).collect(),
+        sign_in_classes: config.providers.iter().flat_map(|provider| provider.acr.values().cloned()).collect(),
         agent_algorithms: config.agent_algorithms.clone(),
+        directory_users_max: config.directory_users_max,
     };
     let ports = Ports {
         store: Arc::clone(&store) as Arc<dyn Store>,

@@ -296,9 +296,20 @@ impl Store for SqliteStore {
         self.writer.write(move |turn| identities::add(turn, &identity, user.as_ref(), entry)).await
     }
 
-    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<UserId>, StoreError> {
+    async fn remove_identity(
+        &self,
+        user: &UserId,
+        issuer: &str,
+        subject: &str,
+        entry: Entry,
+    ) -> Result<Receipt, StoreError> {
+        let (user, issuer, subject) = (user.clone(), issuer.to_owned(), subject.to_owned());
+        self.writer.write(move |turn| identities::remove(turn, &user, (&issuer, &subject), entry)).await
+    }
+
+    async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<ExternalAccount>, StoreError> {
         let (issuer, subject) = (issuer.to_owned(), subject.to_owned());
-        self.readers.read(move |connection| identities::user_of(connection, &issuer, &subject)).await
+        self.readers.read(move |connection| identities::one(connection, &issuer, &subject)).await
     }
 
     async fn identities(&self, user: &UserId) -> Result<Vec<ExternalAccount>, StoreError> {

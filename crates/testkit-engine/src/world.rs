@@ -52,6 +52,9 @@ use crate::{bundle, clock::TestClock};
 /// The issuer.
 pub const ISSUER: &str = "https://broker.test";
 
+/// Users whom a directory may provision in these tests.
+pub const DIRECTORY_USERS_MAX: usize = 300;
+
 /// A broker without wires.
 pub struct World {
     /// The use cases.
@@ -98,6 +101,7 @@ impl World {
             fact_window: FACT_WINDOW,
             sign_in_classes: std::collections::BTreeSet::new(),
             agent_algorithms: SigningAlgorithm::ALL.to_vec(),
+            directory_users_max: DIRECTORY_USERS_MAX,
         };
         let ports =
             Ports { store, clock: clock.clone(), entropy, token_signer: token_keys.clone(), vault: Arc::new(vault) };

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bailiwick_ports::store::Store;
 
+pub mod accounts;
 pub mod calls;
 pub mod evidence;
 pub mod fixtures;
@@ -75,6 +76,9 @@ macro_rules! store_suite {
             provisioned_users_are_kept_whole,
             a_group_changes_with_its_users,
             provisioning_tokens_are_kept_by_their_digest
+        );
+        $crate::store_suite!($bench; accounts:
+            accounts_of_providers_are_one_users
         );
         $crate::store_suite!($bench; registration:
             a_registration_token_is_used_up,

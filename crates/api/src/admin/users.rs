@@ -8,6 +8,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Shared;
 
+mod accounts;
 mod add;
 mod administrator;
 mod groups;
@@ -25,6 +26,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(groups::groups))
         .routes(routes!(administrator::administrator))
         .routes(routes!(invite::invite))
+        .routes(routes!(accounts::list, accounts::add))
+        .routes(routes!(accounts::remove))
         .routes(routes!(suspend::suspend))
         .routes(routes!(resume::resume))
         .routes(routes!(leave::leave))

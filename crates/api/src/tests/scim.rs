@@ -9,7 +9,7 @@ use bailiwick_model::{
     user::ADMINISTRATORS,
 };
 use bailiwick_ports::{chance::Clock as _, new_id};
-use bailiwick_testkit_engine::world::operator;
+use bailiwick_testkit_engine::world::{DIRECTORY_USERS_MAX, operator};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -373,6 +373,49 @@ async fn an_address_of_a_directory_is_nobody_who_owns_agents() {
     assert_eq!(broker.agent(&reader).unwrap().successor_by, None);
     lifecycle::set_owner(broker, &operator(), &reader, "another team", "test").await.unwrap();
     lifecycle::set_owner(broker, &operator(), &reader, "build team", "test").await.unwrap();
+}
+
+/// Many directories deactivate whoever leaves and remove nobody: their agents must not go on for ever.
+#[tokio::test]
+async fn agents_of_who_is_deactivated_wait_for_a_successor() {
+    let directory = Directory::new().await;
+    let broker = &directory.scene.world.broker;
+    let (ada, bob) = (directory.user("ada").await, directory.user("bob").await);
+    let reader = "reader".parse().unwrap();
+    lifecycle::set_owner(broker, &operator(), &reader, &ada, "test").await.unwrap();
+    let path = format!("/Users/{ada}");
+    directory.patch(&path, json!([{ "op": "replace", "path": "displayName", "value": "Ada L." }])).await;
+    assert_eq!(broker.agent(&reader).unwrap().successor_by, None);
+    directory.patch(&path, json!([{ "op": "replace", "path": "active", "value": false }])).await;
+    let stops = broker.agent(&reader).unwrap().successor_by.expect("from that moment on");
+    assert_eq!(stops, broker.now() + SignedDuration::from_hours(i64::from(lifecycle::SUCCESSOR_HOURS)));
+    assert!(lifecycle::set_owner(broker, &operator(), &reader, &ada, "test").await.is_err(), "nor a new owner");
+    // Coming back moves no end by itself: it may be the directory that was taken over. An operator says so.
+    directory.patch(&path, json!([{ "op": "replace", "path": "active", "value": true }])).await;
+    assert_eq!(broker.agent(&reader).unwrap().successor_by, Some(stops));
+    lifecycle::set_owner(broker, &operator(), &reader, &ada, "is back").await.unwrap();
+    assert_eq!(broker.agent(&reader).unwrap().successor_by, None);
+    lifecycle::set_owner(broker, &operator(), &reader, &bob, "test").await.unwrap();
+    directory.patch(&format!("/Users/{bob}"), json!([{ "op": "replace", "path": "active", "value": false }])).await;
+    directory.scene.world.clock.advance(i64::from(lifecycle::SUCCESSOR_HOURS) * 3_600);
+    lifecycle::advance(broker).await.unwrap();
+    let status = format!("{:?}", broker.agent(&reader).unwrap().status);
+    assert!(status.contains("Suspended"), "{status}");
+}
+
+#[tokio::test]
+async fn a_directory_has_so_many_users_and_removing_them_makes_no_room() {
+    let directory = Directory::new().await;
+    let first = directory.user("u0").await;
+    for number in 1..DIRECTORY_USERS_MAX {
+        directory.user(&format!("u{number}")).await;
+    }
+    let one_more = json!({ "schemas": [USER], "userName": "more" });
+    let refused = directory.send("POST", "/Users", Some(one_more.clone())).await;
+    assert_eq!(kind(&refused), (403, String::new()));
+    assert!(refused.json()["detail"].as_str().unwrap().contains("`scim.users_max`"), "{}", refused.text);
+    assert_eq!(directory.send("DELETE", &format!("/Users/{first}"), None).await.status, 204);
+    assert_eq!(directory.send("POST", "/Users", Some(one_more)).await.status, 403);
 }
 
 #[tokio::test]

@@ -50,6 +50,15 @@ pub(crate) enum Users {
         #[arg(long)]
         no: bool,
     },
+    /// List the accounts of other providers by which a user signs in, and how each came to be theirs.
+    Accounts {
+        /// Their id.
+        id: String,
+    },
+    /// Let an account of another provider sign a user in: the one way for administrators, and for an account of who left.
+    AddAccount(UserAndAccount),
+    /// Take an account of another provider away from a user; their sessions end with it.
+    RemoveAccount(UserAndAccount),
     /// Stop a user until they are resumed; nobody acts for them, and their sessions end.
     Suspend(UserAndWhy),
     /// Let a user go on.
@@ -59,6 +68,19 @@ pub(crate) enum Users {
     },
     /// A user left for good: what they granted, their sessions and passkeys end.
     Leave(UserAndWhy),
+}
+
+/// A user and an account of another provider.
+#[derive(Debug, Args)]
+pub(crate) struct UserAndAccount {
+    /// Their id.
+    pub(crate) id: String,
+    /// The provider's issuer, as `[[sign_in.oidc]]` has it.
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer: String,
+    /// The `sub` of their account there.
+    #[arg(long)]
+    pub(crate) subject: String,
 }
 
 /// A user and why.

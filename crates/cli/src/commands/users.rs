@@ -9,7 +9,7 @@ use super::{
     door,
 };
 use crate::{
-    arguments::{Arguments, Users},
+    arguments::{Arguments, UserAndAccount, Users},
     door::Door,
     exit::{Exit, Failure},
     output::{Output, fields, table, text},
@@ -25,6 +25,18 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Users, output: &Output) -> 
         }
         Users::Invite { id, administrator } => {
             invite(&door, id, *administrator, output).await?;
+            return Ok(Exit::Done);
+        }
+        Users::Accounts { id } => {
+            accounts(&door.read(&path(id, "/accounts")?).await?, output);
+            return Ok(Exit::Done);
+        }
+        Users::AddAccount(ask) => {
+            accounts(&door.change(&path(&ask.id, "/accounts")?, &account(ask)).await?, output);
+            return Ok(Exit::Done);
+        }
+        Users::RemoveAccount(ask) => {
+            accounts(&door.change(&path(&ask.id, "/accounts/remove")?, &account(ask)).await?, output);
             return Ok(Exit::Done);
         }
         Users::Show { id } => door.read(&path(id, "")?).await?,
@@ -91,6 +103,30 @@ async fn list(door: &Door, output: &Output) -> Result<(), Failure> {
         output.hint("nobody is known yet: `bailiwick users invite NAME --administrator` makes the first one");
     }
     Ok(())
+}
+
+fn account(ask: &UserAndAccount) -> Value {
+    json!({"issuer": ask.issuer, "subject": ask.subject})
+}
+
+fn accounts(listed: &Value, output: &Output) {
+    let all = listed.get("accounts").and_then(Value::as_array).cloned().unwrap_or_default();
+    output.document(listed, |_| {
+        table(
+            ["issuer", "subject", "linked by", "since"],
+            all.iter().map(|account| {
+                [
+                    text(account, "/issuer"),
+                    text(account, "/subject"),
+                    text(account, "/linked_by"),
+                    minute(&text(account, "/created_at")),
+                ]
+            }),
+        )
+    });
+    if all.is_empty() {
+        output.hint("no account of another provider signs them in: `bailiwick users add-account` lets one");
+    }
 }
 
 fn one(user: &Value) -> String {

@@ -1,13 +1,15 @@
 //! One provider: what the operator decided about it, what it says of itself, and what we ask of it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use bailiwick_engine::{broker::Broker, identities::Admission};
+use bailiwick_engine::{broker::Broker, identities::Admission, secrets};
 use bailiwick_fetch::Fetcher;
-use bailiwick_model::{digest::Digest, jwk::SigningAlgorithm, name::Acr, secret::Secret};
+use bailiwick_model::{
+    digest::Digest,
+    jwk::SigningAlgorithm,
+    name::{Acr, SecretName},
+    secret::Secret,
+};
 use bailiwick_oauth::{
     client_assertion::ASSERTION_TYPE,
     foreign_keys::{DISCOVERY_BYTES_MAX, ForeignKeys, KEY_SET_BYTES_MAX, Purpose},
@@ -42,8 +44,8 @@ pub enum ClientAuthentication {
         /// What the provider wants as audience instead.
         audience: Option<String>,
     },
-    /// `client_secret_basic`.
-    Secret(Secret<String>),
+    /// `client_secret_basic` with what lies in the vault under this name, opened only for the message that carries it.
+    Secret(SecretName),
 }
 
 /// What the operator decided about a provider.
@@ -65,8 +67,8 @@ pub struct ProviderRules {
     pub algorithms: Vec<SigningAlgorithm>,
     /// Claims that must have a value, such as a tenant or a group.
     pub require: BTreeMap<String, String>,
-    /// Authentication context classes about which it is believed.
-    pub acr: BTreeSet<Acr>,
+    /// Authentication context classes about which it is believed, and what each counts as here.
+    pub acr: BTreeMap<Acr, Acr>,
     /// Who is let in.
     pub admission: Admission,
 }
@@ -110,6 +112,8 @@ pub(crate) struct Metadata {
 pub(crate) enum Failure {
     /// The provider cannot be reached, or does not answer as it should.
     Unreachable,
+    /// We cannot prove to it who we are.
+    Unready,
     /// What it answered is not to be believed.
     Unfit,
 }
@@ -154,7 +158,7 @@ impl Provider {
             query.append_pair("prompt", "login").append_pair("max_age", "0");
         }
         if !self.rules.acr.is_empty() {
-            let classes: Vec<&str> = self.rules.acr.iter().map(Acr::as_str).collect();
+            let classes: Vec<&str> = self.rules.acr.keys().map(Acr::as_str).collect();
             query.append_pair("acr_values", &classes.join(" "));
         }
         drop(query);
@@ -178,10 +182,11 @@ impl Provider {
         let mut headers = HeaderMap::new();
         match &self.rules.authentication {
             ClientAuthentication::Secret(secret) => {
-                headers.insert(header::AUTHORIZATION, basic(&self.rules.client_id, secret).ok_or(Failure::Unfit)?);
+                let basic = self.basic(broker, secret).await.ok_or(Failure::Unready)?;
+                headers.insert(header::AUTHORIZATION, basic);
             }
             ClientAuthentication::OwnKey { audience } => {
-                assertion = self.assertion(broker, audience.as_deref()).ok_or(Failure::Unreachable)?;
+                assertion = self.assertion(broker, audience.as_deref()).ok_or(Failure::Unready)?;
                 form.push(("client_id", self.rules.client_id.as_str()));
                 form.push(("client_assertion_type", ASSERTION_TYPE));
                 form.push(("client_assertion", assertion.expose().as_str()));
@@ -194,7 +199,7 @@ impl Provider {
             let error =
                 read.get("error").and_then(Value::as_str).unwrap_or_default().chars().take(80).collect::<String>();
             tracing::warn!(provider = self.rules.name, status = answer.status, error, "a provider gave no token");
-            return Err(Failure::Unfit);
+            return Err(if answer.status >= 500 { Failure::Unreachable } else { Failure::Unfit });
         }
         read.get("id_token").and_then(Value::as_str).map(str::to_owned).ok_or(Failure::Unfit)
     }
@@ -225,6 +230,17 @@ impl Provider {
     fn unreachable(&self, error: &dyn std::fmt::Display) -> Failure {
         tracing::warn!(provider = self.rules.name, %error, "a provider cannot be reached");
         Failure::Unreachable
+    }
+
+    /// The client's secret, as it is sent.
+    async fn basic(&self, broker: &Broker, name: &SecretName) -> Option<HeaderValue> {
+        match secrets::open_for_sign_in(broker, name).await {
+            Ok(secret) => basic(&self.rules.client_id, &secret),
+            Err(error) => {
+                tracing::error!(provider = self.rules.name, %error, "the secret for a provider cannot be opened");
+                None
+            }
+        }
     }
 
     /// An assertion by the key that signs our tokens (RFC 7523 §2.2).
@@ -271,9 +287,10 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// Id and secret as RFC 6749 §2.3.1 wants them: each encoded as in a form, then together.
-fn basic(client_id: &str, secret: &Secret<String>) -> Option<HeaderValue> {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let both = Secret::new(format!("{}:{}", encoded(client_id), encoded(secret.expose())));
+fn basic(client_id: &str, secret: &Secret<Vec<u8>>) -> Option<HeaderValue> {
+    let encoded = |bytes: &[u8]| Secret::new(form_urlencoded::byte_serialize(bytes).collect::<String>());
+    let (id, secret) = (encoded(client_id.as_bytes()), encoded(secret.expose()));
+    let both = Secret::new(format!("{}:{}", id.expose(), secret.expose()));
     let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(both.expose()))).ok()?;
     value.set_sensitive(true);
     Some(value)

@@ -1,13 +1,16 @@
 //! What a browser does with the pages, as far as no script is concerned, and a broker to do it with.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use axum::{Router, body::Body};
 use bailiwick_console::federated::Providers;
 use bailiwick_engine::{invitations, users};
 use bailiwick_model::name::UserId;
 use bailiwick_testkit_engine::world::{ISSUER, World, operator};
-use bailiwick_web::{address::DeclaredProxies, entrance::Entrance};
+use bailiwick_web::{
+    address::{DeclaredProxies, Peer},
+    entrance::Entrance,
+};
 use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -44,7 +47,13 @@ impl Scene {
     }
 
     pub(crate) fn browser(&self) -> Browser {
-        Browser { router: self.router.clone(), cookie: None, origin: Some(ISSUER.to_owned()) }
+        Browser {
+            router: self.router.clone(),
+            cookie: None,
+            origin: Some(ISSUER.to_owned()),
+            at: None,
+            says: Vec::new(),
+        }
     }
 
     /// A one-time link for a user, as a path.
@@ -69,9 +78,13 @@ impl Scene {
 /// A browser with its one cookie.
 #[derive(Clone)]
 pub(crate) struct Browser {
-    router: Router,
+    pub(crate) router: Router,
     pub(crate) cookie: Option<String>,
     pub(crate) origin: Option<String>,
+    /// Where it comes from.
+    pub(crate) at: Option<IpAddr>,
+    /// Headers that it sends besides.
+    pub(crate) says: Vec<(&'static str, &'static str)>,
 }
 
 /// What came back.
@@ -97,6 +110,12 @@ impl Browser {
     }
 
     async fn send(&mut self, mut message: http::request::Builder, body: String) -> Page {
+        for (name, value) in &self.says {
+            message = message.header(*name, *value);
+        }
+        if let Some(at) = self.at {
+            message = message.extension(Peer((at, 4_711).into()));
+        }
         if let Some(cookie) = &self.cookie {
             message = message.header(header::COOKIE, cookie);
         }

@@ -1,7 +1,7 @@
 //! Signing in with another provider: a scripted one that says whatever a test wants it to, so that every lie is told once.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicI64, Ordering},
@@ -17,7 +17,7 @@ use bailiwick_console::federated::{ClientAuthentication, ProviderRules, Provider
 use bailiwick_engine::{
     directory::{self, Profile},
     identities::{self, Admission, Authority},
-    users,
+    passkeys, secrets, users,
 };
 use bailiwick_fetch::{FetchRules, Fetcher};
 use bailiwick_model::{digest::Digest, directory::DirectoryEntry, jwk::SigningAlgorithm, name::UserId, secret::Secret};
@@ -31,7 +31,10 @@ use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::browser::{Browser, Page, Scene, ada};
+use crate::{
+    browser::{Browser, Page, Scene, ada},
+    device::Device,
+};
 
 const CLIENT: &str = "bailiwick-at-idp";
 const BEGIN: &str = "/sign-in/oidc/idp?return_to=%2Faccount";
@@ -46,6 +49,10 @@ struct Script {
     /// Instead of a token that it signs.
     token: Option<String>,
     status: Option<StatusCode>,
+    /// What discovery answers instead.
+    down: Option<StatusCode>,
+    /// How often somebody asked about a user.
+    asked_about: u32,
     /// What the sign-in was asked with.
     nonce: String,
     /// What came to the token endpoint last.
@@ -55,7 +62,7 @@ struct Script {
 
 struct Idp {
     issuer: String,
-    signs: ForeignIssuer,
+    signs: Mutex<ForeignIssuer>,
     script: Mutex<Script>,
     /// Seconds since 1970, by the broker's clock.
     now: AtomicI64,
@@ -67,27 +74,34 @@ impl Idp {
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let script = Script { metadata: json!({}), claims: json!({}), header: json!({}), ..Script::default() };
         let idp = Arc::new(Self {
-            signs: ForeignIssuer::new(&issuer),
+            signs: Mutex::new(ForeignIssuer::new(&issuer)),
             issuer,
             script: Mutex::new(script),
             now: AtomicI64::new(0),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(Self::configuration))
-            .route("/jwks", get(|State(idp): State<Arc<Self>>| async move { idp.signs.jwks() }))
+            .route("/jwks", get(|State(idp): State<Arc<Self>>| async move { idp.signs.lock().unwrap().jwks() }))
             .route("/token", post(Self::token))
+            .route("/userinfo", get(Self::user_info).post(Self::user_info))
             .with_state(Arc::clone(&idp));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         idp
     }
 
-    async fn configuration(State(idp): State<Arc<Self>>) -> String {
+    async fn user_info(State(idp): State<Arc<Self>>) -> String {
+        idp.says(|script| script.asked_about += 1);
+        json!({ "sub": "00u1", "email": "ada@example.com", "email_verified": true }).to_string()
+    }
+
+    async fn configuration(State(idp): State<Arc<Self>>) -> (StatusCode, String) {
         let at = |path: &str| format!("{}{path}", idp.issuer);
         let honest = json!({
             "issuer": idp.issuer, "authorization_endpoint": at("/authorize"), "token_endpoint": at("/token"),
-            "jwks_uri": at("/jwks"), "authorization_response_iss_parameter_supported": true,
+            "jwks_uri": at("/jwks"), "userinfo_endpoint": at("/userinfo"), "authorization_response_iss_parameter_supported": true,
         });
-        changed(honest, &idp.script.lock().unwrap().metadata).to_string()
+        let script = idp.script.lock().unwrap();
+        (script.down.unwrap_or(StatusCode::OK), changed(honest, &script.metadata).to_string())
     }
 
     async fn token(State(idp): State<Arc<Self>>, headers: HeaderMap, body: String) -> (StatusCode, String) {
@@ -99,7 +113,7 @@ impl Idp {
             "email": "ada@example.com", "email_verified": true, "preferred_username": "ada", "name": "Ada", "tid": "t-1",
             "nonce": script.nonce,
         });
-        let token = idp.signs.sign(&script.header, &changed(claims, &script.claims));
+        let token = idp.signs.lock().unwrap().sign(&script.header, &changed(claims, &script.claims));
         let token = script.token.clone().unwrap_or(token);
         let answer = json!({ "access_token": "at", "token_type": "Bearer", "id_token": token }).to_string();
         (script.status.unwrap_or(StatusCode::OK), answer)
@@ -131,7 +145,7 @@ impl Story {
             scopes: vec!["email".to_owned()],
             algorithms: vec![SigningAlgorithm::ES256],
             require: BTreeMap::new(),
-            acr: BTreeSet::new(),
+            acr: BTreeMap::new(),
             admission: Admission { create: false, authority: Some(Authority::Email) },
         };
         change(&mut rules);
@@ -190,7 +204,7 @@ impl Story {
 
 #[tokio::test]
 async fn an_account_of_a_provider_signs_its_user_in() {
-    let story = Story::new(|rules| rules.acr = ["urn:gold".parse().unwrap()].into()).await;
+    let story = Story::new(|rules| rules.acr = [("urn:gold".parse().unwrap(), "gold".parse().unwrap())].into()).await;
     let (ada, mut browser) = (story.provisioned("ada").await, story.scene.browser());
     let page = browser.get("/sign-in").await;
     assert!(
@@ -231,7 +245,7 @@ async fn an_account_of_a_provider_signs_its_user_in() {
     assert!(events.contains("fed") && events.contains(ada.as_str()) && !events.contains("c-1"), "{events}");
     let session = bailiwick_engine::sessions::of_user(&story.scene.world.broker, &ada).await.unwrap().remove(0);
     assert_eq!(session.authentication.at.as_second(), story.idp.now() - 20);
-    assert_eq!(session.authentication.acr.map(|acr| acr.to_string()).as_deref(), Some("urn:gold"));
+    assert_eq!(session.authentication.acr.map(|acr| acr.to_string()).as_deref(), Some("gold"));
     // From now on issuer and subject name them, whatever address they have there.
     story.idp.says(|script| script.claims = json!({ "email": "somebody.else@example.com", "acr": "phr" }));
     let mut again = story.scene.browser();
@@ -239,7 +253,8 @@ async fn an_account_of_a_provider_signs_its_user_in() {
     assert_eq!(story.sign_in(&mut again).await.status, StatusCode::SEE_OTHER);
     let session = bailiwick_engine::sessions::of_user(&story.scene.world.broker, &ada).await.unwrap().remove(0);
     assert_eq!(session.authentication.acr, None, "a class that the operator does not believe it about is none");
-    assert!(story.idp.now() - session.authentication.at.as_second() >= 12 * 3_600, "and no time is long ago");
+    let age_s = story.scene.world.clock.now().as_second() - session.authentication.at.as_second();
+    assert!(age_s >= 12 * 3_600, "and no time is long ago");
 }
 
 #[tokio::test]
@@ -291,10 +306,16 @@ async fn who_is_made_known_administers_nothing_and_has_what_is_required() {
     let story = Story::new(|rules| {
         rules.admission = Admission { create: true, authority: None };
         rules.require = BTreeMap::from([("tid".to_owned(), "t-1".to_owned())]);
-        rules.authentication = ClientAuthentication::Secret(Secret::new("s:ä%".to_owned()));
+        rules.authentication = ClientAuthentication::Secret("sign_in/idp".parse().unwrap());
     })
     .await;
     let mut browser = story.scene.browser();
+    let broker = &story.scene.world.broker;
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::BAD_GATEWAY, "no secret, no proof");
+    let secret = Secret::new("s:ä%".as_bytes().to_vec());
+    secrets::put(broker, &operator(), "sign_in/idp".parse().unwrap(), &secret).await.unwrap();
+    assert!(secrets::open_for_upstream(broker, &"sign_in/idp".parse().unwrap()).await.is_err());
+    assert!(secrets::open_for_sign_in(broker, &"crm/idp".parse().unwrap()).await.is_err());
     for other in [json!({ "tid": "t-2" }), json!({ "tid": null }), json!({ "tid": 1 })] {
         story.idp.says(|script| script.claims = other);
         assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN);
@@ -408,10 +429,13 @@ async fn a_lie_of_a_provider_signs_nobody_in() {
             "none" => unsigned(json!({ "alg": "none" }), claims),
             "hs256" => {
                 let token = unsigned(json!({ "alg": "HS256" }), claims);
-                format!("{token}{}", URL_SAFE_NO_PAD.encode(Digest::of(story.idp.signs.jwks().as_bytes()).as_bytes()))
+                format!(
+                    "{token}{}",
+                    URL_SAFE_NO_PAD.encode(Digest::of(story.idp.signs.lock().unwrap().jwks().as_bytes()).as_bytes())
+                )
             }
             "stranger" => stranger.sign(&json!({}), &claims),
-            "no nonce" => story.idp.signs.sign(&json!({}), &changed(claims, &json!({ "nonce": null }))),
+            "no nonce" => story.idp.signs.lock().unwrap().sign(&json!({}), &changed(claims, &json!({ "nonce": null }))),
             "no token" => String::new(),
             _ => "a.b".to_owned(),
         };
@@ -453,12 +477,211 @@ async fn a_provider_that_calls_itself_another_is_not_gone_to() {
 async fn whoever_asks_for_the_page_again_and_again_waits() {
     let story = Story::new(|_| {}).await;
     let mut browser = story.scene.browser();
+    // What another site has a browser fetch counts for nobody, and keeps nothing.
+    for says in [("sec-fetch-dest", "image"), ("sec-fetch-dest", "iframe"), ("sec-purpose", "prefetch")] {
+        let mut embedded = Browser { says: vec![says], ..browser.clone() };
+        for path in ["/sign-in", BEGIN].repeat(40) {
+            let page = embedded.get(path).await;
+            assert_eq!(page.status, StatusCode::FORBIDDEN, "{says:?}");
+            assert!(!page.headers.contains_key(header::SET_COOKIE));
+        }
+    }
+    browser.says = vec![("sec-fetch-dest", "document")];
+    // All addresses of one household are one.
     let mut last = StatusCode::OK;
-    for _ in 0..61 {
+    for host in 0..61 {
+        browser.at = Some(format!("2001:db8:0:1::{host:x}").parse().unwrap());
         last = browser.get("/sign-in").await.status;
     }
     assert_eq!(last, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(browser.get(BEGIN).await.status, StatusCode::TOO_MANY_REQUESTS);
+    let mut other = Browser { at: Some("2001:db8:0:2::1".parse().unwrap()), ..browser.clone() };
+    assert_eq!(other.get("/sign-in").await.status, StatusCode::OK);
     story.scene.world.clock.advance(4);
     assert_eq!(browser.get("/sign-in").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_account_of_a_provider_gains_no_passkey() {
+    // Not even one whose provider is believed to resist phishing.
+    let story = Story::new(|rules| rules.acr = [("urn:gold".parse().unwrap(), "phr".parse().unwrap())].into()).await;
+    let (ada, mut browser) = (story.provisioned("ada").await, story.scene.browser());
+    let broker = &story.scene.world.broker;
+    let (mut own, mut device) = (story.scene.browser(), Device::new(1));
+    let link = story.scene.link(&ada).await;
+    let page = own.get(&link).await;
+    let answer = device.create(&page.options());
+    let fields = [("ceremony", &*page.ceremony()), ("credential", &answer), ("name", "Laptop")];
+    assert_eq!(own.post(&link, &fields).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(own.get("/account/passkeys/new").await.status, StatusCode::OK, "a one-time link is an operator's word");
+    assert_eq!(own.sign_in(&mut device).await, StatusCode::SEE_OTHER);
+    let page = own.get("/account/passkeys/new").await;
+    assert_eq!(page.status, StatusCode::OK, "and a passkey is a proof of our own");
+    let now = story.idp.now();
+    story.idp.says(|script| script.claims = json!({ "acr": "urn:gold", "auth_time": now }));
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::SEE_OTHER);
+    let told = browser.get("/account/passkeys/new").await;
+    assert_eq!(told.status, StatusCode::FORBIDDEN);
+    assert!(told.text.contains("signed in with one") && told.text.contains("bailiwick users invite"), "{}", told.text);
+    let account = browser.get("/account").await;
+    let credential = URL_SAFE_NO_PAD.encode(&passkeys::of_user(broker, &ada).await.unwrap()[0].credential);
+    let mut another = Device::new(2);
+    let (ceremony, answer) = (page.ceremony(), another.create(&page.options()));
+    let token = account.form_token();
+    let fields = [("form_token", &*token), ("ceremony", &ceremony), ("credential", &answer), ("name", "Mine")];
+    assert_eq!(browser.post("/account/passkeys", &fields).await.status, StatusCode::FORBIDDEN);
+    let fields = [("form_token", &*token), ("passkey", &credential)];
+    assert_eq!(browser.post("/account/passkeys/remove", &fields).await.status, StatusCode::FORBIDDEN);
+    let kept = passkeys::of_user(broker, &ada).await.unwrap();
+    assert_eq!(kept.iter().map(|passkey| passkey.name.as_str()).collect::<Vec<_>>(), ["Laptop"]);
+}
+
+#[tokio::test]
+async fn who_becomes_an_administrator_is_led_to_by_no_match() {
+    let story = Story::new(|_| {}).await;
+    let broker = &story.scene.world.broker;
+    let (ada, mut browser) = (story.provisioned("ada").await, story.scene.browser());
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::SEE_OTHER);
+    assert!(browser.is_signed_in().await);
+    users::set_administrator(broker, &operator(), &ada, true).await.unwrap();
+    assert!(!browser.is_signed_in().await, "nor is who signed in by it before");
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN);
+    assert!(broker.store().identities(&ada).await.unwrap().is_empty());
+    // What an operator says of the same account is another matter, and stays.
+    identities::add(broker, &operator(), &ada, &story.idp.issuer, "00u1").await.unwrap();
+    let mut again = story.scene.browser();
+    assert_eq!(story.sign_in(&mut again).await.status, StatusCode::SEE_OTHER);
+    users::set_administrator(broker, &operator(), &ada, false).await.unwrap();
+    users::set_administrator(broker, &operator(), &ada, true).await.unwrap();
+    assert!(again.is_signed_in().await);
+    identities::remove(broker, &operator(), &ada, &story.idp.issuer, "00u1").await.unwrap();
+    assert!(!again.is_signed_in().await, "and ends with the account that an operator takes away");
+    assert_eq!(story.sign_in(&mut again).await.status, StatusCode::FORBIDDEN);
+    assert!(identities::remove(broker, &operator(), &ada, &story.idp.issuer, "00u1").await.is_err());
+}
+
+#[tokio::test]
+async fn who_left_does_not_come_back_as_somebody_new() {
+    let story = Story::new(|rules| rules.admission = Admission { create: true, authority: None }).await;
+    let broker = &story.scene.world.broker;
+    let mut browser = story.scene.browser();
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::SEE_OTHER);
+    let made = broker.live().users.values().find(|user| user.id.as_str().starts_with("usr-")).unwrap().id.clone();
+    users::leave(broker, &operator(), &made, "gone").await.unwrap();
+    let known = broker.live().users.size();
+    let told = story.sign_in(&mut browser).await;
+    assert_eq!(told.status, StatusCode::FORBIDDEN);
+    assert!(told.text.contains("may not sign in here any more"), "{}", told.text);
+    // Nor under another account of theirs, nor if they had never signed in, nor as the double of somebody who is there.
+    story.idp.says(|script| script.claims = json!({ "sub": "00u2", "preferred_username": null }));
+    assert!(story.sign_in(&mut browser).await.text.contains("may not sign in here any more"));
+    let bob = story.provisioned("bob").await;
+    story.idp.says(|script| {
+        script.claims = json!({ "sub": "00bob", "preferred_username": "BOB", "email": "b@example.com" });
+    });
+    assert!(story.sign_in(&mut browser).await.text.contains("signs nobody in here"));
+    users::leave(broker, &operator(), &bob, "gone").await.unwrap();
+    assert!(story.sign_in(&mut browser).await.text.contains("may not sign in here any more"));
+    story.idp.says(|script| script.claims = json!({ "sub": "00u-1", "preferred_username": "u-1", "email": null }));
+    assert!(story.sign_in(&mut browser).await.text.contains("signs nobody in here"));
+    assert_eq!(broker.live().users.size(), known + 1, "bob alone was added, by the directory");
+    assert!(!browser.is_signed_in().await);
+    // An operator may give the account of a leaver to whom they are now.
+    story.idp.says(|script| script.claims = json!({}));
+    let back = "u-back".parse().unwrap();
+    users::add(broker, &operator(), "u-back".parse().unwrap(), "Ada", None, Default::default()).await.unwrap();
+    identities::add(broker, &operator(), &back, &story.idp.issuer, "00u1").await.unwrap();
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(broker.store().identities(&back).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_step_up_asks_the_provider_anew_and_checks_that_it_did() {
+    let story = Story::new(|_| {}).await;
+    story.provisioned("ada").await;
+    let began = story.idp.now();
+    for (authenticated_at, expected) in [
+        (Value::Null, StatusCode::FORBIDDEN),
+        (json!(began - 3_600), StatusCode::FORBIDDEN),
+        (json!(began + 3_600), StatusCode::FORBIDDEN),
+        (json!("now"), StatusCode::FORBIDDEN),
+        (json!(began), StatusCode::SEE_OTHER),
+    ] {
+        let mut browser = story.scene.browser();
+        let page = browser.get(&format!("{BEGIN}&step_up=1")).await;
+        let url: Url = page.location().parse().unwrap();
+        let asked: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+        assert_eq!((&*asked["prompt"], &*asked["max_age"]), ("login", "0"));
+        story.idp.says(|script| {
+            script.nonce.clone_from(&asked["nonce"]);
+            script.claims = json!({ "auth_time": authenticated_at });
+        });
+        let page = browser.get(&format!("{CALLBACK}?{}", story.answer(&asked, &[]))).await;
+        assert_eq!(page.status, expected, "{authenticated_at}");
+    }
+    let asked = story.begin(&mut story.scene.browser()).await;
+    assert!(!asked.contains_key("prompt") && !asked.contains_key("max_age"), "not where nothing asks for it");
+}
+
+#[tokio::test]
+async fn a_provider_turns_its_keys_over_and_is_down_at_times() {
+    let story = Story::new(|_| {}).await;
+    story.provisioned("ada").await;
+    assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::SEE_OTHER);
+    let before = std::mem::replace(&mut *story.idp.signs.lock().unwrap(), ForeignIssuer::new(&story.idp.issuer));
+    assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::SEE_OTHER, "by the new key at once");
+    let mut browser = story.scene.browser();
+    let asked = story.begin(&mut browser).await;
+    let claims = json!({
+        "iss": story.idp.issuer, "aud": CLIENT, "sub": "00u1", "iat": story.idp.now(), "exp": story.idp.now() + 300,
+        "nonce": asked["nonce"],
+    });
+    story.idp.says(|script| script.token = Some(before.sign(&json!({}), &claims)));
+    let page = browser.get(&format!("{CALLBACK}?{}", story.answer(&asked, &[]))).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN, "and by the old one no more");
+    story.idp.says(|script| (script.token, script.status) = (None, Some(StatusCode::SERVICE_UNAVAILABLE)));
+    let page = story.sign_in(&mut story.scene.browser()).await;
+    assert_eq!(page.status, StatusCode::BAD_GATEWAY);
+    // What it says of itself is asked for again after a while, and a failure is not kept.
+    story.idp.says(|script| (script.status, script.down) = (None, Some(StatusCode::INTERNAL_SERVER_ERROR)));
+    story.scene.world.clock.advance(301);
+    let page = story.scene.browser().get(BEGIN).await;
+    assert_eq!(page.status, StatusCode::BAD_GATEWAY);
+    assert!(
+        page.text.contains("cannot be reached now") && page.text.contains("sign in with a passkey"),
+        "{}",
+        page.text
+    );
+    assert_eq!(story.scene.browser().get("/sign-in").await.status, StatusCode::OK, "passkeys work all the same");
+    story.idp.says(|script| script.down = None);
+    story.idp.now.store(story.scene.world.clock.now().as_second(), Ordering::SeqCst);
+    assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn nothing_but_the_id_token_says_who_it_is_and_nothing_leads_away() {
+    let story = Story::new(|_| {}).await;
+    story.provisioned("ada").await;
+    story.idp.says(|script| script.claims = json!({ "email": null, "email_verified": null }));
+    assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(story.idp.script.lock().unwrap().asked_about, 0, "what it would say beside the token is not asked");
+    story.idp.says(|script| script.claims = json!({}));
+    for (wish, place) in [
+        ("%2F%2Fevil.example", "/account"),
+        ("https%3A%2F%2Fevil.example", "/account"),
+        ("%2F%5Cevil.example", "/account"),
+        ("%2Faccount%3Fx%3D1", "/account?x=1"),
+    ] {
+        let mut browser = story.scene.browser();
+        let page = browser.get(&format!("/sign-in/oidc/idp?return_to={wish}")).await;
+        let url: Url = page.location().parse().unwrap();
+        let asked: BTreeMap<String, String> = url.query_pairs().into_owned().collect();
+        story.idp.says(|script| script.nonce.clone_from(&asked["nonce"]));
+        let page = browser.get(&format!("{CALLBACK}?{}", story.answer(&asked, &[]))).await;
+        assert_eq!((page.status, page.location()), (StatusCode::SEE_OTHER, place), "{wish}");
+    }
+    // What an ID token may be signed with is the operator's word, not the token's.
+    let pinned = Story::new(|rules| rules.algorithms = vec![SigningAlgorithm::RS256]).await;
+    pinned.provisioned("ada").await;
+    assert_eq!(pinned.sign_in(&mut pinned.scene.browser()).await.status, StatusCode::FORBIDDEN);
 }

@@ -176,6 +176,7 @@ impl Bench {
             zone_of: Arc::new(move |_| if moved.load(Ordering::SeqCst) { "cafe" } else { "unknown" }.to_owned()),
             fact_window: FACT_WINDOW,
             sign_in_classes: BTreeSet::new(),
+            directory_users_max: 10,
             agent_algorithms: SigningAlgorithm::ALL.to_vec(),
         };
         let broker = start::start(ports, settings).await.unwrap();

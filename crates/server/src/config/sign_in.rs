@@ -1,12 +1,15 @@
 //! `[[sign_in.oidc]]`: other providers by whose word people sign in.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::collections::BTreeMap;
 
-use bailiwick_engine::identities::{Admission, Authority};
-use bailiwick_model::{jwk::SigningAlgorithm, name::Acr};
+use bailiwick_engine::{
+    identities::{Admission, Authority},
+    secrets::SIGN_IN_PREFIX,
+};
+use bailiwick_model::{
+    jwk::SigningAlgorithm,
+    name::{Acr, SecretName},
+};
 use serde::Deserialize;
 use url::Url;
 
@@ -35,8 +38,8 @@ pub struct ProviderConfig {
     pub issuer: String,
     /// Who the broker is there.
     pub client_id: String,
-    /// Where the client's secret lies; without it the broker proves itself by its own signing key.
-    pub client_secret_file: Option<PathBuf>,
+    /// Where the client's secret lies in the vault; without it the broker proves itself by its own signing key.
+    pub client_secret: Option<SecretName>,
     /// What the provider wants as audience of such a proof, if not its issuer.
     pub assertion_audience: Option<String>,
     /// Scopes besides `openid`.
@@ -48,9 +51,9 @@ pub struct ProviderConfig {
     /// Claims that must have a value.
     #[serde(default)]
     pub require: BTreeMap<String, String>,
-    /// Authentication context classes about which it is believed.
+    /// Authentication context classes about which it is believed, and what each counts as here.
     #[serde(default)]
-    pub acr: BTreeSet<Acr>,
+    pub acr: BTreeMap<Acr, Acr>,
     /// Whether somebody who is unknown is made known.
     #[serde(default)]
     pub create: bool,
@@ -106,19 +109,20 @@ impl ProviderConfig {
             let message = format!("provider `{}` has no client id, or admits no algorithm", self.name);
             return Err((message, "register the broker there, and leave `algorithms` out for RS256"));
         }
-        if self.client_secret_file.is_some() && self.assertion_audience.is_some() {
+        if self.client_secret.is_some() && self.assertion_audience.is_some() {
             let message = format!("provider `{}` has both a secret and an audience of assertions", self.name);
-            return Err((message, "keep `client_secret_file`, or leave it out and use the broker's own key"));
+            return Err((message, "keep `client_secret`, or leave it out and use the broker's own key"));
+        }
+        if self.client_secret.as_ref().is_some_and(|name| !name.as_str().starts_with(SIGN_IN_PREFIX)) {
+            let message = format!("the secret of provider `{}` is none for signing in", self.name);
+            return Err((message, "call it `sign_in/<name>`, and put it in with `bailiwick secrets put`"));
         }
         Ok(())
     }
 }
 
-/// Checks all of them, and puts the paths of secrets where they are.
-pub(super) fn checked(
-    mut all: Vec<ProviderConfig>,
-    within: impl Fn(PathBuf) -> PathBuf,
-) -> Result<Vec<ProviderConfig>, (String, &'static str)> {
+/// Checks all of them.
+pub(super) fn checked(all: Vec<ProviderConfig>) -> Result<Vec<ProviderConfig>, (String, &'static str)> {
     if all.len() > PROVIDERS_MAX {
         return Err((format!("there are more than {PROVIDERS_MAX} providers"), "keep those that people use"));
     }
@@ -129,9 +133,6 @@ pub(super) fn checked(
             let message = format!("provider `{}` has the name or issuer of another one", provider.name);
             return Err((message, "one entry for each provider"));
         }
-    }
-    for provider in &mut all {
-        provider.client_secret_file = provider.client_secret_file.take().map(&within);
     }
     Ok(all)
 }

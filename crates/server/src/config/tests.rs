@@ -116,3 +116,26 @@ fn authorities_that_cannot_be_read_stop_the_start() {
     assert_eq!(rules.listener_origin().as_deref(), Some("https://broker.example:4711"));
     assert!(rules.authorities.is_none());
 }
+
+#[test]
+fn a_provider_is_written_down_whole_or_not_at_all() {
+    let entry = "[[sign_in.oidc]]\nname = \"okta\"\nissuer = \"https://idp.example\"\nclient_id = \"b\"\n";
+    check(&format!("{entry}acr = {{ \"urn:okta:2fa\" = \"mfa\" }}\nlink = \"email\""), Ok(()));
+    check(&format!("{entry}client_secret = \"sign_in/okta\""), Ok(()));
+    for (more, expected) in [
+        ("client_secret = \"files/token\"", "none for signing in"),
+        ("client_secret = \"sign_in/okta\"\nassertion_audience = \"a\"", "both a secret"),
+        ("client_secret_file = \"keys/okta\"", "client_secret_file"),
+        ("algorithms = []", "no algorithm"),
+        ("algorithms = [\"none\"]", "none"),
+        ("link = \"anything\"", "anything"),
+        ("acr = [\"a\"]", "acr"),
+    ] {
+        check(&format!("{entry}{more}"), Err(expected));
+    }
+    for bad in ["http://idp.example", "https://u@idp.example", "https://idp.example?x", "idp"] {
+        check(&entry.replace("https://idp.example", bad), Err(bad));
+    }
+    check(&entry.replace("okta", "Okta/.."), Err("no name for a provider"));
+    check(&entry.repeat(2), Err("name or issuer of another"));
+}

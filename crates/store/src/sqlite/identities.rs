@@ -1,35 +1,74 @@
 //! Accounts of other providers by which users sign in.
 
-use bailiwick_model::{identity::ExternalAccount, name::UserId, user::User};
-use bailiwick_ports::entry::Entry;
+use bailiwick_model::{
+    identity::{ExternalAccount, LinkedBy},
+    name::UserId,
+    user::User,
+};
+use bailiwick_ports::{
+    entry::{Entry, Receipt},
+    store::StoreError,
+};
 use rusqlite::{Connection, params};
 
 use super::{
     failure::Step,
     passkeys,
     rows::{self, Fields},
-    statements,
+    sessions, statements,
     turn::Turn,
     users,
 };
 
-/// Adds an account of a user, who is made known with it if need be.
+/// Adds an account of a user, who is made known with it if need be. An operator's word takes it from somebody who left.
 pub(crate) fn add(turn: &mut Turn<'_>, identity: &ExternalAccount, user: Option<&User>, entry: Entry) -> Step<u64> {
     turn.guard()?;
     match user {
         Some(user) => users::insert(turn, user)?,
         None => passkeys::standing(turn, &identity.user)?,
     }
-    let row = params![identity.issuer, identity.subject, identity.user.as_str(), identity.created_at.as_microsecond(),];
+    if identity.linked_by == LinkedBy::Operator {
+        turn.execute(statements::DELETE_IDENTITY_OF_LEAVER, params![identity.issuer, identity.subject])?;
+    }
+    let row = params![
+        identity.issuer,
+        identity.subject,
+        identity.user.as_str(),
+        identity.linked_by.as_str(),
+        identity.created_at.as_microsecond(),
+    ];
     turn.insert(statements::INSERT_IDENTITY, row, || identity.subject.clone())?;
     turn.change(entry)
 }
 
-/// Whose an account is.
-pub(crate) fn user_of(connection: &Connection, issuer: &str, subject: &str) -> Step<Option<UserId>> {
+/// Takes an account away, and the sessions that may have come by it.
+pub(crate) fn remove(
+    turn: &mut Turn<'_>,
+    user: &UserId,
+    (issuer, subject): (&str, &str),
+    entry: Entry,
+) -> Step<Receipt> {
+    if turn.execute(statements::DELETE_IDENTITY, params![issuer, subject, user.as_str()])? == 0 {
+        return Err(StoreError::Missing("account".to_owned()).into());
+    }
+    sessions::close_all(turn, user.as_str())?;
+    turn.place(entry)
+}
+
+/// One account.
+pub(crate) fn one(connection: &Connection, issuer: &str, subject: &str) -> Step<Option<ExternalAccount>> {
     let mut statement = connection.prepare_cached(statements::IDENTITY)?;
     let mut found = statement.query([issuer, subject])?;
-    found.next()?.map(|row| rows::identity(&Fields::of(row, "identities")).map(|one| one.user)).transpose()
+    found.next()?.map(|row| rows::identity(&Fields::of(row, "identities"))).transpose()
+}
+
+/// Takes away what only a name or an address led to, and the sessions with it: whoever administers from now on is whom an
+/// operator meant.
+pub(crate) fn end_matched(turn: &Turn<'_>, user: &str) -> Step<()> {
+    if turn.execute(statements::DELETE_MATCHED_IDENTITIES, [user])? > 0 {
+        sessions::close_all(turn, user)?;
+    }
+    Ok(())
 }
 
 /// The accounts of a user.

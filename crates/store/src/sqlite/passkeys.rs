@@ -110,7 +110,6 @@ pub(crate) fn end(turn: &Turn<'_>, user: &str, left: bool) -> Step<()> {
     turn.execute(statements::DELETE_INVITATION, [user])?;
     if left {
         turn.execute(statements::DELETE_PASSKEYS, [user])?;
-        turn.execute(statements::DELETE_IDENTITIES, [user])?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use bailiwick_model::{
     directory::{DirectoryGroup, ProvisioningToken},
     grant::{Grant, GrantStatus, SubjectToken},
     id::{BrowserSessionId, DirectoryGroupId, GrantId, TaskId, TokenId},
-    identity::ExternalAccount,
+    identity::{ExternalAccount, LinkedBy},
     jwk::Thumbprint,
     observation::Observation,
     passkey::{Invitation, Passkey},
@@ -244,6 +244,12 @@ pub(crate) fn identity(fields: &Fields<'_>) -> Step<ExternalAccount> {
         issuer: fields.get("issuer")?,
         subject: fields.get("subject")?,
         user: fields.parse("user_id")?,
+        linked_by: match fields.get::<String>("linked_by")?.as_str() {
+            "operator" => LinkedBy::Operator,
+            "match" => LinkedBy::Match,
+            "creation" => LinkedBy::Creation,
+            _ => return Err(fields.inconsistent("linked_by")),
+        },
         created_at: fields.time("created_at")?,
     })
 }

@@ -149,11 +149,16 @@ statements! {
         WHERE user_id = $1 ORDER BY created_at DESC, id DESC";
 
     // ---- accounts of providers ----
-    INSERT_IDENTITY = "INSERT INTO identities (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4)";
-    IDENTITY = "SELECT subject, issuer, user_id, created_at FROM identities WHERE issuer = $1 AND subject = $2";
-    IDENTITIES = "SELECT subject, issuer, user_id, created_at FROM identities WHERE user_id = $1 \
+    INSERT_IDENTITY = "INSERT INTO identities (issuer, subject, user_id, linked_by, created_at) \
+        VALUES ($1, $2, $3, $4, $5)";
+    IDENTITY = "SELECT subject, issuer, user_id, linked_by, created_at FROM identities \
+        WHERE issuer = $1 AND subject = $2";
+    IDENTITIES = "SELECT subject, issuer, user_id, linked_by, created_at FROM identities WHERE user_id = $1 \
         ORDER BY created_at, issuer, subject";
-    DELETE_IDENTITIES = "DELETE FROM identities WHERE user_id = $1";
+    DELETE_IDENTITY = "DELETE FROM identities WHERE issuer = $1 AND subject = $2 AND user_id = $3";
+    DELETE_IDENTITY_OF_LEAVER = "DELETE FROM identities WHERE issuer = $1 AND subject = $2 \
+        AND user_id IN (SELECT id FROM users WHERE status = 'left')";
+    DELETE_MATCHED_IDENTITIES = "DELETE FROM identities WHERE user_id = $1 AND linked_by = 'match'";
 
     // ---- passkeys ----
     PUT_INVITATION = "INSERT INTO invitations (user_id, token, created_at, expires_at) VALUES ($1, $2, $3, $4) \

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Valu
 
 use super::{
     failure::Step,
-    grants, passkeys,
+    grants, identities, passkeys,
     rows::{self, Fields, json_text},
     sessions, statements,
     turn::{Turn, signed},
@@ -48,6 +48,9 @@ pub(crate) fn replace(turn: &mut Turn<'_>, user: &User) -> Step<()> {
     if user.standing().is_err() {
         sessions::close_all(turn, id)?;
         passkeys::end(turn, id, user.has_left())?;
+    }
+    if user.administers() {
+        identities::end_matched(turn, id)?;
     }
     Ok(())
 }

@@ -28,7 +28,7 @@ fn changed(id: &str) -> Entry {
     entry(EventKind::GrantChanged, id)
 }
 
-fn user(id: &str) -> User {
+pub(super) fn user(id: &str) -> User {
     User {
         id: id.parse().unwrap(),
         name: "Ada".into(),
@@ -278,7 +278,7 @@ pub async fn a_revoked_token_is_remembered_until_its_end(bench: &dyn Bench) {
     assert!(matches!(store.revoke_token(long, at(90_000), None, changed("evt_3")).await, Err(StoreError::Exists(_))));
 }
 
-fn session(number: u8) -> Session {
+pub(super) fn session(number: u8) -> Session {
     Session {
         id: BrowserSessionId::from_bytes([number; 16]),
         token: Digest::of(&[number]),
@@ -294,7 +294,7 @@ fn session(number: u8) -> Session {
     }
 }
 
-fn signed_in(id: &str) -> Entry {
+pub(super) fn signed_in(id: &str) -> Entry {
     entry(EventKind::SessionChanged, id)
 }
 
