@@ -3,6 +3,7 @@
 //! What failed is told only as far as the sender has proved who it is: before
 //! that, every failure of client authentication reads the same.
 
+mod platform;
 mod svid;
 
 use std::{net::IpAddr, sync::Arc};
@@ -199,6 +200,11 @@ impl Visit<'_> {
         // Copies of one workload run in many places at once: that is no sign of theft.
         if let ClientAuthentication::JwtSvid { svid, client } = sent {
             return self.svid(svid, client.as_ref()).await;
+        }
+        if let ClientAuthentication::Assertion { assertion, client } = sent
+            && let Some(token) = platform::parse(assertion)
+        {
+            return self.platform(token, client.as_ref()).await;
         }
         let client = self.prove(sent).await?;
         let (address, now) = (address_key(self.address), self.entrance().broker().now());

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
-    agent::{Agent, Credential},
+    agent::{Agent, Authenticator, Credential},
     confirmation::Confirmation,
     grant::Grant,
     id::{GrantId, TaskId, TokenId},
@@ -336,6 +336,13 @@ fn unreadable(with_details: bool) -> TokenRefusal {
     if with_details { TokenRefusal::Details(why) } else { TokenRefusal::Scope(why) }
 }
 
+/// How the client proved itself.
+fn method(broker: &Broker, ask: &TokenAsk) -> Option<&'static str> {
+    let agent = broker.agent(&ask.agent)?;
+    let found = agent.credentials.iter().map(|credential| &credential.authenticator);
+    found.filter(|authenticator| authenticator.id() == ask.credential).map(Authenticator::method).next()
+}
+
 /// What the evidence says of an issued token: everything but the token. It is found by the token's own id. What arguments
 /// it is for may be about whoever it is on behalf of.
 async fn evidence(
@@ -356,6 +363,7 @@ async fn evidence(
         .field_if("refreshed", refreshed.map(|times| i64::try_from(times).unwrap_or(i64::MAX)))
         .field("chain", claims.chain.principals().iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("credential", ask.credential.to_string())
+        .field_if("method", method(broker, ask))
         .field_if("confirmation", claims.confirmation.map(|key| key.to_string()))
         .field_if("task", claims.task.map(|task| task.to_string()))
         .field_if("may_act", claims.may_act.as_ref().map(ToString::to_string))

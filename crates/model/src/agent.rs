@@ -2,6 +2,7 @@
 
 mod credential;
 mod distinguished_name;
+mod platform_identity;
 mod spiffe_id;
 
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use crate::{
 pub use self::{
     credential::{Authenticator, CertificateName, Credential, PinnedCertificate},
     distinguished_name::{ATTRIBUTE_TYPES, ATTRIBUTES_MAX, DISTINGUISHED_NAME_BYTES_MAX, DistinguishedName},
+    platform_identity::{PlatformIdentity, PlatformIssuer},
     spiffe_id::{SPIFFE_ID_BYTES_MAX, SpiffeId, TrustDomain},
 };
 

@@ -2,6 +2,7 @@
 //! withdrawn by a publish, on the next call, and stands in the evidence. Reads no token and fetches nothing.
 
 mod check;
+mod claims;
 mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,8 +12,10 @@ use bailiwick_model::{
     jwk::SigningAlgorithm,
     name::{AgentName, Scope, UserId},
 };
+use serde_json::{Map, Value};
 use url::Url;
 
+pub use self::claims::Matcher;
 use crate::finding::Finding;
 
 /// Issuers of one bundle.
@@ -41,6 +44,8 @@ pub struct Issuer {
     pub age_s_max: u64,
     /// Whether it may vouch for users, and for whom.
     pub vouches: Option<Vouches>,
+    /// Which of its workloads are agents.
+    pub workloads: Option<Workloads>,
     /// Which SPIFFE ids of its trust domain are agents.
     pub trust_domain: Option<TrustDomain>,
     /// For users of which agents we vouch to it.
@@ -79,6 +84,15 @@ pub struct Vouches {
     pub scopes: Option<BTreeSet<Scope>>,
 }
 
+/// Workloads of an issuer that are agents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workloads {
+    /// Whether its tokens are kept and sent again until they end, so that none can be good once.
+    pub tokens_reused: bool,
+    /// Who is who.
+    pub agents: Vec<(AgentName, Matcher)>,
+}
+
 /// A SPIFFE trust domain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustDomain {
@@ -99,6 +113,34 @@ pub struct Target {
     pub scopes: BTreeSet<Scope>,
 }
 
+/// What keeps a token from being an agent's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// The agent that it comes closest to.
+    pub agent: AgentName,
+    /// The claim that it lacks, or has otherwise.
+    pub claim: String,
+}
+
+impl Workloads {
+    /// The agent whose claims a token has. A bundle in which two agents could have it is not published; if it ever were, the
+    /// token is nobody's.
+    pub fn agent(&self, claims: &Map<String, Value>) -> Option<&AgentName> {
+        let mut found = self.agents.iter().filter(|(_, matcher)| matcher.matches(claims)).map(|(agent, _)| agent);
+        let agent = found.next()?;
+        found.all(|other| other == agent).then_some(agent)
+    }
+
+    /// Why a token is nobody's, or not `agent`'s, for the operator alone.
+    pub fn misfit(&self, claims: &Map<String, Value>, agent: Option<&AgentName>) -> Option<Misfit> {
+        let asked = self.agents.iter().filter(|(name, _)| agent.is_none_or(|agent| name == agent));
+        let closest = asked.min_by_key(|(_, matcher)| matcher.missing(claims).count());
+        closest.and_then(|(agent, matcher)| {
+            Some(Misfit { agent: agent.clone(), claim: matcher.missing(claims).next()? })
+        })
+    }
+}
+
 impl Issuers {
     /// The issuer whose tokens name it so, byte for byte.
     pub fn named(&self, issuer: &str) -> Option<&Issuer> {
@@ -109,6 +151,12 @@ impl Issuers {
     pub fn vouching(&self, issuer: &str) -> Option<(&Issuer, &Vouches)> {
         let found = self.named(issuer)?;
         Some((found, found.vouches.as_ref()?))
+    }
+
+    /// The issuer, if workloads of it are agents.
+    pub fn of_workloads(&self, issuer: &str) -> Option<(&Issuer, &Workloads)> {
+        let found = self.named(issuer)?;
+        Some((found, found.workloads.as_ref()?))
     }
 
     /// The trust domain that a SPIFFE id belongs to.

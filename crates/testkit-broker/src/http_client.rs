@@ -121,6 +121,11 @@ impl<'a> HttpClient<'a> {
         client
     }
 
+    /// Has no token yet.
+    pub fn without_token(broker: &Broker, agent: &'a Agent, system: &str) -> Self {
+        Self::of(broker, agent, &format!("/mcp/{system}"), Revision::Stateless, None)
+    }
+
     /// Gets a token for another resource of the broker, such as `/access/v1`.
     pub async fn connect_at(broker: &Broker, agent: &'a Agent, path: &str) -> Self {
         let mut client = Self::of(broker, agent, path, Revision::Stateless, None);

@@ -137,16 +137,17 @@ pub(super) struct KeyView {
     last_used_at: Option<Timestamp>,
 }
 
-/// A certificate that an agent is known by.
+/// A certificate or a platform that an agent is known by.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(title = "AgentCertificate")]
 pub(super) struct CertificateView {
     /// What removes it, and what tokens and evidence cite.
     id: String,
-    /// `tls_client_auth`, `self_signed_tls_client_auth` or `spiffe_x509`.
+    /// `tls_client_auth`, `self_signed_tls_client_auth`, `spiffe` or `workload_identity`.
     method: String,
-    /// What of the certificate is compared: `tls_client_auth_subject_dn`, `tls_client_auth_san_dns`, `…_san_uri`,
-    /// `…_san_ip`, `…_san_email` (RFC 8705), `certificate_sha256`, `public_key_sha256` or `spiffe_id`.
+    /// What is compared, of the certificate or the token: `tls_client_auth_subject_dn`, `tls_client_auth_san_dns`, `…_san_uri`,
+    /// `…_san_ip`, `…_san_email` (RFC 8705), `certificate_sha256`, `public_key_sha256`, `spiffe_id` or
+    /// `workload_issuer`.
     kind: String,
     /// With what.
     value: String,
@@ -253,6 +254,7 @@ impl CertificateView {
                 ("public_key_sha256", public_key.to_string())
             }
             Authenticator::Spiffe(id) => ("spiffe_id", id.to_string()),
+            Authenticator::Platform(identity) => ("workload_issuer", identity.issuer.to_string()),
         };
         Some(Self {
             id: authenticator.name(),

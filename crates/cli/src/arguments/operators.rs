@@ -114,13 +114,15 @@ pub(crate) enum Agents {
         /// The key's id.
         kid: String,
     },
-    /// Let it prove itself by a certificate too.
+    /// Let it prove itself by a certificate, or by the tokens of the platform that it runs on, too.
     AddCertificate {
         /// The agent.
         name: String,
         /// What must be so. Of a certificate under an authority that `bailiwick.toml` names: `subject=CN=reader,O=Acme`,
         /// `dns=NAME`, `uri=URI`, `ip=ADDRESS` or `email=ADDRESS`. Of an SVID: `spiffe=spiffe://domain/path`. Whoever
-        /// issued it: `file=PEM` is this very certificate, `key-of=PEM` any one of its key.
+        /// issued it: `file=PEM` is this very certificate, `key-of=PEM` any one of its key. Of no certificate, but of a
+        /// platform's tokens: `workload=https://token.actions.githubusercontent.com`, their `iss`; which of them are the
+        /// agent's, `issuers/` of the bundle says.
         #[arg(value_name = "KIND=VALUE")]
         certificate: CertificateOf,
     },
@@ -162,7 +164,8 @@ pub(crate) struct Register {
     /// Or make a key pair: the private key goes to this new file, which only you can read.
     #[arg(long, value_name = "FILE")]
     pub(crate) generate_key: Option<PathBuf>,
-    /// Or what of its certificate must be so, such as `dns=reader.example`: see `add-certificate`.
+    /// Or what of its certificate must be so, such as `dns=reader.example`, or whose tokens prove it, such as
+    /// `workload=https://token.actions.githubusercontent.com`: see `add-certificate`.
     #[arg(long, value_name = "KIND=VALUE")]
     pub(crate) certificate: Option<CertificateOf>,
     /// Only this system; repeat for several, all unless given.
@@ -214,12 +217,12 @@ impl std::str::FromStr for CertificateOf {
             "ip" => ("tls_client_auth_san_ip", false),
             "email" => ("tls_client_auth_san_email", false),
             "spiffe" => ("spiffe_id", false),
+            "workload" => ("workload_issuer", false),
             "file" => ("self_signed_certificate", true),
             "key-of" => ("self_signed_key_of", true),
             _ => {
-                return Err(
-                    "write `subject=`, `dns=`, `uri=`, `ip=`, `email=`, `spiffe=`, `file=` or `key-of=`".to_owned()
-                );
+                let kinds = "write `subject=`, `dns=`, `uri=`, `ip=`, `email=`, `spiffe=`, `workload=`, `file=` or `key-of=`";
+                return Err(kinds.to_owned());
             }
         };
         match value.is_empty() {

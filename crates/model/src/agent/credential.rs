@@ -1,12 +1,12 @@
-//! What an agent proves itself by: a key that signs, or the certificate of its connection. A credential says what is
-//! looked for; whoever looks verifies it (`oauth`).
+//! What an agent proves itself by: a key that signs, the certificate of its connection, or what its platform signs for it.
+//! A credential says what is looked for; whoever looks verifies it (`oauth`).
 
 use std::{fmt, net::IpAddr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DistinguishedName, SpiffeId};
+use super::{DistinguishedName, PlatformIdentity, SpiffeId};
 use crate::{
     jwk::{PublicKey, Thumbprint},
     name::NameError,
@@ -42,6 +42,9 @@ pub enum Authenticator {
     /// An SVID of a trust domain that the operator configured, by its whole id
     /// (draft-ietf-oauth-spiffe-client-auth-02).
     Spiffe(SpiffeId),
+    /// A token that the platform on which the agent runs signs for it (RFC 7523 §2.2, by an issuer that is not the
+    /// client). Which of the platform's tokens stands in the active bundle.
+    Platform(PlatformIdentity),
 }
 
 /// The one name that a certificate must bear (RFC 8705 §2.1.2). Each is compared whole: no name stands for several.
@@ -77,7 +80,9 @@ impl Authenticator {
             Self::Key(_) => "private_key_jwt",
             Self::Certificate(_) => "tls_client_auth",
             Self::SelfSigned(_) => "self_signed_tls_client_auth",
-            Self::Spiffe(_) => "spiffe_x509",
+            // Its SVID may be a certificate or a JWT.
+            Self::Spiffe(_) => "spiffe",
+            Self::Platform(_) => "workload_identity",
         }
     }
 
@@ -88,6 +93,7 @@ impl Authenticator {
             Self::Certificate(name) => Thumbprint::of_canonical_json(&format!("{}:{name}", name.kind())),
             Self::SelfSigned(pinned) => pinned.public_key,
             Self::Spiffe(id) => Thumbprint::of_canonical_json(&format!("spiffe_id:{id}")),
+            Self::Platform(identity) => Thumbprint::of_canonical_json(&format!("workload:{identity}")),
         }
     }
 
@@ -95,7 +101,7 @@ impl Authenticator {
     pub fn name(&self) -> String {
         match self {
             Self::Key(key) => key.kid.clone(),
-            Self::Certificate(_) | Self::SelfSigned(_) | Self::Spiffe(_) => self.id().to_string(),
+            Self::Certificate(_) | Self::SelfSigned(_) | Self::Spiffe(_) | Self::Platform(_) => self.id().to_string(),
         }
     }
 
@@ -103,7 +109,7 @@ impl Authenticator {
     pub const fn key(&self) -> Option<&PublicKey> {
         match self {
             Self::Key(key) => Some(key),
-            Self::Certificate(_) | Self::SelfSigned(_) | Self::Spiffe(_) => None,
+            Self::Certificate(_) | Self::SelfSigned(_) | Self::Spiffe(_) | Self::Platform(_) => None,
         }
     }
 }
@@ -199,6 +205,14 @@ mod tests {
         ];
         let mut ids: Vec<_> = names.into_iter().map(|name| Authenticator::Certificate(name).id()).collect();
         ids.push(Authenticator::Spiffe("spiffe://a.example/bot".parse().unwrap()).id());
+        let platform = |issuer: &str, agent: &str| {
+            let (issuer, agent) = (issuer.parse().unwrap(), agent.parse().unwrap());
+            Authenticator::Platform(PlatformIdentity { issuer, agent })
+        };
+        // Agents of one platform are never known by one credential.
+        ids.push(platform("https://a.example", "bot").id());
+        ids.push(platform("https://a.example", "other").id());
+        ids.push(platform("https://b.example", "bot").id());
         let count = ids.len();
         ids.sort();
         ids.dedup();
@@ -215,6 +229,10 @@ mod tests {
                 certificate: Some(Thumbprint::of_der(b"certificate")),
             }),
             Authenticator::Spiffe("spiffe://prod.example/ns/bots/reader".parse().unwrap()),
+            Authenticator::Platform(PlatformIdentity {
+                issuer: "https://token.actions.example".parse().unwrap(),
+                agent: "reader".parse().unwrap(),
+            }),
         ] {
             let json = serde_json::to_string(&authenticator).unwrap();
             assert_eq!(serde_json::from_str::<Authenticator>(&json).unwrap(), authenticator, "{json}");

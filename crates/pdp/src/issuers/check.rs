@@ -1,6 +1,8 @@
 //! What an issuer's file says, held against itself: it can be read in one way only, and trusts no more than somebody wrote
 //! down. Says where it does not; decides nothing.
 
+mod workloads;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bailiwick_model::{bundle::BundleFiles, jwk::SigningAlgorithm};
@@ -56,12 +58,12 @@ impl<'a> Checking<'a> {
 
     /// The issuer, as far as it could be read.
     pub(super) fn issuer(&mut self, name: &str, file: &IssuerFile) -> Option<Issuer> {
-        let reads = file.id_jag.is_some() || file.spiffe.is_some();
+        let reads = file.id_jag.is_some() || file.workload.is_some() || file.spiffe.is_some();
         if !reads && file.id_jag_target.is_empty() {
-            let help = "add `[id_jag]`, `[spiffe]` or `[[id_jag_target]]`";
+            let help = "add `[id_jag]`, `[workload]`, `[spiffe]` or `[[id_jag_target]]`";
             self.refuse_file("issuer-useless", "the file says not what the issuer is trusted for", help);
         }
-        let needs_name = file.id_jag.is_some() || !file.id_jag_target.is_empty();
+        let needs_name = file.id_jag.is_some() || file.workload.is_some() || !file.id_jag_target.is_empty();
         let issuer = file.issuer.as_ref().and_then(|written| self.issuer_url(written));
         if needs_name && file.issuer.is_none() {
             let help = "write `issuer = \"https://…\"` as its tokens have it in `iss`, byte for byte";
@@ -75,13 +77,15 @@ impl<'a> Checking<'a> {
             let help = "write `keys = { discovery = \"openid-configuration\" }`, `jwks_uri` or `pinned`";
             self.refuse_file("issuer-keys", "nothing says where the issuer's keys are", help);
         }
+        let age_s_max = self.age(file);
         Some(Issuer {
             name: name.to_owned(),
             issuer,
             keys,
             algorithms: self.algorithms(file),
-            age_s_max: self.age(file),
+            age_s_max,
             vouches: file.id_jag.as_ref().map(|written| self.vouches(written)),
+            workloads: file.workload.as_ref().map(|written| self.workloads(written, age_s_max)),
             trust_domain: file.spiffe.as_ref().map(|written| self.trust_domain(written)),
             targets: file.id_jag_target.iter().filter_map(|written| self.target(written)).collect::<BTreeMap<_, _>>(),
         })

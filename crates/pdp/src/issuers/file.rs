@@ -23,6 +23,8 @@ pub(super) struct IssuerFile {
     pub(super) max_age_s: Option<Spanned<u64>>,
     /// It may vouch for users.
     pub(super) id_jag: Option<IdJagFile>,
+    /// It gives tokens to workloads, some of which are agents.
+    pub(super) workload: Option<Spanned<WorkloadFile>>,
     /// It is a SPIFFE trust domain.
     pub(super) spiffe: Option<Spanned<SpiffeFile>>,
     /// Agents for whose users we vouch to it.
@@ -54,6 +56,31 @@ pub(super) struct IdJagFile {
     pub(super) email_domains: Vec<Spanned<String>>,
     /// What it may allow at most.
     pub(super) scopes: Option<Vec<Spanned<String>>>,
+}
+
+/// Workloads as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WorkloadFile {
+    /// Its tokens are kept and sent again until they end.
+    #[serde(default)]
+    pub(super) danger_tokens_reused: bool,
+    /// Claims of it that are ids of one workload and never given to another, beside those that are known.
+    #[serde(default)]
+    pub(super) danger_immutable: Vec<Spanned<String>>,
+    /// Which workload is which agent.
+    #[serde(default)]
+    pub(super) agents: Vec<WorkloadAgentFile>,
+}
+
+/// One workload as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WorkloadAgentFile {
+    /// The agent.
+    pub(super) agent: Spanned<String>,
+    /// What its tokens say.
+    pub(super) claims: Spanned<toml::Table>,
 }
 
 /// A trust domain as written.

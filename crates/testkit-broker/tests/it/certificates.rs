@@ -218,7 +218,7 @@ async fn an_svid_and_a_pinned_key_are_credentials_of_one_agent_each() {
     assert_eq!(place.ask(&client, "robot-2").await.status, 401);
     let listed = broker.run(&["agents", "show", "robot-1", "--output", "json"]).succeeded().json();
     let certificate = &listed["certificates"][0];
-    assert_eq!((&certificate["method"], &certificate["value"]), (&json!("spiffe_x509"), &json!(SPIFFE)));
+    assert_eq!((&certificate["method"], &certificate["value"]), (&json!("spiffe"), &json!(SPIFFE)));
     assert!(certificate["last_used_at"].is_string(), "{certificate}");
     broker.run(&["agents", "remove-credential", "robot-1", certificate["id"].as_str().unwrap()]).succeeded();
     assert_eq!(place.ask(&client, "robot-1").await.status, 401);

@@ -56,3 +56,4 @@ mod third_parties;
 mod tls;
 mod tokens;
 mod why;
+mod workloads;

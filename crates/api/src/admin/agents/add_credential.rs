@@ -1,9 +1,10 @@
-//! `POST /api/v1/agents/{name}/credentials`: a certificate that the agent is to be known by, besides its keys.
+//! `POST /api/v1/agents/{name}/credentials`: a certificate that the agent is to be known by, or its platform, besides its
+//! keys.
 
 use axum::{Json, extract::State};
 use bailiwick_engine::agents;
 use bailiwick_model::{
-    agent::{Authenticator, CertificateName, DistinguishedName, PinnedCertificate, SpiffeId},
+    agent::{Authenticator, CertificateName, DistinguishedName, PinnedCertificate, PlatformIdentity, SpiffeId},
     name::{AgentName, NameError},
 };
 use bailiwick_oauth::certificate::Certificate;
@@ -15,7 +16,7 @@ use utoipa::ToSchema;
 use super::{AgentView, Shared};
 use crate::{Operator, extract::Named, openapi::Refusals};
 
-/// Exactly one way to know a client by its certificate.
+/// Exactly one way to know a client by its certificate, or by its platform.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(title = "NewCredential")]
@@ -35,12 +36,16 @@ pub(crate) struct NewCredential {
     self_signed_certificate: Option<String>,
     /// The same, and any later certificate of its key is accepted too.
     self_signed_key_of: Option<String>,
-    /// The id in an X.509-SVID of a configured trust domain.
+    /// The id in SVIDs of a configured trust domain.
     #[schema(example = "spiffe://prod.example/ns/bots/sa/reader")]
     spiffe_id: Option<String>,
+    /// The issuer of the tokens that the agent's platform signs for it, as they name it in `iss`. Which of them are the
+    /// agent's stands in `issuers/` of the active bundle.
+    #[schema(example = "https://token.actions.githubusercontent.com")]
+    workload_issuer: Option<String>,
 }
 
-/// Adds a certificate to an agent.
+/// Adds a certificate, or a platform, to an agent.
 #[utoipa::path(
     post,
     path = "/api/v1/agents/{name}/credentials",
@@ -55,7 +60,7 @@ pub(super) async fn add_credential(
     Named(name): Named<AgentName>,
     StrictJson(body): StrictJson<NewCredential>,
 ) -> Result<(StatusCode, Json<AgentView>), Problem> {
-    let agent = agents::add_credential(&admin.broker, &operator.principal(), &name, body.authenticator()?).await?;
+    let agent = agents::add_credential(&admin.broker, &operator.principal(), &name, body.authenticator(&name)?).await?;
     Ok((StatusCode::CREATED, Json(AgentView::of(&agent, &admin.broker))))
 }
 
@@ -64,7 +69,7 @@ type Read = fn(&str) -> Result<CertificateName, NameError>;
 
 impl NewCredential {
     /// The one that is named.
-    pub(super) fn authenticator(self) -> Result<Authenticator, Problem> {
+    pub(super) fn authenticator(self, agent: &AgentName) -> Result<Authenticator, Problem> {
         let Self {
             tls_client_auth_subject_dn,
             tls_client_auth_san_dns,
@@ -74,6 +79,7 @@ impl NewCredential {
             self_signed_certificate,
             self_signed_key_of,
             spiffe_id,
+            workload_issuer,
         } = self;
         let subject = |text: &str| text.parse::<DistinguishedName>().map(CertificateName::SubjectDn);
         let named: [(Option<String>, Read); 5] = [
@@ -90,10 +96,14 @@ impl NewCredential {
         let of_key = self_signed_key_of.map(|pem| pinned(&pem, false));
         let spiffe = spiffe_id
             .map(|text| text.parse::<SpiffeId>().map(Authenticator::Spiffe).map_err(|error| unfit(&error.to_string())));
-        let mut all = named.chain(this_one).chain(of_key).chain(spiffe);
+        let platform = workload_issuer.map(|text| {
+            let issuer = text.parse().map_err(|error: NameError| unfit(&error.to_string()))?;
+            Ok(Authenticator::Platform(PlatformIdentity { issuer, agent: agent.clone() }))
+        });
+        let mut all = named.chain(this_one).chain(of_key).chain(spiffe).chain(platform);
         match (all.next(), all.next()) {
             (Some(one), None) => one,
-            _ => Err(unfit("name exactly one way to know the agent by its certificate")),
+            _ => Err(unfit("name exactly one way to know the agent by its certificate or its platform")),
         }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct RegistrationBody {
     /// otherwise.
     #[schema(value_type = Option<String>, example = "RS256")]
     key_algorithm: Option<SigningAlgorithm>,
-    /// A certificate that it is to be known by.
+    /// A certificate, or a platform, that it is to be known by.
     credential: Option<NewCredential>,
     /// Systems that it may ask tokens for; empty means all that its role can reach.
     #[serde(default)]
@@ -104,7 +104,7 @@ pub(super) async fn register(
         review_days,
     } = body;
     let keys = key.as_ref().map(|key| public_keys(key, key_algorithm)).transpose()?.unwrap_or_default();
-    let certificate = credential.map(NewCredential::authenticator).transpose()?;
+    let certificate = credential.map(|one| one.authenticator(&name)).transpose()?;
     let ask = Registration {
         name,
         owner,
