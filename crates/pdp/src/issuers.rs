@@ -135,9 +135,8 @@ impl Workloads {
     pub fn misfit(&self, claims: &Map<String, Value>, agent: Option<&AgentName>) -> Option<Misfit> {
         let asked = self.agents.iter().filter(|(name, _)| agent.is_none_or(|agent| name == agent));
         let closest = asked.min_by_key(|(_, matcher)| matcher.missing(claims).count());
-        closest.and_then(|(agent, matcher)| {
-            Some(Misfit { agent: agent.clone(), claim: matcher.missing(claims).next()? })
-        })
+        closest
+            .and_then(|(agent, matcher)| Some(Misfit { agent: agent.clone(), claim: matcher.missing(claims).next()? }))
     }
 }
 

@@ -94,10 +94,13 @@ fn fitting(
 
 fn is_of(authenticator: &Authenticator, issuer: &str, agent: &AgentName) -> bool {
     match authenticator {
-        Authenticator::Platform(PlatformIdentity { issuer: own, agent: whose }) => own.as_str() == issuer && whose == agent,
-        Authenticator::Key(_) | Authenticator::Certificate(_) | Authenticator::SelfSigned(_) | Authenticator::Spiffe(_) => {
-            false
+        Authenticator::Platform(PlatformIdentity { issuer: own, agent: whose }) => {
+            own.as_str() == issuer && whose == agent
         }
+        Authenticator::Key(_)
+        | Authenticator::Certificate(_)
+        | Authenticator::SelfSigned(_)
+        | Authenticator::Spiffe(_) => false,
     }
 }
 

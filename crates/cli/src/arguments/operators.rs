@@ -221,7 +221,8 @@ impl std::str::FromStr for CertificateOf {
             "file" => ("self_signed_certificate", true),
             "key-of" => ("self_signed_key_of", true),
             _ => {
-                let kinds = "write `subject=`, `dns=`, `uri=`, `ip=`, `email=`, `spiffe=`, `workload=`, `file=` or `key-of=`";
+                let kinds =
+                    "write `subject=`, `dns=`, `uri=`, `ip=`, `email=`, `spiffe=`, `workload=`, `file=` or `key-of=`";
                 return Err(kinds.to_owned());
             }
         };

@@ -71,7 +71,8 @@ mod tests {
         for fits in ["https://token.actions.githubusercontent.com", "https://a.example/", "http://127.0.0.1:80/x"] {
             assert_eq!(fits.parse::<PlatformIssuer>().unwrap().as_str(), fits);
         }
-        for bad in ["", "https://", "a.example", "ftp://a", "https://a b", "https://u@a", "https://a?b", "https://a#b"] {
+        for bad in ["", "https://", "a.example", "ftp://a", "https://a b", "https://u@a", "https://a?b", "https://a#b"]
+        {
             assert!(bad.parse::<PlatformIssuer>().is_err(), "{bad}");
         }
         assert!(format!("https://{}", "a".repeat(ISSUER_BYTES_MAX)).parse::<PlatformIssuer>().is_err());

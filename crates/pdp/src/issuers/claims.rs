@@ -88,7 +88,8 @@ impl Matcher {
 
     /// Claims that a token lacks or has otherwise, by their path.
     pub(super) fn missing<'a>(&'a self, claims: &'a Map<String, Value>) -> impl Iterator<Item = String> + 'a {
-        let lacks = |required: &&Required| at(claims, &required.path).is_none_or(|found| !required.values.contains(found));
+        let lacks =
+            |required: &&Required| at(claims, &required.path).is_none_or(|found| !required.values.contains(found));
         self.0.iter().filter(lacks).map(Required::name)
     }
 
@@ -103,7 +104,8 @@ impl Matcher {
 
     /// The id that would say what its names do not.
     pub(super) fn fit_id(&self) -> &'static str {
-        let names = |prefix: &str| self.0.iter().any(|one| one.path.first().is_some_and(|name| name.starts_with(prefix)));
+        let names =
+            |prefix: &str| self.0.iter().any(|one| one.path.first().is_some_and(|name| name.starts_with(prefix)));
         let subject = |prefix: &str| {
             let begins = |value: &Value| value.as_str().is_some_and(|text| text.starts_with(prefix));
             self.0.iter().any(|one| one.path == ["sub"] && one.values.iter().any(begins))
@@ -150,7 +152,8 @@ impl Required {
     /// A `sub` is never given twice (OpenID Connect Core 1.0 §2), unless it is put together from names after all; GitHub
     /// puts it together from names with their ids.
     fn is_subject_by_id(&self) -> bool {
-        let by_id = |value: &Value| value.as_str().is_some_and(|text| !text.contains([':', '/']) || is_repository_by_id(text));
+        let by_id =
+            |value: &Value| value.as_str().is_some_and(|text| !text.contains([':', '/']) || is_repository_by_id(text));
         self.path == ["sub"] && self.values.iter().all(by_id)
     }
 }
@@ -158,9 +161,8 @@ impl Required {
 /// `repo:owner@1/name@2:…`.
 fn is_repository_by_id(subject: &str) -> bool {
     let has_id = |part: &str| {
-        part.split_once('@').is_some_and(|(name, id)| {
-            !name.is_empty() && !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit())
-        })
+        part.split_once('@')
+            .is_some_and(|(name, id)| !name.is_empty() && !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit()))
     };
     let repository = subject.strip_prefix("repo:").and_then(|rest| rest.split_once(':'));
     repository.and_then(|(names, _)| names.split_once('/')).is_some_and(|(owner, name)| has_id(owner) && has_id(name))

@@ -92,7 +92,9 @@ fn an_issuer_is_found_byte_for_byte_and_for_its_use_alone() {
 fn two_agents_that_one_token_could_be_are_not_published() {
     let with = |claims: &str| format!("{GITHUB}[[workload.agents]]\nagent = \"other\"\nclaims = {{ {claims} }}\n");
     let production = "repository_id = \"42\", environment = \"production\"";
-    for overlap in [production, "repository_id = \"42\", ref = \"main\"", "repository_id = [\"41\", \"42\"], sub = \"7\""] {
+    for overlap in
+        [production, "repository_id = \"42\", ref = \"main\"", "repository_id = [\"41\", \"42\"], sub = \"7\""]
+    {
         assert_eq!(codes(&with(overlap)), ["workload-overlap"], "{overlap}");
     }
     for apart in ["repository_id = \"43\", ref = \"main\"", "repository_id = \"42\", environment = \"staging\""] {
@@ -105,10 +107,10 @@ fn two_agents_that_one_token_could_be_are_not_published() {
 #[test]
 fn any_job_of_a_repository_is_warned_of() {
     let (_, findings) = read_all(&[("a.toml", &GITHUB.replace(", environment = \"production\"", ""))]);
-    assert_eq!(findings.iter().map(|finding| (finding.code, finding.severity)).collect::<Vec<_>>(), [(
-        "workload-broad",
-        Severity::Warning
-    )]);
+    assert_eq!(
+        findings.iter().map(|finding| (finding.code, finding.severity)).collect::<Vec<_>>(),
+        [("workload-broad", Severity::Warning)]
+    );
 }
 
 #[test]
@@ -191,6 +193,7 @@ fn the_recipes_of_the_page_on_platforms_are_read() {
     assert_eq!(jobs.agent(claims.as_object().unwrap()).unwrap().as_str(), "deploy-bot");
     let (_, pods) = issuers.of_workloads("https://kubernetes.default.svc.cluster.local").unwrap();
     let uid = "5e0c7d2a-0d4f-4a58-9a57-3a3f0a3d8f10";
-    let claims = serde_json::json!({"kubernetes.io": {"namespace": "jobs", "serviceaccount": {"name": "reader", "uid": uid}}});
+    let claims =
+        serde_json::json!({"kubernetes.io": {"namespace": "jobs", "serviceaccount": {"name": "reader", "uid": uid}}});
     assert_eq!(pods.agent(claims.as_object().unwrap()).unwrap().as_str(), "reader");
 }

@@ -227,7 +227,8 @@ async fn bundle_and_registration_both_say_so_and_the_agent_is_active() {
 #[tokio::test]
 async fn a_token_that_its_platform_keeps_is_good_until_it_ends() {
     let platform = platform(KUBERNETES).await;
-    let claims = |uid: &str| json!({"kubernetes.io": {"namespace": "jobs", "serviceaccount": {"name": "r", "uid": uid}}});
+    let claims =
+        |uid: &str| json!({"kubernetes.io": {"namespace": "jobs", "serviceaccount": {"name": "r", "uid": uid}}});
     let token = platform.token(&claims("u-1"));
     for _ in 0..2 {
         assert_eq!(platform.present(&token).await.status, 200);

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::*;
 
-const KUBERNETES: &str = "[\"kubernetes.io\"]\nnamespace = \"jobs\"\n[\"kubernetes.io\".serviceaccount]\nuid = \"u-1\"\n";
+const KUBERNETES: &str =
+    "[\"kubernetes.io\"]\nnamespace = \"jobs\"\n[\"kubernetes.io\".serviceaccount]\nuid = \"u-1\"\n";
 
 fn matcher(text: &str) -> Matcher {
     Matcher::read(&text.parse().unwrap()).unwrap()
@@ -88,9 +89,18 @@ fn names_and_what_many_share_are_no_identity() {
 
 #[test]
 fn what_no_claim_can_be_is_refused() {
-    for bad in
-        ["", "a = []", "a = 1.5", "a = \"\"", "a = {}", "a = [[1]]", "a = 2026-01-01", "a = \"x*\"", "aud = \"x\"", "jti = \"x\""]
-    {
+    for bad in [
+        "",
+        "a = []",
+        "a = 1.5",
+        "a = \"\"",
+        "a = {}",
+        "a = [[1]]",
+        "a = 2026-01-01",
+        "a = \"x*\"",
+        "aud = \"x\"",
+        "jti = \"x\"",
+    ] {
         assert!(Matcher::read(&bad.parse().unwrap()).is_err(), "{bad}");
     }
     let many: String = (0..=CLAIMS_MAX).map(|n| format!("c{n} = 1\n")).collect();
@@ -113,7 +123,8 @@ fn tables() -> impl Strategy<Value = toml::Table> {
     let value = prop_oneof![
         (0..3_i64).prop_map(toml::Value::Integer),
         proptest::collection::vec((0..3_i64).prop_map(toml::Value::Integer), 1..3).prop_map(toml::Value::Array),
-        (0..3_i64).prop_map(|n| toml::Value::Table(toml::Table::from_iter([("d".to_owned(), toml::Value::Integer(n))]))),
+        (0..3_i64)
+            .prop_map(|n| toml::Value::Table(toml::Table::from_iter([("d".to_owned(), toml::Value::Integer(n))]))),
     ];
     proptest::collection::btree_map("[abc]", value, 1..4).prop_map(toml::Table::from_iter)
 }
