@@ -192,11 +192,21 @@ pub(crate) struct Credential {
     #[arg(long, env = "BAILIWICK_AGENT", hide_env_values = true, value_name = "NAME")]
     pub(crate) agent: String,
     /// Its private key, PEM.
-    #[arg(long, env = "BAILIWICK_KEY", hide_env_values = true, value_name = "FILE")]
-    pub(crate) key: PathBuf,
+    #[arg(
+        long,
+        env = "BAILIWICK_KEY",
+        hide_env_values = true,
+        value_name = "FILE",
+        required_unless_present = "identity_token"
+    )]
+    pub(crate) key: Option<PathBuf>,
     /// The certificate of that key, PEM, if the agent is known by it.
     #[arg(long, env = "BAILIWICK_CERTIFICATE", hide_env_values = true, value_name = "FILE")]
     pub(crate) certificate: Option<PathBuf>,
+    /// In the place of a key, a file with the token that the agent's platform signed for it, as Kubernetes projects one; read
+    /// anew each time. Tokens of the broker are bound to a key that is made for this run.
+    #[arg(long, env = "BAILIWICK_IDENTITY_TOKEN", hide_env_values = true, value_name = "FILE")]
+    pub(crate) identity_token: Option<PathBuf>,
     /// A task to work in.
     #[arg(long, env = "BAILIWICK_TASK", hide_env_values = true, value_name = "ID")]
     pub(crate) task: Option<String>,

@@ -1,13 +1,17 @@
 //! What an agent proves itself by: a key that signs, or the certificate of its connection. Reads files that only their
 //! owner may read; nothing of a key is ever printed.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bailiwick_keys::{
     agent_key::AgentKey,
     secret_file::{self, Access},
 };
-use bailiwick_model::{name::AgentName, secret::Secret};
+use bailiwick_model::{jwk::SigningAlgorithm, name::AgentName, secret::Secret};
 use serde_json::Value;
 use url::Url;
 
@@ -17,6 +21,8 @@ use crate::{
     exit::{Exit, Failure},
 };
 
+/// Bytes of a platform's token.
+const TOKEN_BYTES_MAX: usize = 16 * 1_024;
 /// How long the broker may take over its metadata.
 const METADATA_TIME_MAX: Duration = Duration::from_secs(15);
 
@@ -34,12 +40,23 @@ pub(crate) enum Proof {
     Key(Arc<AgentKey>),
     /// The certificate that its connections show (RFC 8705).
     Certificate,
+    /// What its platform signs for it, in this file, and a key of this run for proofs.
+    Platform(PathBuf, Arc<AgentKey>),
 }
 
 impl Identity {
     /// Reads what the command line names.
     pub(crate) fn of(credential: &Credential) -> Result<Self, Failure> {
-        Self::read(&credential.key, credential.certificate.as_deref())
+        match (&credential.identity_token, &credential.key) {
+            (Some(file), _) => {
+                platform_token(file)?;
+                let key = AgentKey::generate(SigningAlgorithm::ES256);
+                let key = Arc::new(key.map_err(|error| Failure::new(error.to_string()))?);
+                Ok(Self { http: http_client()?, proof: Proof::Platform(file.clone(), key) })
+            }
+            (None, Some(key)) => Self::read(key, credential.certificate.as_deref()),
+            (None, None) => Err(Failure::new("nothing says by what the agent proves itself").exit(Exit::Usage)),
+        }
     }
 
     /// Reads a key, and the certificate of it that connections show, if there is one.
@@ -66,20 +83,32 @@ impl Identity {
         issuer: &str,
         agent: &AgentName,
     ) -> Result<Vec<(&'static str, String)>, Failure> {
-        let Proof::Key(key) = &self.proof else { return Ok(vec![("client_id", agent.to_string())]) };
-        let assertion = key
-            .sign_client_assertion(issuer, agent, now(), &fresh_id())
-            .map_err(|error| Failure::new(error.to_string()))?;
+        let assertion = match &self.proof {
+            Proof::Key(key) => key
+                .sign_client_assertion(issuer, agent, now(), &fresh_id())
+                .map_err(|error| Failure::new(error.to_string()))?,
+            // The platform replaces it before it ends.
+            Proof::Platform(file, _) => platform_token(file)?,
+            Proof::Certificate => return Ok(vec![("client_id", agent.to_string())]),
+        };
         Ok(vec![
             ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned()),
             ("client_assertion", assertion),
         ])
     }
 
+    /// The key that signs proofs, if tokens are bound to one.
+    pub(crate) fn proof_key(&self) -> Option<&AgentKey> {
+        match &self.proof {
+            Proof::Key(key) | Proof::Platform(_, key) => Some(key),
+            Proof::Certificate => None,
+        }
+    }
+
     /// Where a broker is asked by this agent: its listener for certificates, if that is another.
     pub(crate) async fn origin(&self, issuer: &str) -> Result<String, Failure> {
         match self.proof {
-            Proof::Key(_) => Ok(issuer.to_owned()),
+            Proof::Key(_) | Proof::Platform(..) => Ok(issuer.to_owned()),
             Proof::Certificate => {
                 let url = format!("{issuer}/.well-known/oauth-authorization-server");
                 let answer = self.http.get(url).timeout(METADATA_TIME_MAX).send().await;
@@ -88,6 +117,17 @@ impl Identity {
             }
         }
     }
+}
+
+/// The token in a file: a compact JWT, with whatever line break is at its end.
+fn platform_token(file: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, &error))?;
+    let token = text.trim();
+    if token.len() > TOKEN_BYTES_MAX || token.split('.').count() != 3 || !token.bytes().all(|b| b.is_ascii_graphic()) {
+        let hint = "it is the token itself, of three parts with dots between them, and nothing else";
+        return Err(Failure::new(format!("`{}` holds no platform's token", file.display())).hint(hint));
+    }
+    Ok(token.to_owned())
 }
 
 /// Where the metadata of a broker says that certificates are shown (RFC 8705 §5); on the issuer's own where a proxy asks
@@ -136,11 +176,11 @@ pub(crate) fn read_key(path: &Path) -> Result<Arc<AgentKey>, Failure> {
 }
 
 /// The bridges that clients start prove themselves by a key.
-pub(crate) fn by_key_alone(credential: &Credential) -> Result<(), Failure> {
-    match &credential.certificate {
-        None => Ok(()),
-        Some(_) => Err(Failure::new("`connect` writes bridges that prove themselves by a key")
-            .hint("leave `--certificate` out, or add it to `bridge` in the client's file yourself")
+pub(crate) fn by_key_alone(credential: &Credential) -> Result<&Path, Failure> {
+    match credential {
+        Credential { key: Some(key), certificate: None, identity_token: None, .. } => Ok(key),
+        _ => Err(Failure::new("`connect` writes bridges that prove themselves by a key")
+            .hint("leave everything but `--key` out, or add it to `bridge` in the client's file yourself")
             .exit(Exit::Usage)),
     }
 }
@@ -150,6 +190,23 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_platforms_token_is_a_token_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("token");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            platform_token(&file).ok()
+        };
+        assert_eq!(read("a.b.c\n").as_deref(), Some("a.b.c"));
+        for bad in
+            ["", "a.b", "a.b.c d", "a.b.c\nd", "{\"token\":\"a.b.c\"}x x", &format!("a.b.{}", "c".repeat(20_000))]
+        {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+        assert!(platform_token(&folder.path().join("none")).is_err());
+    }
 
     #[test]
     fn a_certificate_is_shown_where_the_broker_asks_for_it() {

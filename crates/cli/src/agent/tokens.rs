@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 use url::Url;
 
-use super::identity::{Identity, Proof};
+use super::identity::Identity;
 use crate::exit::{Exit, Failure};
 
 /// Seconds before its end at which a token is replaced.
@@ -160,14 +160,10 @@ impl Tokens {
     async fn proof(&self, method: &str, url: &str, token: Option<&str>) -> Result<String, Failure> {
         let nonce = self.nonce.lock().await.clone();
         let subject = ProofSubject { method, uri: url, nonce: nonce.as_deref(), access_token: token };
-        match &self.identity.proof {
-            Proof::Key(key) => {
-                key.sign_dpop(&subject, now(), &fresh_id()).map_err(|error| Failure::new(error.to_string()))
-            }
-            Proof::Certificate => {
-                Err(Failure::new("the broker bound the token to a key, and this agent has a certificate"))
-            }
-        }
+        let Some(key) = self.identity.proof_key() else {
+            return Err(Failure::new("the broker bound the token to a key, and this agent has a certificate"));
+        };
+        key.sign_dpop(&subject, now(), &fresh_id()).map_err(|error| Failure::new(error.to_string()))
     }
 
     async fn fetch(&self) -> Result<Token, Failure> {
@@ -215,7 +211,7 @@ impl Tokens {
             form.push(("bailiwick_task", task.clone()));
         }
         let mut message = self.identity.http.post(endpoint).timeout(TOKEN_TIME_MAX).form(&form);
-        if !self.target.bearer && matches!(self.identity.proof, Proof::Key(_)) {
+        if !self.target.bearer && self.identity.proof_key().is_some() {
             message = message.header("DPoP", self.proof("POST", endpoint, None).await?);
         }
         message.send().await.map_err(|error| unreachable(&self.target.issuer, &error))

@@ -124,9 +124,9 @@ fn connected(ask: &Connect) -> Result<Connected, Failure> {
         ask.credential.task.as_deref().map(str::parse).transpose().map_err(|error| usage(&error))?;
     // Only scheme, host and port: what else a URL can carry may be a secret.
     let url = issuer_of(&ask.url)?;
-    by_key_alone(&ask.credential)?;
-    read_key(&ask.credential.key)?;
-    let key = ask.credential.key.canonicalize().map_err(|error| Failure::file(&ask.credential.key, &error))?;
+    let key = by_key_alone(&ask.credential)?;
+    read_key(key)?;
+    let key = key.canonicalize().map_err(|error| Failure::file(key, &error))?;
     let program = match &ask.program {
         Some(program) => program.clone(),
         None => std::env::current_exe().map_err(|error| Failure::new(format!("where is this program? {error}")))?,

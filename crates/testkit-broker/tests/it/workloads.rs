@@ -12,7 +12,7 @@ use bailiwick_model::jwk::SigningAlgorithm;
 use bailiwick_testkit_broker::{
     broker::Agent,
     http_client::{HttpAnswer, HttpClient, Revision},
-    stdio_client::succeeded,
+    stdio_client::{StdioClient, succeeded},
     tools::{Need, Tools, ready},
 };
 use bailiwick_testkit_engine::issuer::changed;
@@ -106,7 +106,7 @@ async fn a_job_is_known_by_its_platforms_ids() {
 
     // By names alone nobody is known: the refusal says which id to take.
     depot.broker.write("issuers/ci.toml", &trust(&platform, r#"{ repository = "octo/app" }"#));
-    let refused = depot.broker.run(&["policy", "publish"]).ended_with(1);
+    let refused = depot.broker.run(&["policy", "publish"]).ended_with(5);
     let said = format!("{}{}", refused.stdout, refused.stderr);
     assert!(said.contains("names alone") && said.contains("repository_id"), "{said}");
     depot.broker.write("issuers/ci.toml", &trust(&platform, CLAIMS));
@@ -153,6 +153,21 @@ async fn a_job_is_known_by_its_platforms_ids() {
     let shown = depot.broker.run(&["agents", "show", "deploy-bot", "--output", "json"]).succeeded().json();
     let known = &shown["certificates"][0];
     assert_eq!((&known["kind"], &known["value"]), (&json!("workload_issuer"), &json!(platform.issuer)), "{shown}");
+
+    // The same by our own commands, from a file as a platform leaves it.
+    let file = depot.broker.scratch().join("token");
+    let path = file.to_string_lossy().into_owned();
+    let who = ["--agent", "deploy-bot", "--identity-token", &path];
+    let resource = format!("{us}/mcp/depot");
+    std::fs::write(&file, format!("{}\n", platform.token(&us, &none))).unwrap();
+    let words = [&["token", "--resource", &resource, "--proof-for", "POST", &resource][..], &who].concat();
+    assert!(depot.broker.run(&words).succeeded().stdout.contains("Authorization: DPoP "));
+    let again = depot.broker.run(&words).ended_with(3);
+    assert!(again.stderr.contains("invalid_client"), "{}", again.stderr);
+    std::fs::write(&file, platform.token(&us, &none)).unwrap();
+    let command = depot.broker.command(&[&["bridge", "depot", "--url", &us][..], &who].concat());
+    let mut bridge = StdioClient::start(command.into()).await;
+    succeeded(&bridge.call("lookup", json!({ "path": "/public/b" })).await);
 
     // Trust that is taken back is gone on the next call, without a restart.
     depot.broker.write("issuers/ci.toml", &trust(&platform, r#"{ repository_id = "99" }"#));
