@@ -11,7 +11,7 @@ use bailiwick_keys::agent_key::AgentKey;
 use bailiwick_model::jwk::SigningAlgorithm;
 use bailiwick_testkit_broker::{
     broker::Agent,
-    http_client::{HttpAnswer, HttpClient, Revision},
+    http_client::{HttpAnswer, HttpClient},
     stdio_client::{StdioClient, succeeded},
     tools::{Need, Tools, ready},
 };
