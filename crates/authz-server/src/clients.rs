@@ -58,6 +58,9 @@ pub(crate) const REVOCATIONS: Allowance = Allowance { burst: 120, refill_s: 1, k
 /// Tasks that one client makes with its tokens. Each changes what everybody's decisions are made on, one at a time.
 pub(crate) const TASKS: Allowance = Allowance { burst: 120, refill_s: 1, keys_max: 65_536 };
 
+/// Questions that one client puts to users apart from itself: each may ring at somebody's.
+pub(crate) const QUESTIONS: Allowance = Allowance { burst: 60, refill_s: 2, keys_max: 65_536 };
+
 /// The door with its memory of failures, shared by all endpoints: what fails at one counts at the others.
 pub(crate) struct ClientDoor {
     entrance: Arc<Entrance>,
@@ -66,6 +69,7 @@ pub(crate) struct ClientDoor {
     per_client: Throttle,
     revocations: Throttle,
     tasks: Throttle,
+    questions: Throttle,
     uses: Uses,
 }
 
@@ -100,10 +104,10 @@ pub(crate) struct Client {
 
 impl ClientDoor {
     pub(crate) fn new(entrance: Arc<Entrance>, fetcher: Fetcher) -> Self {
-        let [per_address, per_client, revocations, tasks] =
-            [PER_ADDRESS, PER_CLIENT, REVOCATIONS, TASKS].map(Throttle::new);
+        let [per_address, per_client, revocations, tasks, questions] =
+            [PER_ADDRESS, PER_CLIENT, REVOCATIONS, TASKS, QUESTIONS].map(Throttle::new);
         let issuer_keys = IssuerKeys::new(fetcher);
-        Self { entrance, issuer_keys, per_address, per_client, revocations, tasks, uses: Uses::default() }
+        Self { entrance, issuer_keys, per_address, per_client, revocations, tasks, questions, uses: Uses::default() }
     }
 
     /// Takes a request in, has it answered, and refuses it if that fails. `at` says where, for alerts.
@@ -142,6 +146,11 @@ impl ClientDoor {
 impl Visit<'_> {
     pub(crate) fn entrance(&self) -> &Entrance {
         &self.door.entrance
+    }
+
+    /// Where the request came from.
+    pub(crate) const fn address(&self) -> Option<IpAddr> {
+        self.address
     }
 
     /// What is wrong whoever asks: another content type, credentials in the URL or in a header.
@@ -295,6 +304,11 @@ impl Visit<'_> {
     /// The same of a task that it is about to make.
     pub(crate) fn count_task(&self, client: &AgentName) -> Result<(), Failure> {
         self.count(&self.door.tasks, client)
+    }
+
+    /// The same of a question to a user.
+    pub(crate) fn count_question(&self, client: &AgentName) -> Result<(), Failure> {
+        self.count(&self.door.questions, client)
     }
 
     fn count(&self, of: &Throttle, client: &AgentName) -> Result<(), Failure> {

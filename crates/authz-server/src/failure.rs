@@ -34,6 +34,10 @@ pub(crate) enum Why {
     Scope,
     /// The `authorization_details`.
     Details,
+    /// The user who is named, or how their answer is asked for.
+    User,
+    /// What its user answered, or that they have not, or that too many wait for them: nothing that a client does wrong.
+    Answer,
     /// Too many failures before.
     Throttled,
     /// Our own inability.
@@ -55,6 +59,8 @@ impl Why {
             Self::Target => "resource",
             Self::Scope => "scope",
             Self::Details => "authorization details",
+            Self::User => "user",
+            Self::Answer => "answer of the user",
             Self::Throttled => "too many failures",
             Self::Unavailable => "broker unavailable",
         }
@@ -125,9 +131,11 @@ impl Failure {
     }
 
     /// Whether it counts against the client and is evidence: a first proof without a nonce is an ordinary step of the
-    /// protocol, our own inability is nobody's failure, and a throttled try was not looked at.
+    /// protocol, and so is whatever its user answers or leaves open; our own inability is nobody's failure, and a throttled
+    /// try was not looked at.
     pub(crate) fn is_refusal(&self) -> bool {
-        self.error.code != ErrorCode::UseDpopNonce && !matches!(self.why, Why::Unavailable | Why::Throttled)
+        self.error.code != ErrorCode::UseDpopNonce
+            && !matches!(self.why, Why::Unavailable | Why::Throttled | Why::Answer)
     }
 
     pub(crate) fn respond(&self, entrance: &Entrance) -> Response {

@@ -4,6 +4,7 @@
 //! One file per endpoint. The protocol itself is in `oauth`, the decision who
 //! gets what in `engine::tokens`; this room reads and writes HTTP.
 
+mod apart;
 mod clients;
 mod deregister;
 mod failure;

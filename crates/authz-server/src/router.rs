@@ -10,8 +10,9 @@ use bailiwick_fetch::Fetcher;
 use bailiwick_oauth::{
     form::FORM_BYTES_MAX,
     metadata::{
-        AUTHORIZATION_SERVER_PATH, DEREGISTRATION_PATH, INTROSPECTION_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH,
-        PUSHED_REQUEST_PATH, REGISTRATION_PATH, REVOCATION_PATH, TOKEN_PATH,
+        AUTHORIZATION_SERVER_PATH, BACKCHANNEL_PATH, DEREGISTRATION_PATH, DEVICE_AUTHORIZATION_PATH,
+        INTROSPECTION_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH, PUSHED_REQUEST_PATH, REGISTRATION_PATH,
+        REVOCATION_PATH, TOKEN_PATH,
     },
 };
 use bailiwick_web::{
@@ -20,7 +21,8 @@ use bailiwick_web::{
 };
 
 use crate::{
-    clients::ClientDoor, deregister, introspect, jwks, metadata, par, protected_resource, register, revoke, token,
+    apart, clients::ClientDoor, deregister, introspect, jwks, metadata, par, protected_resource, register, revoke,
+    token,
 };
 
 /// The endpoints below `/oauth` and the discovery documents below `/.well-known`.
@@ -36,6 +38,8 @@ pub fn router(entrance: Arc<Entrance>, fetcher: Fetcher) -> Router {
         .route(REVOCATION_PATH, post(revoke::revoke))
         .route(INTROSPECTION_PATH, post(introspect::introspect))
         .route(PUSHED_REQUEST_PATH, post(par::push))
+        .route(DEVICE_AUTHORIZATION_PATH, post(apart::device))
+        .route(BACKCHANNEL_PATH, post(apart::backchannel))
         .with_state(Arc::new(ClientDoor::new(Arc::clone(&entrance), fetcher)));
     let documents = Router::new()
         .route(JWKS_PATH, get(jwks::jwks))

@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use bailiwick_engine::{tokens::Issued, vouching::VouchedFor};
-use bailiwick_model::secret::Secret;
+use bailiwick_model::{grant::GrantKind, secret::Secret};
 use bailiwick_oauth::{
     authorization_details,
     token_request::{GrantRequest, TokenRequest},
@@ -22,6 +22,7 @@ use crate::{
     failure::{self, Failure, Why},
 };
 
+mod apart;
 mod authorization_code;
 mod client_credentials;
 mod jwt_bearer;
@@ -50,13 +51,16 @@ async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure>
             let answer = TokenResponse::vouching(assertion.expose().clone(), expires_in_s, &scopes);
             return Ok(respond(visit.entrance(), &answer));
         }
+        GrantRequest::DeviceCode(held) => apart::poll(visit, client, (GrantKind::DeviceCode, held)).await?,
+        GrantRequest::Ciba(held) => apart::poll(visit, client, (GrantKind::Ciba, held)).await?,
         GrantRequest::TokenExchange(asked) => {
             let issued = token_exchange::issue(visit, client, asked).await?;
             return Ok(respond(visit.entrance(), &response(visit.entrance(), &issued).exchanged()));
         }
     };
     let answer = response(visit.entrance(), &granted.issued)
-        .renewed_by(granted.refresh_token.map(|token| token.expose().clone()));
+        .renewed_by(granted.refresh_token.map(|token| token.expose().clone()))
+        .of_user(granted.id_token);
     Ok(respond(visit.entrance(), &answer))
 }
 
@@ -65,11 +69,13 @@ struct Granted {
     issued: Issued,
     /// What renews it, where a user agreed to it.
     refresh_token: Option<Secret<String>>,
+    /// Who agreed, where it was asked for.
+    id_token: Option<String>,
 }
 
 impl From<Issued> for Granted {
     fn from(issued: Issued) -> Self {
-        Self { issued, refresh_token: None }
+        Self { issued, refresh_token: None, id_token: None }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The agent's side: its key, its tokens, its MCP connection. Used by `bridge`, `token` and the demo's agent.
 
 pub(crate) mod connection;
+pub(crate) mod device;
 pub(crate) mod identity;
 pub(crate) mod tokens;

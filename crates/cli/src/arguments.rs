@@ -227,6 +227,15 @@ pub(crate) struct Bridge {
 
 /// `token`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "With --device the token acts for a user, who answers on any device of theirs. An address and a code \
+are printed on stderr (as one line of JSON with `--output json`); they open the address, sign in, type the code in, see \
+what is asked for and allow or refuse it. The token then is the only thing on stdout:\n\n  \
+bailiwick agents register night-job --owner ops@example.com --purpose \"Closes the books\" \\\n      \
+--role clerk --generate-key night-job.pem --scope user:ask\n  \
+bailiwick token --agent night-job --key night-job.pem --device \\\n      \
+--resource http://127.0.0.1:8420/mcp/files --proof-for POST http://127.0.0.1:8420/mcp/files"
+)]
 pub(crate) struct Token {
     /// Who asks.
     #[command(flatten)]
@@ -240,6 +249,10 @@ pub(crate) struct Token {
     /// Bind the token to the agent's key and print both headers for one call, such as `POST http://…/mcp/files`.
     #[arg(long, num_args = 2, value_names = ["METHOD", "URL"])]
     pub(crate) proof_for: Option<Vec<String>>,
+    /// Ask a user first, who is at another device: for a token that acts for them. Needs `--scope user:ask` in the agent's
+    /// registration.
+    #[arg(long)]
+    pub(crate) device: bool,
 }
 
 /// `deregister`.

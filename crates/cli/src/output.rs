@@ -61,6 +61,16 @@ impl Output {
         }
     }
 
+    /// What somebody must read for the command to go on, beside the data and whatever `--quiet` says: in words, or for a
+    /// program one line of JSON.
+    pub(crate) fn prompt(&self, value: &serde_json::Value, words: &str) {
+        let mut stderr = anstream::stderr().lock();
+        let _ = match self.format {
+            Format::Json => writeln!(stderr, "{value}"),
+            Format::Table => writeln!(stderr, "{words}"),
+        };
+    }
+
     /// The next step.
     pub(crate) fn hint(&self, text: &str) {
         if !self.quiet {

@@ -2,6 +2,7 @@
 //!
 //! One file per page. What may happen is decided in [`bailiwick_engine::authorization`].
 
+mod apart;
 mod authorize;
 mod given;
 mod notice;
@@ -21,9 +22,12 @@ use bailiwick_web::{
     limits::{EXCHANGE_TIME_MAX, Limits},
 };
 
-use self::given::WITHDRAW_PATH;
 pub(crate) use self::question::see;
-pub use self::{given::GIVEN_PATH, question::CONSENT_PATH};
+pub use self::{apart::REQUESTS_PATH, given::GIVEN_PATH, question::CONSENT_PATH};
+use self::{
+    apart::{Apart, ENTER_PATH},
+    given::{WITHDRAW_PATH, WITHDRAW_REQUEST_PATH},
+};
 
 /// Bytes of one form.
 const FORM_BYTES_MAX: usize = 8 * 1_024;
@@ -35,10 +39,15 @@ pub fn router(entrance: Arc<Entrance>) -> Router {
         .route(CONSENT_PATH, get(question::show).post(question::decide))
         .route(GIVEN_PATH, get(given::list))
         .route(WITHDRAW_PATH, post(given::withdraw))
-        .with_state(entrance);
+        .route(WITHDRAW_REQUEST_PATH, post(given::withdraw_request))
+        .route(REQUESTS_PATH, get(apart::list))
+        .route(&format!("{REQUESTS_PATH}/{{id}}"), get(apart::show).post(apart::decide))
+        .with_state(Arc::clone(&entrance));
+    let device =
+        Router::new().route(ENTER_PATH, get(apart::device).post(apart::enter)).with_state(Apart::new(entrance));
     let limits =
         Limits { body_bytes_max: FORM_BYTES_MAX, exchange_time_max: Some(EXCHANGE_TIME_MAX), to_its_end: true };
-    limits.around(pages)
+    limits.around(pages.merge(device))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Nothing of it is stored until the code is redeemed: then the consent becomes a grant, with its evidence. What is under
 //! way lives in memory for seconds to minutes, bounded; after a restart its users ask again.
 
+pub mod apart;
 mod code;
 mod given;
 mod held;
@@ -22,6 +23,7 @@ use bailiwick_model::{
     task::ToolGrant,
 };
 use bailiwick_oauth::{
+    authorization_details::AuthorizationDetails,
     authorization_request::{AuthorizationRequest, REQUEST_URI_PREFIX},
     authorization_response::AuthorizationResponse,
     error::{ErrorCode, OAuthError},
@@ -63,6 +65,7 @@ pub(crate) struct Authorizations {
     pushed: Held<AuthorizationRequest>,
     questions: Held<Asking>,
     codes: Held<Code>,
+    polls: apart::Polls,
 }
 
 impl Default for Authorizations {
@@ -72,6 +75,7 @@ impl Default for Authorizations {
             pushed: Held::new(bounds(SignedDuration::from_secs(i64::from(PUSHED_LIVES_S)))),
             questions: Held::new(bounds(QUESTION_LIVES)),
             codes: Held::new(bounds(code::REMEMBERED)),
+            polls: apart::Polls::default(),
         }
     }
 }
@@ -200,24 +204,41 @@ pub fn classes(broker: &Broker) -> BTreeSet<Acr> {
 
 /// What a client can be allowed of what it asks for.
 pub fn wanted(broker: &Broker, agent: &Agent, request: &AuthorizationRequest) -> Result<Wanted, OAuthError> {
-    if !(request.acr_values.is_empty() || request.acr_values.iter().any(|acr| classes(broker).contains(acr))) {
-        let description = "no way to sign in here is of a class that was asked for\nhint: leave out `acr_values`";
-        return Err(OAuthError::new(ErrorCode::UnmetAuthenticationRequirements, description));
+    attainable(broker, &request.acr_values)?;
+    wanted_at(broker, agent, &request.resource, &request.scopes, request.details.as_ref())
+}
+
+/// Refuses classes none of which anybody who signs in here can have.
+fn attainable(broker: &Broker, acr_values: &BTreeSet<Acr>) -> Result<(), OAuthError> {
+    if acr_values.is_empty() || !acr_values.is_disjoint(&classes(broker)) {
+        return Ok(());
     }
+    let description = "no way to sign in here is of a class that was asked for\nhint: leave out `acr_values`";
+    Err(OAuthError::new(ErrorCode::UnmetAuthenticationRequirements, description))
+}
+
+/// What a client can be allowed of these, however it asks.
+fn wanted_at(
+    broker: &Broker,
+    agent: &Agent,
+    resource: &str,
+    scopes: &BTreeSet<Scope>,
+    details: Option<&AuthorizationDetails>,
+) -> Result<Wanted, OAuthError> {
     let no_target = || OAuthError::new(ErrorCode::InvalidTarget, "no such resource for this client and a user");
-    let audience = Audience::of_resource(&broker.settings().issuer, &request.resource)
+    let audience = Audience::of_resource(&broker.settings().issuer, resource)
         .filter(|audience| matches!(audience, Audience::System(_) | Audience::Aggregate))
         .ok_or_else(no_target)?;
     let live = broker.live();
     let policy = live.policy.as_deref().ok_or_else(no_target)?;
     let reach = Reach::of(policy, agent, &audience).map_err(|_| no_target())?;
-    let details = request.details.as_ref().map(|asked| details::tools(broker, &audience, asked)).transpose();
+    let details = details.map(|asked| details::tools(broker, &audience, asked)).transpose();
     let details =
         details.map_err(|refusal| OAuthError::new(ErrorCode::InvalidAuthorizationDetails, &refusal.to_string()))?;
-    let scopes = match (&details, request.scopes.is_empty()) {
+    let scopes = match (&details, scopes.is_empty()) {
         (None, true) => return Ok(Wanted { scopes: reach.into_available(), details }),
         (Some(tools), true) => details::scopes(tools),
-        (_, false) => request.scopes.clone(),
+        (_, false) => scopes.clone(),
     };
     match scopes.iter().find(|scope| !reach.admits(policy, scope)) {
         None => Ok(Wanted { scopes, details }),
@@ -292,7 +313,13 @@ pub async fn open(broker: &Broker, handle: &str, visitor: &Visitor) -> Result<Op
     if let Some(location) = by_standing(broker, &asking.request, visitor)? {
         return Ok(Opened::Answer(location));
     }
-    Ok(Opened::Question(Box::new(question::put(broker, &agent, &asking.request, &wanted, visitor)?)))
+    Ok(Opened::Question(Box::new(question::put(
+        broker,
+        &agent,
+        Some(asking.request.redirect_uri.clone()),
+        &wanted,
+        visitor,
+    )?)))
 }
 
 /// The user says yes: where their browser goes, with a code.

@@ -6,10 +6,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
     grant::{Grant, GrantStatus},
-    id::{GrantId, TokenId},
+    id::{ConsentRequestId, GrantId, TokenId},
     principal::Principal,
 };
-use bailiwick_ports::store::{EndOfGrants, Spent};
+use bailiwick_ports::{
+    entry::Entry,
+    store::{EndOfGrants, Spent},
+};
 use jiff::Timestamp;
 
 use crate::{agents::text, broker::Broker, delegation, details, evidence::Draft, live::Live, refusal::Refusal};
@@ -17,6 +20,35 @@ use crate::{agents::text, broker::Broker, delegation, details, evidence::Draft, 
 /// Gives a grant, using up what authorized it.
 pub async fn give(broker: &Broker, by: &Principal, grant: Grant, spent: Vec<Spent>) -> Result<Arc<Grant>, Refusal> {
     let _changing = broker.changing().await;
+    let entry = given(broker, by, &grant).await?;
+    let epoch = broker.ports.store.give_grant(grant.clone(), spent, entry).await?;
+    Ok(install(broker, epoch, grant))
+}
+
+/// The same for what a user allowed apart from its client: once, and only while their answer stands.
+pub(crate) async fn redeem(
+    broker: &Broker,
+    by: &Principal,
+    request: ConsentRequestId,
+    grant: Grant,
+    spent: Vec<Spent>,
+) -> Result<Arc<Grant>, Refusal> {
+    let _changing = broker.changing().await;
+    let entry = given(broker, by, &grant).await?;
+    let epoch = broker.ports.store.redeem_consent(request, grant.clone(), spent, entry).await?;
+    Ok(install(broker, epoch, grant))
+}
+
+fn install(broker: &Broker, epoch: u64, grant: Grant) -> Arc<Grant> {
+    let grant = Arc::new(grant);
+    broker.replace_live(epoch, |live| {
+        live.grants.insert_mut(grant.id, Arc::clone(&grant));
+    });
+    grant
+}
+
+/// What evidence says of a grant that is given.
+async fn given(broker: &Broker, by: &Principal, grant: &Grant) -> Result<Entry, Refusal> {
     // A chain that no policy lets be is denied at each call; here it is only told by what it is.
     let delegated = delegation::by_policy(&broker.live(), &grant.chain).ok().flatten();
     let entry = Draft::with_id(EventKind::GrantChanged, grant.id.to_string())
@@ -42,13 +74,7 @@ pub async fn give(broker: &Broker, by: &Principal, grant: Grant, spent: Vec<Spen
         Some(tools) => entry.sealed("details_whole", serde_json::to_string(tools).unwrap_or_default()),
         None => entry,
     };
-    let entry = entry.finish(broker, grant.chain.initiating()).await?;
-    let epoch = broker.ports.store.give_grant(grant.clone(), spent, entry).await?;
-    let grant = Arc::new(grant);
-    broker.replace_live(epoch, |live| {
-        live.grants.insert_mut(grant.id, Arc::clone(&grant));
-    });
-    Ok(grant)
+    Ok(entry.finish(broker, grant.chain.initiating()).await?)
 }
 
 /// Ends an active grant and all that come from it; their tokens end with them. Tells which.

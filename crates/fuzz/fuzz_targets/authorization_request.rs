@@ -4,8 +4,10 @@
 
 use bailiwick_model::redirect_uri::RedirectUri;
 use bailiwick_oauth::{
-    authorization_request::{AuthorizationQuery, STATE_BYTES_MAX},
+    apart_request::{Asked, BINDING_MESSAGE_CHARACTERS_MAX, BackchannelRequest, HINT_BYTES_MAX, Hint, OPENID},
+    authorization_request::{ACR_VALUES_MAX, AuthorizationQuery, STATE_BYTES_MAX},
     authorization_response::AuthorizationResponse,
+    form::Form,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -22,6 +24,29 @@ fuzz_target!(|data: &[u8]| {
             assert!(request.details.is_none_or(|details| details.task.is_none() && !details.tools.is_empty()));
             assert_eq!((request.redirect_uri, request.state), (redirect_uri, state));
         }
+    }
+    if let Ok(mut form) = Form::parse(data)
+        && let Ok(request) = BackchannelRequest::take(&mut form)
+    {
+        assert!(
+            request.asked.scopes.iter().all(|scope| scope.as_str() != OPENID) && !request.asked.resource.contains('#')
+        );
+        let plain =
+            |message: &String| message.len() <= BINDING_MESSAGE_CHARACTERS_MAX && !message.contains(['<', '&', '@']);
+        assert!(request.binding_message.as_ref().is_none_or(plain));
+        assert!(request.requested_expiry_s.is_none_or(|seconds| seconds > 0));
+        match &request.hint {
+            Hint::Login(hint) => assert!(!hint.is_empty() && hint.len() <= HINT_BYTES_MAX),
+            Hint::IdToken(token) => assert!(!token.is_empty()),
+        }
+        let leftover = ["login_hint", "id_token_hint", "login_hint_token", "request", "scope", "acr_values"];
+        assert!(leftover.into_iter().all(|name| form.take(name).is_none()), "each is read, and none is ignored");
+    }
+    if let Ok(mut form) = Form::parse(data)
+        && let Ok(asked) = Asked::take(&mut form)
+    {
+        assert!(!asked.resource.contains('#') && asked.acr_values.len() <= ACR_VALUES_MAX);
+        assert!(asked.details.is_none_or(|details| details.task.is_none() && !details.tools.is_empty()));
     }
     if let Ok(text) = std::str::from_utf8(data) {
         for registered in ["https://client.example/cb", "http://127.0.0.1/cb"] {

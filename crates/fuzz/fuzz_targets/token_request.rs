@@ -18,7 +18,7 @@ use bailiwick_oauth::{
     key_policy::KeyPolicy,
     named_token::NamedToken,
     pem,
-    token_request::{GrantRequest, TokenRequest},
+    token_request::{CODE_BYTES_MAX, GrantRequest, TokenRequest},
 };
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
@@ -33,6 +33,9 @@ fuzz_target!(|data: &[u8]| {
                 assert_ne!(asked.resource.as_deref(), Some(""));
             }
             GrantRequest::RefreshToken(asked) => assert!(!asked.token.expose().is_empty()),
+            GrantRequest::DeviceCode(held) | GrantRequest::Ciba(held) => {
+                assert!(!held.expose().is_empty() && held.expose().len() <= CODE_BYTES_MAX);
+            }
             GrantRequest::TokenExchange(asked) => {
                 assert!(!asked.subject_token.expose().is_empty() && !asked.resource.is_empty());
             }
@@ -46,6 +49,7 @@ fuzz_target!(|data: &[u8]| {
             GrantRequest::TokenExchange(asked) => &asked.details,
             GrantRequest::JwtBearer(asked) => &asked.details,
             GrantRequest::Vouch(_) => &None,
+            GrantRequest::DeviceCode(_) | GrantRequest::Ciba(_) => &None,
         };
         if let Some(details) = details {
             let task_is_new = matches!(&request.grant, GrantRequest::ClientCredentials(asked) if asked.task.is_none());

@@ -96,6 +96,11 @@ id!(
     DirectoryGroupId, "dgrp"
 );
 
+id!(
+    /// One request for a user's consent that they answer apart from the client: on another device, or by the back channel.
+    ConsentRequestId, "ask"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

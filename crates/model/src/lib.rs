@@ -23,6 +23,7 @@ pub mod authentication;
 pub mod blame;
 pub mod bundle;
 pub mod confirmation;
+pub mod consent_request;
 pub mod decision;
 pub mod digest;
 pub mod directory;

@@ -40,6 +40,12 @@ pub const DETAILS_BYTES_MAX: usize = 4 * 1_024;
 pub const DETAILS_MEMORY_BYTES_MAX: usize = 8 * DETAILS_BYTES_MAX;
 /// Bytes of `authorization_details` as a token says them, so that whoever is to read it can.
 pub const DETAILS_TOLD_BYTES_MAX: usize = 2 * DETAILS_BYTES_MAX;
+/// Requests for consent of one client that wait for a user apart from it.
+pub const CONSENT_REQUESTS_PER_CLIENT_MAX: usize = 64;
+/// Such requests of one client that wait for one user: no client takes the room of others.
+pub const CONSENT_REQUESTS_PER_CLIENT_AND_USER_MAX: usize = 2;
+/// Such requests that wait for one user: nobody is flooded until they say yes.
+pub const CONSENT_REQUESTS_PER_USER_MAX: usize = 8;
 /// Open tasks that one agent may have made for itself.
 pub const TASKS_SELF_MADE_MAX: usize = 256;
 /// Tools that one task may name.

@@ -148,7 +148,7 @@ impl Addressee {
         let confirmation = form.parsed("dpop_jkt", "the thumbprint of a key")?;
         let max_age_s = form.parsed("max_age", "a number of seconds")?;
         let prompt = form.take("prompt").map_or(Ok(Prompt::default()), |text| Prompt::parse(&text))?;
-        let acr_values = form.take("acr_values").map_or(Ok(BTreeSet::new()), |text| classes(&text))?;
+        let acr_values = classes(&mut form)?;
         let scopes = form.scopes()?;
         let details = form.tool_details()?;
         let resource = form.resource()?;
@@ -187,7 +187,9 @@ impl Prompt {
     }
 }
 
-fn classes(text: &str) -> Result<BTreeSet<Acr>, OAuthError> {
+/// The classes that a request wants its user to be authenticated in one of (OpenID Connect Core 1.0 §3.1.2.1).
+pub(crate) fn classes(form: &mut Form) -> Result<BTreeSet<Acr>, OAuthError> {
+    let Some(text) = form.take("acr_values") else { return Ok(BTreeSet::new()) };
     let words = text.split(' ');
     if words.clone().count() > ACR_VALUES_MAX {
         return Err(invalid(&format!("`acr_values` names more than {ACR_VALUES_MAX} classes")));

@@ -54,6 +54,16 @@ pub enum ErrorCode {
     InvalidRedirectUri,
     /// A software statement of somebody whom nobody trusts here.
     UnapprovedSoftwareStatement,
+    /// Nobody answered yet (RFC 8628 §3.5, CIBA §11).
+    AuthorizationPending,
+    /// The same, and the client asks too often.
+    SlowDown,
+    /// Nobody answered in time.
+    ExpiredToken,
+    /// Nobody is called as the hint says (CIBA §13).
+    UnknownUserId,
+    /// A message that its user could not read as it is (CIBA §13).
+    InvalidBindingMessage,
     /// We failed.
     ServerError,
     /// We cannot at the moment.
@@ -87,6 +97,11 @@ impl ErrorCode {
             Self::InvalidClientMetadata => "invalid_client_metadata",
             Self::InvalidRedirectUri => "invalid_redirect_uri",
             Self::UnapprovedSoftwareStatement => "unapproved_software_statement",
+            Self::AuthorizationPending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::ExpiredToken => "expired_token",
+            Self::UnknownUserId => "unknown_user_id",
+            Self::InvalidBindingMessage => "invalid_binding_message",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
@@ -114,6 +129,11 @@ impl ErrorCode {
             | Self::RequestNotSupported
             | Self::UnsupportedResponseType
             | Self::AccessDenied
+            | Self::AuthorizationPending
+            | Self::SlowDown
+            | Self::ExpiredToken
+            | Self::UnknownUserId
+            | Self::InvalidBindingMessage
             | Self::LoginRequired
             | Self::ConsentRequired
             | Self::UnmetAuthenticationRequirements
@@ -145,6 +165,11 @@ impl ErrorCode {
             | Self::RequestNotSupported
             | Self::UnsupportedResponseType
             | Self::AccessDenied
+            | Self::AuthorizationPending
+            | Self::SlowDown
+            | Self::ExpiredToken
+            | Self::UnknownUserId
+            | Self::InvalidBindingMessage
             | Self::LoginRequired
             | Self::ConsentRequired
             | Self::UnmetAuthenticationRequirements

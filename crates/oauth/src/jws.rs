@@ -31,6 +31,8 @@ pub enum TokenType {
     IdJag,
     /// What a platform gives to a workload: `JWT`, `JOSE`, or none (OpenID Connect ID tokens, JWT-SVIDs).
     WorkloadToken,
+    /// `JWT` (OpenID Connect Core 1.0 §2).
+    IdToken,
 }
 
 impl TokenType {
@@ -43,6 +45,7 @@ impl TokenType {
             Self::IntrospectionResponse => "token-introspection+jwt",
             Self::IdJag => "oauth-id-jag+jwt",
             Self::WorkloadToken => "JWT",
+            Self::IdToken => "JWT",
         }
     }
 
@@ -54,6 +57,7 @@ impl TokenType {
         match self {
             Self::ClientAssertion => matches!(typ, None | Some("jwt" | "client-authentication+jwt")),
             Self::WorkloadToken => matches!(typ, None | Some("jwt" | "jose")),
+            Self::IdToken => typ == Some("jwt"),
             Self::AccessToken | Self::DpopProof | Self::IntrospectionResponse | Self::IdJag => {
                 typ == Some(self.as_str())
             }
@@ -242,7 +246,8 @@ impl SigningInput {
             | TokenType::ClientAssertion
             | TokenType::IntrospectionResponse
             | TokenType::IdJag
-            | TokenType::WorkloadToken => {
+            | TokenType::WorkloadToken
+            | TokenType::IdToken => {
                 format!(r#"{{"alg":"{algorithm}","kid":"{}","typ":"{typ}"}}"#, key.kid)
             }
         };

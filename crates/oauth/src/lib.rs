@@ -22,6 +22,7 @@
 //! | [`form`], [`client_authentication`] | what every endpoint for clients reads |
 //! | [`authorization_request`], [`authorization_response`], [`pkce`] | the authorization endpoint |
 //! | [`authorization_details`] | tools and their arguments, and tasks (RFC 9396) |
+//! | [`apart_request`], [`id_token`] | consent apart from the client (RFC 8628, CIBA), and who gave it |
 //! | [`token_request`], [`token_response`], [`error`] | the token endpoint |
 //! | [`named_token`], [`introspection`] | the endpoints that are asked about a token (RFC 7009, RFC 7662) |
 //! | [`challenge`], [`metadata`] | `WWW-Authenticate` and discovery |
@@ -31,6 +32,7 @@
 //! | `tag` | what we hand out to have it back unchanged |
 
 pub mod access_token;
+pub mod apart_request;
 pub mod authorization_details;
 pub mod authorization_request;
 pub mod authorization_response;
@@ -49,6 +51,7 @@ pub mod foreign_keys;
 pub mod foreign_token;
 pub mod form;
 pub mod id_jag;
+pub mod id_token;
 pub mod introspection;
 pub mod json;
 pub mod jws;

@@ -27,6 +27,10 @@ pub const DEREGISTRATION_PATH: &str = "/oauth/deregister";
 pub const REGISTRATION_PATH: &str = "/oauth/register";
 /// Path of the introspection endpoint below the issuer (RFC 7662).
 pub const INTROSPECTION_PATH: &str = "/oauth/introspect";
+/// Path of the endpoint for devices below the issuer (RFC 8628).
+pub const DEVICE_AUTHORIZATION_PATH: &str = "/oauth/device_authorization";
+/// Path of the endpoint for requests by the back channel below the issuer (CIBA).
+pub const BACKCHANNEL_PATH: &str = "/oauth/bc-authorize";
 /// What the issuer's own keys sign with.
 pub const ISSUER_ALGORITHM: &str = "ES256";
 /// How every client can authenticate, at every endpoint where clients do.
@@ -90,6 +94,16 @@ pub struct AuthorizationServerMetadata {
     pub introspection_endpoint_auth_signing_alg_values_supported: Vec<&'static str>,
     /// What we sign such answers with (RFC 9701 §7).
     pub introspection_signing_alg_values_supported: [&'static str; 1],
+    /// Where devices ask for a user's consent (RFC 8628 §4).
+    pub device_authorization_endpoint: String,
+    /// Where a client asks for it by the back channel (CIBA §4).
+    pub backchannel_authentication_endpoint: String,
+    /// The client asks whether it was answered; nobody is called back.
+    pub backchannel_token_delivery_modes_supported: [&'static str; 1],
+    /// Users prove who they are by passkey, and type no code of their own in.
+    pub backchannel_user_code_parameter_supported: bool,
+    /// What we sign ID tokens with (OpenID Connect Discovery 1.0 §3).
+    pub id_token_signing_alg_values_supported: [&'static str; 1],
     /// What proofs may be signed with (RFC 9449 §5.1).
     pub dpop_signing_alg_values_supported: [&'static str; 4],
     /// What tokens can be narrowed to beside scopes (RFC 9396 §10).
@@ -140,6 +154,11 @@ impl AuthorizationServerMetadata {
             introspection_endpoint_auth_methods_supported: vec![BY_KEY],
             introspection_endpoint_auth_signing_alg_values_supported: names(&SigningAlgorithm::ALL),
             introspection_signing_alg_values_supported: [ISSUER_ALGORITHM],
+            device_authorization_endpoint: format!("{issuer}{DEVICE_AUTHORIZATION_PATH}"),
+            backchannel_authentication_endpoint: format!("{issuer}{BACKCHANNEL_PATH}"),
+            backchannel_token_delivery_modes_supported: ["poll"],
+            backchannel_user_code_parameter_supported: false,
+            id_token_signing_alg_values_supported: [ISSUER_ALGORITHM],
             dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
             authorization_details_types_supported: authorization_details::TYPES,
             tls_client_certificate_bound_access_tokens: false,
@@ -196,6 +215,10 @@ pub struct MtlsEndpointAliases {
     pub introspection_endpoint: String,
     /// Where requests are pushed.
     pub pushed_authorization_request_endpoint: String,
+    /// Where devices ask for a user's consent.
+    pub device_authorization_endpoint: String,
+    /// Where it is asked for by the back channel.
+    pub backchannel_authentication_endpoint: String,
 }
 
 /// Which certificates of clients count.
@@ -228,6 +251,8 @@ impl AuthorizationServerMetadata {
             revocation_endpoint: format!("{origin}{REVOCATION_PATH}"),
             introspection_endpoint: format!("{origin}{INTROSPECTION_PATH}"),
             pushed_authorization_request_endpoint: format!("{origin}{PUSHED_REQUEST_PATH}"),
+            device_authorization_endpoint: format!("{origin}{DEVICE_AUTHORIZATION_PATH}"),
+            backchannel_authentication_endpoint: format!("{origin}{BACKCHANNEL_PATH}"),
         });
         self
     }
@@ -317,6 +342,7 @@ mod tests {
                     "client_credentials", "authorization_code", "refresh_token",
                     "urn:ietf:params:oauth:grant-type:token-exchange",
                     "urn:ietf:params:oauth:grant-type:jwt-bearer",
+                    "urn:ietf:params:oauth:grant-type:device_code", "urn:openid:params:grant-type:ciba",
                 ],
                 "token_endpoint_auth_methods_supported": ["private_key_jwt"],
                 "token_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
@@ -328,6 +354,11 @@ mod tests {
                 "introspection_endpoint_auth_methods_supported": ["private_key_jwt"],
                 "introspection_endpoint_auth_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256", "RS256"],
                 "introspection_signing_alg_values_supported": ["ES256"],
+                "device_authorization_endpoint": "https://b.example/oauth/device_authorization",
+                "backchannel_authentication_endpoint": "https://b.example/oauth/bc-authorize",
+                "backchannel_token_delivery_modes_supported": ["poll"],
+                "backchannel_user_code_parameter_supported": false,
+                "id_token_signing_alg_values_supported": ["ES256"],
                 "dpop_signing_alg_values_supported": ["ES256", "EdDSA", "Ed25519", "PS256"],
                 "authorization_details_types_supported": ["bailiwick_tool", "bailiwick_task"],
                 "code_challenge_methods_supported": ["S256"],
@@ -350,6 +381,8 @@ mod tests {
                 "revocation_endpoint": "https://b.example:8421/oauth/revoke",
                 "introspection_endpoint": "https://b.example:8421/oauth/introspect",
                 "pushed_authorization_request_endpoint": "https://b.example:8421/oauth/par",
+                "device_authorization_endpoint": "https://b.example:8421/oauth/device_authorization",
+                "backchannel_authentication_endpoint": "https://b.example:8421/oauth/bc-authorize",
             })
         );
         let methods = ["private_key_jwt", "tls_client_auth", "self_signed_tls_client_auth", "spiffe_x509"];

@@ -18,7 +18,8 @@ mod vouching;
 pub use self::vouching::{HeldToken, JWT_BEARER, JwtBearer, REFRESH_TOKEN_TYPE, Vouch};
 
 /// The grants that there are, by the value of `grant_type`.
-pub const GRANT_TYPES: [&str; 5] = [CLIENT_CREDENTIALS, AUTHORIZATION_CODE, REFRESH_TOKEN, TOKEN_EXCHANGE, JWT_BEARER];
+pub const GRANT_TYPES: [&str; 7] =
+    [CLIENT_CREDENTIALS, AUTHORIZATION_CODE, REFRESH_TOKEN, TOKEN_EXCHANGE, JWT_BEARER, DEVICE_CODE, CIBA];
 /// A client acts for itself (RFC 6749 §4.4).
 pub const CLIENT_CREDENTIALS: &str = "client_credentials";
 /// A client renews what a user allowed it (RFC 6749 §6).
@@ -29,6 +30,10 @@ pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchang
 pub const ACCESS_TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// A client acts for a user who consented (RFC 6749 §4.1.3).
 pub const AUTHORIZATION_CODE: &str = "authorization_code";
+/// A client asks whether its user answered on another device (RFC 8628 §3.4).
+pub const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// A client asks whether its user answered what came by the back channel (CIBA §10.1).
+pub const CIBA: &str = "urn:openid:params:grant-type:ciba";
 /// Bytes of one code, of which ours need fewer.
 pub const CODE_BYTES_MAX: usize = 256;
 
@@ -56,6 +61,10 @@ pub enum GrantRequest {
     JwtBearer(JwtBearer),
     /// Token exchange for an assertion to another domain.
     Vouch(Vouch),
+    /// The device grant: the `device_code`.
+    DeviceCode(Secret<String>),
+    /// CIBA: the `auth_req_id`.
+    Ciba(Secret<String>),
 }
 
 /// A client that redeems a code.
@@ -170,9 +179,20 @@ impl TokenRequest {
             }
             TOKEN_EXCHANGE => GrantRequest::TokenExchange(TokenExchange::take(&mut form)?),
             AUTHORIZATION_CODE => GrantRequest::AuthorizationCode(AuthorizationCode::take(&mut form)?),
+            DEVICE_CODE => GrantRequest::DeviceCode(held(&mut form, "device_code")?),
+            CIBA => GrantRequest::Ciba(held(&mut form, "auth_req_id")?),
             _ => GrantRequest::ClientCredentials(ClientCredentials::take(&mut form)?),
         };
         Ok(Self { client, grant })
+    }
+}
+
+/// What a client was given when it asked, and presents to learn whether its user answered.
+fn held(form: &mut Form, name: &str) -> Result<Secret<String>, OAuthError> {
+    let text = form.require(name)?;
+    match text.len() <= CODE_BYTES_MAX {
+        true => Ok(Secret::new(text)),
+        false => Err(OAuthError::new(ErrorCode::InvalidGrant, &format!("`{name}` is none of ours"))),
     }
 }
 

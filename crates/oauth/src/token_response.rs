@@ -29,6 +29,9 @@ pub struct TokenResponse {
     /// What renews access once, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
+    /// Who gave their consent, where the request was an `OpenID` one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
 }
 
 impl TokenResponse {
@@ -43,6 +46,7 @@ impl TokenResponse {
             scope: scopes.join(" "),
             authorization_details: None,
             refresh_token: None,
+            id_token: None,
         }
     }
 
@@ -60,6 +64,12 @@ impl TokenResponse {
             issued_token_type,
             ..Self::new(assertion, Scheme::Bearer, expires_in_s, scopes)
         }
+    }
+
+    /// The same with who gave their consent.
+    #[must_use]
+    pub fn of_user(self, id_token: Option<String>) -> Self {
+        Self { id_token, ..self }
     }
 
     /// The same with what renews it.

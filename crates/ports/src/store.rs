@@ -11,11 +11,12 @@ use bailiwick_model::{
     agent::Agent,
     bundle::{BundleFiles, BundleRevision},
     confirmation::Confirmation,
+    consent_request::{ConsentKey, ConsentRequest, ConsentStatus},
     decision::BudgetDraw,
     digest::Digest,
     directory::{DirectoryGroup, ProvisioningToken},
     grant::{Grant, GrantStatus},
-    id::{BrowserSessionId, DirectoryGroupId, GrantId, RegistrationTokenId, TaskId, TokenId},
+    id::{BrowserSessionId, ConsentRequestId, DirectoryGroupId, GrantId, RegistrationTokenId, TaskId, TokenId},
     identity::ExternalAccount,
     jwk::Thumbprint,
     name::{AgentName, Fact, SecretName, SystemName, ToolName, UserId, WorkloadName},
@@ -523,6 +524,41 @@ pub trait Store: Send + Sync {
     async fn observations(&self) -> Result<Vec<ObservationRow>, StoreError>;
     /// Puts tools of a system into quarantine, replacing that system's earlier rows. Returns the new epoch.
     async fn quarantine(&self, system: SystemName, rows: Vec<Quarantine>, entry: Entry) -> Result<u64, StoreError>;
+
+    // ---- requests for consent ----------------------------------------------
+    /// Keeps a request that waits for a user apart from its client, using up what authenticated it, and forgets those that
+    /// ended before `forget_before`. Too many that wait of its client, for its user, or of the one for the other make
+    /// [`StoreError::Conflict`].
+    async fn ask_consent(
+        &self,
+        request: ConsentRequest,
+        forget_before: Timestamp,
+        spent: Vec<Spent>,
+        entry: Entry,
+    ) -> Result<Receipt, StoreError>;
+    /// Gives a request that waits its user or its answer, and takes back what its user allowed; one that was answered
+    /// otherwise or redeemed, or is another user's, makes [`StoreError::Conflict`]. Whatever stops its user or its client
+    /// refuses it too, in the same commit.
+    async fn answer_consent(
+        &self,
+        id: ConsentRequestId,
+        user: UserId,
+        status: ConsentStatus,
+        entry: Entry,
+    ) -> Result<Receipt, StoreError>;
+    /// Gives the grant of a request that its user allowed, using up what authenticated its client; returns the new epoch.
+    /// One that is not allowed any more, or over, makes [`StoreError::Conflict`].
+    async fn redeem_consent(
+        &self,
+        id: ConsentRequestId,
+        grant: Grant,
+        spent: Vec<Spent>,
+        entry: Entry,
+    ) -> Result<u64, StoreError>;
+    /// A request, by what is known of it; it may have ended.
+    async fn consent_request(&self, key: ConsentKey) -> Result<Option<ConsentRequest>, StoreError>;
+    /// The requests that wait for a user, or that they allowed and nobody redeemed, oldest first; some may have ended.
+    async fn consent_requests(&self, user: &UserId) -> Result<Vec<ConsentRequest>, StoreError>;
 
     // ---- vault rows --------------------------------------------------------
     /// A subject's wrapped data key.

@@ -9,10 +9,11 @@ use bailiwick_audit_log::leaf::ReplicaId;
 use bailiwick_model::{
     agent::Agent,
     bundle::BundleRevision,
+    consent_request::{ConsentKey, ConsentRequest, ConsentStatus},
     digest::Digest,
     directory::{DirectoryGroup, ProvisioningToken},
     grant::{Grant, GrantStatus},
-    id::{BrowserSessionId, DirectoryGroupId, GrantId, RegistrationTokenId, TaskId, TokenId},
+    id::{BrowserSessionId, ConsentRequestId, DirectoryGroupId, GrantId, RegistrationTokenId, TaskId, TokenId},
     identity::ExternalAccount,
     jwk::Thumbprint,
     name::{AgentName, SecretName, SystemName, UserId, WorkloadName},
@@ -49,6 +50,7 @@ mod agents;
 mod bundles;
 mod calls;
 mod checkpoint_note;
+mod consent_requests;
 mod directory;
 mod evidence;
 mod failure;
@@ -444,6 +446,47 @@ impl Store for SqliteStore {
 
     async fn quarantine(&self, system: SystemName, rows: Vec<Quarantine>, entry: Entry) -> Result<u64, StoreError> {
         self.writer.write(move |turn| safety::quarantine(turn, &system, &rows, entry)).await
+    }
+
+    async fn ask_consent(
+        &self,
+        request: ConsentRequest,
+        forget_before: Timestamp,
+        spent: Vec<Spent>,
+        entry: Entry,
+    ) -> Result<Receipt, StoreError> {
+        self.writer
+            .write_unguarded(move |turn| consent_requests::ask(turn, &request, forget_before, &spent, entry))
+            .await
+    }
+
+    async fn answer_consent(
+        &self,
+        id: ConsentRequestId,
+        user: UserId,
+        status: ConsentStatus,
+        entry: Entry,
+    ) -> Result<Receipt, StoreError> {
+        self.writer.write(move |turn| consent_requests::answer(turn, id, &user, &status, entry)).await
+    }
+
+    async fn redeem_consent(
+        &self,
+        id: ConsentRequestId,
+        grant: Grant,
+        spent: Vec<Spent>,
+        entry: Entry,
+    ) -> Result<u64, StoreError> {
+        self.writer.write_unguarded(move |turn| consent_requests::redeem(turn, id, &grant, &spent, entry)).await
+    }
+
+    async fn consent_request(&self, key: ConsentKey) -> Result<Option<ConsentRequest>, StoreError> {
+        self.readers.read(move |connection| consent_requests::one(connection, key)).await
+    }
+
+    async fn consent_requests(&self, user: &UserId) -> Result<Vec<ConsentRequest>, StoreError> {
+        let user = user.clone();
+        self.readers.read(move |connection| consent_requests::of_user(connection, &user)).await
     }
 
     async fn data_key(&self, subject: &str) -> Result<Option<Vec<u8>>, StoreError> {

@@ -16,6 +16,7 @@ use bailiwick_audit_log::{
 };
 use bailiwick_engine::{
     agents::{self, Registration},
+    authorization,
     broker::{Broker, FACT_WINDOW, Ports, Settings},
     bundles, definitions, start,
     tokens::{self, Audience, TokenAsk},
@@ -144,7 +145,11 @@ impl World {
 
     async fn register(&mut self, name: &'static str, role: &str, bearer: bool) {
         let key = AgentKey::generate(SigningAlgorithm::ES256).unwrap();
-        let scopes = if name == "gate" { vec![tokens::ACCESS_EVALUATE.parse().unwrap()] } else { Vec::new() };
+        let scopes = match name {
+            "gate" => vec![tokens::ACCESS_EVALUATE.parse().unwrap()],
+            "support" | "writer" => vec![authorization::apart::USER_ASK.parse().unwrap()],
+            _ => Vec::new(),
+        };
         let ask = Registration {
             name: name.parse().unwrap(),
             owner: "team@broker.test".to_owned(),

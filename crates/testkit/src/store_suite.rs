@@ -13,6 +13,7 @@ use bailiwick_ports::store::Store;
 
 pub mod accounts;
 pub mod calls;
+pub mod consent;
 pub mod evidence;
 pub mod fixtures;
 pub mod identity;
@@ -83,6 +84,11 @@ macro_rules! store_suite {
         $crate::store_suite!($bench; registration:
             a_registration_token_is_used_up,
             registration_access_rotates_and_ends
+        );
+        $crate::store_suite!($bench; consent:
+            a_request_for_consent_waits_and_is_answered_once,
+            a_user_is_asked_so_much_and_no_more,
+            a_request_for_consent_ends_with_its_user_and_its_client
         );
         $crate::store_suite!($bench; tokens:
             a_refresh_token_is_used_once_and_the_next_takes_its_place,

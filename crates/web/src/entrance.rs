@@ -197,7 +197,7 @@ impl Entrance {
     }
 
     /// Our published keys, ready for verifying.
-    pub(crate) fn published_keys(&self) -> Result<Arc<KeySet>, KeyError> {
+    pub fn published_keys(&self) -> Result<Arc<KeySet>, KeyError> {
         let keys = self.broker.token_signer().published();
         {
             let known = self.published.read().unwrap_or_else(PoisonError::into_inner);
@@ -226,6 +226,8 @@ impl Entrance {
 
 /// Where a one-time link of a user leads to; its token follows.
 pub const SETUP_PATH: &str = "/setup";
+/// Where people type in the code that a device shows them.
+pub const DEVICE_PATH: &str = "/device";
 
 /// The link that carries a token of an invitation.
 pub fn setup_url(issuer: &str, token: &Secret<String>) -> String {

@@ -30,5 +30,5 @@ pub(super) async fn issue(visit: &Visit<'_>, client: Client, asked: Authorizatio
     };
     let redeemed = authorization::redeem(visit.entrance().broker(), &agent, presented).await;
     let (issued, refresh_token) = redeemed.map_err(failure::of_engine)?;
-    Ok(Granted { issued, refresh_token: Some(refresh_token) })
+    Ok(Granted { issued, refresh_token: Some(refresh_token), id_token: None })
 }

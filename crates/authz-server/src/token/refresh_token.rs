@@ -36,7 +36,7 @@ pub(super) async fn renew(visit: &Visit<'_>, client: Client, asked: Refresh) -> 
         spent: once.into_iter().chain(proof).collect(),
     };
     match refresh::renew(entrance.broker(), ask).await {
-        Ok((issued, next)) => Ok(Granted { issued, refresh_token: Some(next) }),
+        Ok((issued, next)) => Ok(Granted { issued, refresh_token: Some(next), id_token: None }),
         Err(NotRenewed::Refused(refusal)) => Err(failure::of_engine(refusal)),
         Err(reused @ NotRenewed::Reused) => {
             visit.alert(AlertKind::RefreshReuse).await;

@@ -30,6 +30,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::clients::PER_CLIENT;
 
+mod apart;
 mod certificate;
 mod code;
 mod details;

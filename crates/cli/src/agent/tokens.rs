@@ -23,6 +23,28 @@ pub(crate) const TOKEN_TIME_MAX: Duration = Duration::from_secs(15);
 /// Answers that only ask for a fresh nonce before one of them counts as a refusal.
 const NONCE_ROUNDS_MAX: u32 = 2;
 
+/// Where tokens are asked for, below the issuer.
+pub(crate) const TOKEN_PATH: &str = "/oauth/token";
+
+/// Why the broker gave nothing.
+pub(crate) enum NotGiven {
+    /// It says no: an error code (RFC 6749 §5.2), and why.
+    Refused {
+        /// The code.
+        error: String,
+        /// Why, with its hint.
+        why: String,
+    },
+    /// It could not be asked.
+    Failed(Failure),
+}
+
+impl From<Failure> for NotGiven {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// What tokens are asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
@@ -167,15 +189,42 @@ impl Tokens {
     }
 
     async fn fetch(&self) -> Result<Token, Failure> {
-        let endpoint = format!("{}/oauth/token", self.origin().await?);
+        let mut fields = vec![("grant_type", "client_credentials"), ("resource", self.target.resource.as_str())];
+        if let Some(scope) = &self.target.scope {
+            fields.push(("scope", scope));
+        }
+        if let Some(task) = &self.target.task {
+            fields.push(("bailiwick_task", task));
+        }
+        match self.ask(TOKEN_PATH, &fields).await {
+            Ok(body) => token(&body),
+            Err(NotGiven::Refused { error, why }) => Err(self.refused(&error, &why)),
+            Err(NotGiven::Failed(failure)) => Err(failure),
+        }
+    }
+
+    /// What tokens are asked for.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Keeps a token that came in another way.
+    pub(crate) async fn hold(&self, body: &Value) -> Result<(), Failure> {
+        *self.current.lock().await = Some(token(body)?);
+        Ok(())
+    }
+
+    /// Asks an endpoint of the broker as the agent, and again where it wants its nonce in the proof.
+    pub(crate) async fn ask(&self, path: &str, fields: &[(&str, &str)]) -> Result<Value, NotGiven> {
+        let endpoint = format!("{}{path}", self.origin().await?);
         let mut round = 0;
         loop {
-            let answer = self.ask(&endpoint).await?;
+            let answer = self.send(&endpoint, fields).await?;
             self.note_nonce(answer.headers()).await;
             let status = answer.status();
             let body: Value = answer.json().await.map_err(|error| unreachable(&self.target.issuer, &error))?;
             if status.is_success() {
-                return token(&body);
+                return Ok(body);
             }
             let error = body.get("error").and_then(Value::as_str).unwrap_or("refused");
             if error == "use_dpop_nonce" && round < NONCE_ROUNDS_MAX {
@@ -183,12 +232,12 @@ impl Tokens {
                 continue;
             }
             let why = body.get("error_description").and_then(Value::as_str).unwrap_or("no reason was given");
-            return Err(self.refused(error, &crate::output::clean(why)));
+            return Err(NotGiven::Refused { error: error.to_owned(), why: crate::output::clean(why) });
         }
     }
 
     /// A refusal with the next step: the broker's own, else by its code (RFC 6749 §5.2, RFC 8707 §2).
-    fn refused(&self, error: &str, why: &str) -> Failure {
+    pub(crate) fn refused(&self, error: &str, why: &str) -> Failure {
         let (why, hint) = match why.split_once(" hint: ") {
             Some((why, hint)) => (why, hint.to_owned()),
             None if error == "invalid_target" => {
@@ -200,16 +249,9 @@ impl Tokens {
         Failure::new(format!("the broker gave no token: {error}: {why}")).hint(hint).exit(Exit::Denied)
     }
 
-    async fn ask(&self, endpoint: &str) -> Result<reqwest::Response, Failure> {
-        let Target { issuer, agent, resource, .. } = &self.target;
-        let mut form = self.identity.authentication(issuer, agent)?;
-        form.extend([("grant_type", "client_credentials".to_owned()), ("resource", resource.clone())]);
-        if let Some(scope) = &self.target.scope {
-            form.push(("scope", scope.clone()));
-        }
-        if let Some(task) = &self.target.task {
-            form.push(("bailiwick_task", task.clone()));
-        }
+    async fn send(&self, endpoint: &str, fields: &[(&str, &str)]) -> Result<reqwest::Response, Failure> {
+        let mut form: Vec<(&str, String)> = self.identity.authentication(&self.target.issuer, &self.target.agent)?;
+        form.extend(fields.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let mut message = self.identity.http.post(endpoint).timeout(TOKEN_TIME_MAX).form(&form);
         if !self.target.bearer && self.identity.proof_key().is_some() {
             message = message.header("DPoP", self.proof("POST", endpoint, None).await?);

@@ -44,7 +44,7 @@ pub(crate) struct Answer {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Choice {
+pub(crate) enum Choice {
     Session,
     Day,
     Month,
@@ -52,9 +52,19 @@ enum Choice {
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Decision {
+pub(crate) enum Decision {
     Allow,
     Refuse,
+}
+
+impl From<Choice> for Lasting {
+    fn from(choice: Choice) -> Self {
+        match choice {
+            Choice::Session => Self::Session,
+            Choice::Day => Self::Day,
+            Choice::Month => Self::Month,
+        }
+    }
 }
 
 #[derive(Template)]
@@ -88,13 +98,8 @@ pub(crate) async fn decide(
 ) -> Result<Response, Notice> {
     signed_in.check_form(&entrance, &headers, Some(&form_token))?;
     let (broker, visitor) = (entrance.broker(), visitor(&signed_in));
-    let lasting = match lasting {
-        Choice::Session => Lasting::Session,
-        Choice::Day => Lasting::Day,
-        Choice::Month => Lasting::Month,
-    };
     let location = match decision {
-        Decision::Allow => authorization::allow(broker, &request, &visitor, lasting).await?,
+        Decision::Allow => authorization::allow(broker, &request, &visitor, lasting.into()).await?,
         Decision::Refuse => authorization::refuse(broker, &request, &visitor).await?,
     };
     Ok(see(&location))
@@ -134,7 +139,7 @@ pub(crate) fn see(location: &str) -> Response {
 
 fn page(entrance: &Entrance, question: &Question, request: &str, signed_in: &SignedIn) -> Result<Response, Notice> {
     let broken = || Notice::new(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be made");
-    let goes_to = RedirectUri::origin_of(&question.redirect_uri).ok_or_else(broken)?;
+    let goes_to = question.redirect_uri.as_deref().and_then(RedirectUri::origin_of).ok_or_else(broken)?;
     let live = entrance.broker().live();
     let user = live.users.get(signed_in.user()).map_or("", |user| user.name.as_str());
     let html = Page {

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use bailiwick_engine::{
     agents::{self, Registration},
-    authorization, grants, sessions, users,
+    authorization,
+    authorization::apart,
+    grants, sessions, users,
 };
 use bailiwick_model::{
     agent::{Authenticator, Environment},
@@ -14,7 +16,10 @@ use bailiwick_model::{
     name::{AgentName, UserId},
     principal::{DelegationChain, Principal},
 };
-use bailiwick_oauth::authorization_request::{AuthorizationQuery, AuthorizationRequest};
+use bailiwick_oauth::{
+    apart_request::Asked,
+    authorization_request::{AuthorizationQuery, AuthorizationRequest},
+};
 use bailiwick_ports::chance::Clock as _;
 use bailiwick_testkit_engine::world::{ISSUER, World, operator};
 use bailiwick_web::{address::DeclaredProxies, listener, session};
@@ -240,6 +245,115 @@ async fn a_user_is_told_each_tool_and_what_its_arguments_may_be() {
     assert_eq!(scene.decide(&page, &ada, "allow").await.status, 303);
     let unfit = scene.authorize(&with("authorization_details", "[{}]"), Some(&ada)).await;
     assert_eq!(unfit.parameter("error").as_deref(), Some("invalid_authorization_details"));
+}
+
+/// A request of `reader` that waits for a user: told by the back channel, or of a device.
+async fn apart_asked(scene: &Scene, user: Option<&str>) -> apart::Waiting {
+    let broker = &scene.world.broker;
+    let ask = apart::AskApart {
+        kind: if user.is_some() { GrantKind::Ciba } else { GrantKind::DeviceCode },
+        user: user.map(|user| user.parse().unwrap()),
+        asked: Asked {
+            resource: RESOURCE.to_owned(),
+            scopes: BTreeSet::from(["files:read".parse().unwrap()]),
+            details: None,
+            acr_values: BTreeSet::new(),
+        },
+        binding_message: user.map(|_| "Order 4711".to_owned()),
+        confirmation: None,
+        from: Some("203.0.113.7".parse().unwrap()),
+        waits_s: None,
+    };
+    apart::ask(broker, &broker.agent(&"reader".parse().unwrap()).unwrap(), ask, Vec::new()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_user_types_in_the_code_of_a_device_and_answers() {
+    let scene = Scene::new().await;
+    let waiting = apart_asked(&scene, None).await;
+    let code = waiting.user_code.unwrap().expose().clone();
+    let away = scene.get("/device", None).await;
+    assert_eq!((away.status, away.parameter("return_to").as_deref()), (303, Some("/device")));
+    let ada = scene.signed_in("ada").await;
+    let page = scene.get(&format!("/device?user_code={code}"), Some(&ada)).await;
+    page.is_page(200);
+    assert!(page.text.contains(&code) && page.text.contains("My device shows this code"), "it is confirmed, not taken");
+    assert!(page.text.contains("Did somebody send you this code"));
+    let token = page.field("form_token");
+    let enter = async |cookie: &str, token: &str, code: &str| {
+        scene.post("/device", cookie, Some(ISSUER), &[("user_code", code), ("form_token", token)]).await
+    };
+    assert_eq!(enter(&ada, "x", &code).await.status, 403, "a form of our own alone");
+    let wrong = enter(&ada, &token, "BBBBBBBB").await;
+    assert!(wrong.text.contains("No device waits with this code"), "{}", wrong.text);
+    let found = enter(&ada, &token, &code).await;
+    assert_eq!(found.status, 303, "{}", found.text);
+    let place = found.location().to_owned();
+    let asked = scene.get(&place, Some(&ada)).await;
+    asked.is_page(200);
+    for words in ["reader", "203.0.113.7", "look things up, and change nothing", "only if you began it yourself"] {
+        assert!(asked.text.contains(words), "{words}: {}", asked.text);
+    }
+    let bob = scene.signed_in("bob").await;
+    assert_eq!(scene.get(&place, Some(&bob)).await.status, 404, "it is hers");
+    let form = [("form_token", &*asked.field("form_token")), ("lasting", "day"), ("decision", "allow")]
+        .map(|(n, v)| (n, v.to_owned()));
+    let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let path = place.strip_prefix(ISSUER).unwrap();
+    assert_eq!(scene.post(path, &ada, Some("https://evil.test"), &form).await.status, 403);
+    let done = scene.post(path, &ada, Some(ISSUER), &form).await;
+    assert!(done.text.contains("reader may act for you"), "{}", done.text);
+    let given = scene.get("/account/grants", Some(&ada)).await;
+    given.is_page(200);
+    let withdraw = [("request", given.field("request")), ("form_token", given.field("form_token"))];
+    let withdraw: Vec<(&str, &str)> = withdraw.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let by = async |cookie: &str, origin: &str| {
+        scene.post("/account/requests/withdraw", cookie, Some(origin), &withdraw).await.status
+    };
+    assert_eq!(by(&ada, "https://evil.test").await, 403);
+    assert_eq!(by(&bob, ISSUER).await, 403, "a form of hers alone");
+    assert_eq!(by(&ada, ISSUER).await, 303);
+    assert_eq!(by(&ada, ISSUER).await, 404, "once");
+    assert!(scene.get("/account/grants", Some(&ada)).await.text.contains("No agent acts for you"));
+    assert_eq!(scene.post(path, &ada, Some(ISSUER), &form).await.status, 404, "once");
+    for _ in 0..8 {
+        enter(&bob, &scene.get("/device", Some(&bob)).await.field("form_token"), "BBBBBBBB").await;
+    }
+    let late = enter(&bob, &scene.get("/device", Some(&bob)).await.field("form_token"), &code).await;
+    assert_eq!(late.status, 429, "codes are not guessed");
+}
+
+#[tokio::test]
+async fn a_user_sees_who_waits_and_proves_anew_who_they_are() {
+    let scene = Scene::new().await;
+    let ada = scene.signed_in("ada").await;
+    scene.world.clock.advance(1);
+    apart_asked(&scene, Some("ada")).await;
+    let list = scene.get("/account/requests", Some(&ada)).await;
+    list.is_page(200);
+    let at = list.text.find("/account/requests/ask_").expect("it is listed");
+    let place: String = list.text[at..].chars().take_while(|letter| *letter != '"').collect();
+    let again = scene.get(&place, Some(&ada)).await;
+    assert_eq!(
+        (again.status, again.parameter("step_up").as_deref()),
+        (303, Some("1")),
+        "an open session is not enough"
+    );
+    let fresh = scene.signed_in("ada").await;
+    let page = scene.get(&place, Some(&fresh)).await;
+    page.is_page(200);
+    assert!(
+        page.text.contains("Order 4711") && page.text.contains("Refuse if it does not show the same"),
+        "{}",
+        page.text
+    );
+    let token = page.field("form_token");
+    let form = [("form_token", &*token), ("lasting", "session"), ("decision", "refuse")];
+    assert!(scene.post(&place, &fresh, Some(ISSUER), &form).await.text.contains("reader may not act for you"));
+    let list = scene.get("/account/requests", Some(&fresh)).await;
+    assert!(list.text.contains("No agent waits"), "{}", list.text);
+    let bob = scene.signed_in("bob").await;
+    assert!(!scene.get("/account/requests", Some(&bob)).await.text.contains("ask_"));
 }
 
 #[tokio::test]

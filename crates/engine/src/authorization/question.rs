@@ -9,7 +9,6 @@ use bailiwick_model::{
     operation::{ActionClass, ActionTag},
     task::{Pin, ToolGrant},
 };
-use bailiwick_oauth::authorization_request::AuthorizationRequest;
 use bailiwick_pdp::{
     catalogue::{System, Tool},
     normalise::is_hidden,
@@ -31,8 +30,8 @@ pub struct Question {
     pub purpose: String,
     /// Where it runs.
     pub environment: Environment,
-    /// Where their browser goes with the answer.
-    pub redirect_uri: String,
+    /// Where their browser goes with the answer; `None` where the client is told apart from it.
+    pub redirect_uri: Option<String>,
     /// What it wants to do, system by system.
     pub systems: Vec<SystemWords>,
     /// How long each choice would hold.
@@ -81,7 +80,7 @@ pub enum ActionWords {
 pub(super) fn put(
     broker: &Broker,
     agent: &Agent,
-    request: &AuthorizationRequest,
+    redirect_uri: Option<String>,
     wanted: &Wanted,
     visitor: &Visitor,
 ) -> Result<Question, Refusal> {
@@ -94,7 +93,7 @@ pub(super) fn put(
         owner: agent.owner.clone(),
         purpose: agent.purpose.clone(),
         environment: agent.environment,
-        redirect_uri: request.redirect_uri.clone(),
+        redirect_uri,
         systems: of_wanted(policy, &wanted.scopes, wanted.details.as_deref()).ok_or_else(unknown)?,
         until: Lasting::ALL.map(|lasting| (lasting, lasting.until(visitor, agent, now))),
     })

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter, types::Value};
 
 use super::{
+    consent_requests,
     failure::Step,
     grants,
     rows::{self, Fields, json_text},
@@ -25,7 +26,7 @@ pub(crate) fn register(turn: &mut Turn<'_>, agent: &Agent, entry: Entry) -> Step
     turn.change(entry)
 }
 
-/// Replaces an agent whose stored version is the one before.
+/// Replaces an agent whose stored version is the one before. What one asks users for that is stopped is refused with it.
 pub(crate) fn change(turn: &mut Turn<'_>, agent: &Agent, ends: Option<EndOfGrants>, entry: Entry) -> Step<u64> {
     let name = agent.name.as_str();
     let found = version(turn, name)?.ok_or_else(|| StoreError::Missing(name.to_owned()))?;
@@ -37,6 +38,9 @@ pub(crate) fn change(turn: &mut Turn<'_>, agent: &Agent, ends: Option<EndOfGrant
     let used = last_used(turn, name)?;
     turn.execute(statements::DELETE_CREDENTIALS, [name])?;
     insert_credentials(turn, agent, &used)?;
+    if agent.status != AgentStatus::Active {
+        consent_requests::refuse_those_of(turn, name)?;
+    }
     if let AgentStatus::Retired { at, .. } = &agent.status {
         turn.execute(statements::END_REGISTRATION_ACCESS, [name])?;
         turn.execute(statements::END_TASKS_OF, params![at.as_microsecond(), name])?;

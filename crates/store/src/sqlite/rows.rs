@@ -4,10 +4,11 @@ use std::str::FromStr;
 
 use bailiwick_model::{
     agent::{Agent, AgentStatus, Authenticator, Credential},
+    consent_request::ConsentRequest,
     digest::Digest,
     directory::{DirectoryGroup, ProvisioningToken},
     grant::{Grant, GrantStatus, SubjectToken},
-    id::{BrowserSessionId, DirectoryGroupId, GrantId, TaskId, TokenId},
+    id::{BrowserSessionId, ConsentRequestId, DirectoryGroupId, GrantId, TaskId, TokenId},
     identity::{ExternalAccount, LinkedBy},
     jwk::Thumbprint,
     observation::Observation,
@@ -211,6 +212,23 @@ pub(crate) fn grant(fields: &Fields<'_>) -> Step<Grant> {
         authentication,
         vouched,
         status,
+        created_at: fields.time("created_at")?,
+        expires_at: fields.time("expires_at")?,
+    })
+}
+
+pub(crate) fn consent_request(fields: &Fields<'_>) -> Step<ConsentRequest> {
+    let kind = serde_json::Value::String(fields.get("kind")?);
+    let user = fields.get::<Option<String>>("user_id")?.map(|text| text.parse());
+    Ok(ConsentRequest {
+        id: ConsentRequestId::from_bytes(fields.get("id")?),
+        kind: serde_json::from_value(kind).map_err(|_| fields.inconsistent("kind"))?,
+        secret: fields.digest("secret")?,
+        user_code: fields.get::<Option<[u8; 32]>>("user_code")?.map(Digest::from_bytes),
+        client: fields.parse("client")?,
+        user: user.transpose().map_err(|_| fields.inconsistent("user_id"))?,
+        asked: fields.json("asked")?,
+        status: fields.json("status")?,
         created_at: fields.time("created_at")?,
         expires_at: fields.time("expires_at")?,
     })

@@ -108,6 +108,32 @@ statements! {
         ended_reason, created_at, expires_at, subject_token, subject_task, details, vouched FROM grants \
         WHERE status = 'active' AND expires_at > $1 ORDER BY id";
 
+    // ---- requests for consent ----
+    INSERT_CONSENT_REQUEST = "INSERT INTO consent_requests (id, kind, secret, user_code, client, user_id, asked, state, \
+        status, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    FORGET_CONSENT_REQUESTS = "DELETE FROM consent_requests WHERE expires_at <= $1";
+    WAITING_OF_CLIENT = "SELECT COUNT(*) FROM consent_requests WHERE client = $1 AND state = 'waiting' AND expires_at > $2";
+    WAITING_OF_USER = "SELECT COUNT(*) FROM consent_requests WHERE user_id = $1 AND state = 'waiting' AND expires_at > $2";
+    WAITING_OF_BOTH = "SELECT COUNT(*) FROM consent_requests WHERE client = $1 AND expires_at > $2 AND user_id = $3 \
+        AND state = 'waiting'";
+    ANSWER_CONSENT_REQUEST = "UPDATE consent_requests SET user_id = $1, state = $2, status = $3 \
+        WHERE id = $4 AND (user_id IS NULL OR user_id = $1) \
+        AND (state = 'waiting' OR (state = 'allowed' AND $2 = 'refused'))";
+    REDEEM_CONSENT_REQUEST = "UPDATE consent_requests SET state = $1, status = $2 \
+        WHERE id = $3 AND state = 'allowed' AND expires_at > $4";
+    REFUSE_CONSENT_FOR = "UPDATE consent_requests SET state = $1, status = $2 \
+        WHERE user_id = $3 AND state IN ('waiting', 'allowed')";
+    REFUSE_CONSENT_OF = "UPDATE consent_requests SET state = $1, status = $2 \
+        WHERE client = $3 AND state IN ('waiting', 'allowed')";
+    CONSENT_REQUEST = "SELECT id, kind, secret, user_code, client, user_id, asked, status, created_at, expires_at \
+        FROM consent_requests WHERE id = $1";
+    CONSENT_REQUEST_OF_SECRET = "SELECT id, kind, secret, user_code, client, user_id, asked, status, created_at, \
+        expires_at FROM consent_requests WHERE secret = $1";
+    CONSENT_REQUEST_OF_CODE = "SELECT id, kind, secret, user_code, client, user_id, asked, status, created_at, \
+        expires_at FROM consent_requests WHERE user_code = $1";
+    CONSENT_REQUESTS_OF_USER = "SELECT id, kind, secret, user_code, client, user_id, asked, status, created_at, \
+        expires_at FROM consent_requests WHERE user_id = $1 AND state IN ('waiting', 'allowed') ORDER BY id";
+
     // ---- users ----
     INSERT_USER = "INSERT INTO users (id, version, name, email, groups, status, status_at, status_reason, created_at, \
         directory, directory_active, user_name) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";

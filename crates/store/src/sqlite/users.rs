@@ -8,6 +8,7 @@ use bailiwick_ports::{
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Value};
 
 use super::{
+    consent_requests,
     failure::Step,
     grants, identities, passkeys,
     rows::{self, Fields, json_text},
@@ -27,7 +28,8 @@ pub(crate) fn insert(turn: &Turn<'_>, user: &User) -> Step<()> {
 }
 
 /// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again,
-/// and the sessions of who is no longer active end with their links, and the passkeys of who left.
+/// and the sessions of who is no longer active end with their links and whatever asks for their consent, and the passkeys of
+/// who left.
 pub(crate) fn change(turn: &mut Turn<'_>, user: &User, ends: Option<EndOfGrants>, entry: Entry) -> Step<u64> {
     replace(turn, user)?;
     let epoch = turn.change(entry)?;
@@ -48,6 +50,7 @@ pub(crate) fn replace(turn: &mut Turn<'_>, user: &User) -> Step<()> {
     if user.standing().is_err() {
         sessions::close_all(turn, id)?;
         passkeys::end(turn, id, user.has_left())?;
+        consent_requests::refuse_those_for(turn, id)?;
     }
     if user.administers() {
         identities::end_matched(turn, id)?;

@@ -1,10 +1,12 @@
 // Drives a real Chromium with a virtual authenticator: what to do comes as JSON in argv[2], what came of it goes to
-// stdout as JSON, one result per step and at the end what the pages complained about.
+// stdout as JSON, one result per step and at the end what the pages complained about. Without "steps" they come as lines
+// on stdin, and each is answered by a line with its result and what the pages complained about so far.
 //
 // {"puppeteer": FILE, "steps": [["goto", URL], ["fill", SELECTOR, TEXT], ["send", SELECTOR], ["press", KEY...],
 //  ["text"], ["url"], ["status"], ["cookies"], ["overflow", WIDTH], ["verify", BOOLEAN], ["wait", SELECTOR],
 //  ["credentials"], ["restore", CREDENTIALS], ["unlabelled"], ["script", BOOLEAN]]}
 
+import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
 const plan = JSON.parse(process.argv[2]);
@@ -91,9 +93,13 @@ try {
       return ran;
     },
   };
-  for (const [name, ...rest] of plan.steps) {
+  const lines = async function* () {
+    for await (const line of createInterface({ input: process.stdin })) yield JSON.parse(line);
+  };
+  for await (const [name, ...rest] of plan.steps ?? lines()) {
     try {
       results.push((await does[name](...rest)) ?? null);
+      if (!plan.steps) process.stdout.write(`${JSON.stringify({ result: results.at(-1), complaints })}\n`);
     } catch (error) {
       const text = await page.$eval("body", (body) => body.innerText).catch(() => "");
       throw new Error(`step ${results.length} ${name} ${JSON.stringify(rest)}: ${error.message}\n${page.url()}\n${text}\n${complaints.join("\n")}`);
@@ -102,4 +108,4 @@ try {
 } finally {
   await browser.close();
 }
-process.stdout.write(JSON.stringify({ results, complaints }));
+if (plan.steps) process.stdout.write(JSON.stringify({ results, complaints }));

@@ -11,6 +11,7 @@
 
 mod world;
 
+mod apart;
 mod arguments;
 mod attacks;
 mod authzen;

@@ -23,6 +23,8 @@ use crate::{clients::read_json, custody::hold_nothing, world::Depot};
 const REDIRECT: &str = "http://127.0.0.1:51234/cb";
 const CREDENTIAL: &str = "upstream-credential-31f0c9aa7d";
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+const CIBA: &str = "urn:openid:params:grant-type:ciba";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 const SUPPORT: &str = "purpose = \"Answer\"\nallow = [\"depot:read\", \"depot:write\"]\ndelegates_to = [\"writer\"]\n";
@@ -111,6 +113,17 @@ impl Scene {
         self.form(client, "/oauth/token", &fields)
     }
 
+    /// Asks a user apart from the client: by the back channel, or with a code for a device.
+    async fn ask_apart(&self, client: &HttpClient<'_>, path: &str, more: &[(&str, &str)]) -> Value {
+        let resource = self.url("/mcp/depot");
+        let fields = [&[("resource", resource.as_str())], more].concat();
+        send(self.form(client, path, &fields)).await.message_or_body()
+    }
+
+    fn poll(&self, client: &HttpClient<'_>, grant: &str, name: &str, held: &str) -> RequestBuilder {
+        self.form(client, "/oauth/token", &[("grant_type", grant), (name, held)])
+    }
+
     fn renew(&self, client: &HttpClient<'_>, token: &str) -> RequestBuilder {
         self.form(client, "/oauth/token", &[("grant_type", "refresh_token"), ("refresh_token", token)])
     }
@@ -142,6 +155,14 @@ impl Scene {
             return Some("a code");
         }
         looked_at(&answer);
+        for (grant, name) in [(DEVICE, "device_code"), (CIBA, "auth_req_id")] {
+            let answer = send(self.poll(client, grant, name, value)).await;
+            let error = answer.message_or_body()["error"].clone();
+            // Whatever else is said of it, it is known.
+            if error != "invalid_grant" && error != "invalid_request" {
+                return Some("a request for consent");
+            }
+        }
         for request_uri in [value.to_owned(), format!("urn:ietf:params:oauth:request_uri:{value}")] {
             let url = self.authorize(cast.agent, &request_uri);
             if !matches!(self.person.answer(&url, REDIRECT, "refuse").await, Visit::Page { .. }) {
@@ -190,7 +211,8 @@ async fn nothing_in_a_stolen_database_is_a_credential() {
     let Some(tools) = ready(&[Need::Broker, Need::Browser, Need::Python]) else { return };
     let scene = Scene::new(&tools);
     let broker = &scene.depot.broker;
-    let agent = broker.register("agent-1", "support", &["--redirect-uri", "http://127.0.0.1/cb"]);
+    let agent =
+        broker.register("agent-1", "support", &["--redirect-uri", "http://127.0.0.1/cb", "--scope", "user:ask"]);
     let watcher = broker.register("watcher-1", "reader", &["--scope", "token:introspect"]);
     broker.register("peer-1", "writer", &[]);
     let client = HttpClient::connect(broker, &agent, "depot", Revision::Stateless).await;
@@ -211,6 +233,12 @@ async fn nothing_in_a_stolen_database_is_a_credential() {
     let invitation = link.rsplit('/').next().unwrap().to_owned();
     let session = scene.person.cookie.split_once('=').unwrap().1.to_owned();
     let random = request_uri.rsplit(':').next().unwrap().to_owned();
+    let device = scene.ask_apart(&client, "/oauth/device_authorization", &[("scope", "depot:write")]).await;
+    let told = [("scope", "openid depot:write"), ("login_hint", "ada")];
+    let backchannel = scene.ask_apart(&client, "/oauth/bc-authorize", &told).await;
+    let held = |from: &Value, name: &str| from[name].as_str().unwrap_or_else(|| panic!("{from}")).to_owned();
+    let (device_code, user_code) = (held(&device, "device_code"), held(&device, "user_code"));
+    let auth_req_id = held(&backchannel, "auth_req_id");
     let handed_out = [
         ("an upstream's credential", CREDENTIAL.to_owned()),
         ("an access token", client.token.clone()),
@@ -223,6 +251,10 @@ async fn nothing_in_a_stolen_database_is_a_credential() {
         ("a refresh token", refresh.clone()),
         ("a session", session),
         ("a one-time link", invitation.clone()),
+        ("a device's code", device_code.clone()),
+        ("a code that a user types in", user_code.replace('-', "")),
+        ("the same as it is shown", user_code),
+        ("a request by the back channel", auth_req_id.clone()),
     ];
     let loot = steal(&scene.depot);
     // Neither whole, nor the part of it that nobody can guess.
@@ -248,6 +280,8 @@ async fn nothing_in_a_stolen_database_is_a_credential() {
     assert_eq!(scene.present(&invitation, &mut cast).await, Some("a one-time link"));
     assert_eq!(scene.present(&refresh, &mut cast).await, Some("a refresh token"));
     assert_eq!(scene.present(&code, &mut cast).await, Some("a code"));
+    assert_eq!(scene.present(&device_code, &mut cast).await, Some("a request for consent"));
+    assert_eq!(scene.present(&auth_req_id, &mut cast).await, Some("a request for consent"));
     let token = cast.client.token.clone();
     assert_eq!(scene.present(&token, &mut cast).await, Some("an access token"));
 }

@@ -24,7 +24,7 @@ use bailiwick_ports::{
 
 use super::{Bench, fixtures::*};
 
-fn changed(id: &str) -> Entry {
+pub(super) fn changed(id: &str) -> Entry {
     entry(EventKind::GrantChanged, id)
 }
 
