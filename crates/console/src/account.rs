@@ -9,7 +9,10 @@ use axum::{
 use bailiwick_engine::{passkeys, refusal::Refusal, sessions};
 use bailiwick_model::{id::BrowserSessionId, user::ADMINISTRATORS};
 use bailiwick_oauth::form::Form;
-use bailiwick_web::session::{self, FORM_TOKEN, NotSignedIn, SignedIn};
+use bailiwick_web::{
+    entrance::Entrance,
+    session::{self, FORM_TOKEN, NotSignedIn, SignedIn},
+};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -103,9 +106,14 @@ fn to_prove_again(console: &Console, signed_in: &SignedIn, here: &str) -> Result
     if !signed_in.session.authentication.is_own() {
         return Err(Trouble::PasskeyFirst);
     }
-    let age = console.entrance.broker().now().duration_since(signed_in.session.authentication.at);
-    let again = || format!("{}&step_up=1", session::sign_in_url(&console.entrance, here));
-    Ok((age > PROVED_WITHIN).then(|| Redirect::to(&again()).into_response()))
+    Ok(to_prove_lately(&console.entrance, signed_in, here))
+}
+
+/// Where whoever has not proved who they are lately does so again, in whichever way they sign in.
+pub(crate) fn to_prove_lately(entrance: &Entrance, signed_in: &SignedIn, here: &str) -> Option<Response> {
+    let age = entrance.broker().now().duration_since(signed_in.session.authentication.at);
+    let again = || format!("{}&step_up=1", session::sign_in_url(entrance, here));
+    (age > PROVED_WITHIN).then(|| Redirect::to(&again()).into_response())
 }
 
 /// `GET /account/passkeys/new`.
@@ -180,7 +188,7 @@ pub(crate) async fn end_session(
     Ok(Redirect::to("/account").into_response())
 }
 
-fn minute(at: Timestamp) -> String {
+pub(crate) fn minute(at: Timestamp) -> String {
     at.to_string().chars().take(16).collect::<String>().replace('T', " ") + " UTC"
 }
 

@@ -3,11 +3,12 @@
 //! Pages are rendered here, under a strict content security policy, and work without JavaScript but for the browser's
 //! own passkey prompt. Every action is a form, checked by `web::session`; everything done is a use case of `engine`.
 //!
-//! [`consent`] is where a user says whether an agent may act for them.
+//! [`connections`] is where a user connects accounts of their own, and [`consent`] where a user says whether an agent may act for them.
 
 mod account;
 mod assets;
 mod ceremonies;
+pub mod connections;
 pub mod consent;
 pub mod federated;
 mod page;

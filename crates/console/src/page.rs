@@ -15,6 +15,8 @@ pub(crate) enum FormsLead {
     Here,
     /// To us, and from there on to the client that sent its user: browsers hold a form's redirects against its page.
     OnToAClient,
+    /// To us, and from there on to where a system signs its users in.
+    Elsewhere,
 }
 
 /// A page.
@@ -29,7 +31,7 @@ pub(crate) fn page_with(status: StatusCode, template: &impl Template, forms: For
     };
     let policy = match forms {
         FormsLead::Here => format!("{POLICY}; form-action 'self'"),
-        FormsLead::OnToAClient => POLICY.to_owned(),
+        FormsLead::OnToAClient | FormsLead::Elsewhere => POLICY.to_owned(),
     };
     let mut response = (status, Html(html)).into_response();
     let headers = response.headers_mut();

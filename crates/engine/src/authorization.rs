@@ -7,7 +7,7 @@
 pub mod apart;
 mod code;
 mod given;
-mod held;
+pub(crate) mod held;
 mod question;
 
 use std::{collections::BTreeSet, sync::Arc};

@@ -22,7 +22,10 @@ use bailiwick_ports::{
 use jiff::Timestamp;
 use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 
-use crate::{authorization::Authorizations, facts::Facts, hook::Joins, live::Live, observation::LatestTime};
+use crate::{
+    authorization::Authorizations, connections::UnderWay, facts::Facts, hook::Joins, live::Live,
+    observation::LatestTime,
+};
 
 /// Outcomes that may wait to be written at once; a further one waits for its turn, none is dropped.
 pub const OUTCOMES_PENDING_MAX: usize = 4_096;
@@ -81,6 +84,7 @@ pub struct Broker {
     pub(crate) outcomes: Arc<Semaphore>,
     pub(crate) joins: Joins,
     pub(crate) authorizations: Authorizations,
+    pub(crate) connections: UnderWay,
 }
 
 impl Broker {
@@ -100,6 +104,7 @@ impl Broker {
             outcomes: Arc::new(Semaphore::new(OUTCOMES_PENDING_MAX)),
             joins: Joins::default(),
             authorizations: Authorizations::default(),
+            connections: UnderWay::default(),
         }
     }
 

@@ -16,6 +16,7 @@ pub mod bundles;
 pub mod caller;
 pub mod check;
 pub mod conclude;
+pub mod connections;
 pub mod coverage;
 mod decide;
 pub mod definitions;

@@ -13,6 +13,7 @@ use bailiwick_oauth::{
     certificate::Certificate,
     client_authentication::ClientAuthentication,
     client_registration::{ClientInformation, ClientMetadata},
+    foreign_grant,
     foreign_keys::{FOREIGN_KEYS_MAX, ForeignKeys, Purpose},
     json::parse_object,
     key_policy::KeyPolicy,
@@ -65,6 +66,15 @@ fuzz_target!(|data: &[u8]| {
         ]) {
             assert!(times(&body, once) <= 1, "{once} counted twice in {body}");
         }
+    }
+    if let Ok(given) = foreign_grant::read(200, data) {
+        // Whatever another server gives fits into a header as it is, and is not told by printing it.
+        let visible = |token: &str| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        assert!(
+            [Some(&given.access), given.refresh.as_ref()].into_iter().flatten().all(|token| visible(token.expose()))
+        );
+        assert!(given.expires_in_s.is_none_or(|seconds| seconds > 0));
+        assert!(format!("{given:?}").contains("access: ****"));
     }
     if let Ok(certificate) = Certificate::parse(data) {
         // Whatever a subject holds, its text is read as the same name again.

@@ -1,7 +1,9 @@
 //! Calls that were permitted and still bring no result: what the evidence says
 //! of them and what their callers are told. Upstream text never gets here.
 
-use bailiwick_engine::{conclude::OutcomeStatus, permitted::Permitted, refusal::Refusal};
+use bailiwick_engine::{
+    conclude::OutcomeStatus, connections::CONNECTIONS_PATH, permitted::Permitted, refusal::Refusal,
+};
 use bailiwick_model::{blame::Blame, name::SystemName};
 use bytes::Bytes;
 use http::StatusCode;
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     denial, envelope,
-    mcp::{answer, message::Fault},
+    mcp::{Gateway, answer, message::Fault},
     phases::Passage,
     relay::Ending,
     result::Withheld,
@@ -36,6 +38,10 @@ pub(crate) fn upstream(error: &UpstreamError, permit: &Permitted, passage: &Pass
         UpstreamError::NotPermitted | UpstreamError::DefinitionChanged(_) => {
             (OutcomeStatus::NotForwarded, "the message or the tool was not the permitted one")
         }
+        UpstreamError::NoUser | UpstreamError::NotConnected => {
+            (OutcomeStatus::NotForwarded, "no account of a user is connected")
+        }
+        UpstreamError::NotRenewed => (OutcomeStatus::NotForwarded, "the token of a user's account is not renewed"),
         error if error.reached_upstream() => {
             (OutcomeStatus::UpstreamFailed, "the upstream broke off or broke the protocol")
         }
@@ -44,13 +50,21 @@ pub(crate) fn upstream(error: &UpstreamError, permit: &Permitted, passage: &Pass
     let acted = error.reached_upstream();
     let retry_after_s = error.retry_after().map(|wait| wait.as_secs().max(1));
     let mut text = format!("The call was allowed, but system `{}` brought no answer: {error}.", permit.system());
+    let connect = connect_url(error, &passage.gateway);
     text.push_str(match (acted, retry_after_s) {
+        _ if connect.is_some() => "\nNothing was done.",
         (true, _) => "\nThe system may have acted on it: look before making the call again.",
         (false, Some(_)) => "\nNothing was done: the same call can succeed later.",
         (false, None) => "\nNothing was done. An operator sees the cause in the log.",
     });
+    if let Some(url) = &connect {
+        text.push_str(&format!(
+            "\nYour user has to open {url} and connect their account, then the same call can succeed."
+        ));
+    }
     let object = json!({
-        "code": "upstream_failed",
+        "code": code(error),
+        "connect_url": connect,
         "message": error.to_string(),
         "blame": blame(error.blame()),
         "may_have_acted": acted,
@@ -66,17 +80,21 @@ pub(crate) fn upstream(error: &UpstreamError, permit: &Permitted, passage: &Pass
 }
 
 /// The upstream could not be asked for what is no call.
-pub(crate) fn fault(system: &SystemName, error: &UpstreamError) -> Fault {
+pub(crate) fn fault(gateway: &Gateway, system: &SystemName, error: &UpstreamError) -> Fault {
     tracing::warn!(system.name = %system, error = %error, "a system could not be asked");
-    let (status, code) = match error {
+    let (status, rpc_code) = match error {
         // The system does not have this list: the client asked for what was not offered.
         UpstreamError::Refused { code: -32_601, .. } => (StatusCode::NOT_FOUND, -32_601),
         UpstreamError::Refused { code: -32_602, .. } => (StatusCode::OK, -32_602),
         _ => (StatusCode::OK, UPSTREAM_FAILED_CODE),
     };
-    let mut fault = Fault::new(status, code, format!("system `{system}` brought no answer: {error}"));
+    let connect = connect_url(error, gateway);
+    let next = connect.as_ref().map(|url| format!("; your user has to open {url} and connect their account"));
+    let message = format!("system `{system}` brought no answer: {error}{}", next.unwrap_or_default());
+    let mut fault = Fault::new(status, rpc_code, message);
     fault.data = Some(json!({ (FAILURE_META): {
-        "code": "upstream_failed",
+        "code": code(error),
+        "connect_url": connect,
         "blame": blame(error.blame()),
         "retryable": error.retry_after().is_some(),
         "retry_after_s": error.retry_after().map(|wait| wait.as_secs().max(1)),
@@ -168,6 +186,20 @@ pub(crate) fn no_form(permit: &Permitted, passage: &Passage) -> Ending {
         permit,
         passage,
     )
+}
+
+/// Where the user behind the caller connects an account, if that is what is missing.
+fn connect_url(error: &UpstreamError, gateway: &Gateway) -> Option<String> {
+    let missing = matches!(error, UpstreamError::NotConnected);
+    missing.then(|| format!("{}{CONNECTIONS_PATH}", gateway.entrance.page_origin()))
+}
+
+const fn code(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::NotConnected => "connection_required",
+        UpstreamError::NoUser => "user_required",
+        _ => "upstream_failed",
+    }
 }
 
 const fn blame(blame: Blame) -> &'static str {

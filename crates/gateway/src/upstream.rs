@@ -30,9 +30,9 @@ use ::http::{HeaderName, HeaderValue};
 use bailiwick_engine::permitted::Permitted;
 use bailiwick_model::{
     digest::Digest,
-    name::{ActionName, SystemName},
+    name::{ActionName, SystemName, UserId},
     operation::Operation,
-    principal::DelegationChain,
+    principal::{DelegationChain, Principal},
 };
 use bytes::Bytes;
 
@@ -50,7 +50,7 @@ pub use self::{
     secrets::{REDACTED_BYTES_MIN, SecretUnavailable, Secrets},
     stdio::CALLS_IN_FLIGHT_MAX,
     target::{ProcessLimits, Target},
-    wiring::observer,
+    wiring::{BrokerSecrets, observer},
 };
 pub(crate) use self::{
     control::{ListKind, TaskVerb},
@@ -105,13 +105,19 @@ impl ClientCapabilities {
 #[derive(Debug, Clone)]
 pub struct CallerKey {
     holder: String,
+    /// The user on whose authority it all is, whose account is used where a system holds its own users.
+    user: Option<UserId>,
     capabilities: ClientCapabilities,
 }
 
 impl CallerKey {
     /// The connection of everybody on whose authority the session acts, with what its client can be asked.
     pub fn new(chain: &DelegationChain, client: ClientCapabilities) -> Self {
-        Self { holder: holder(chain), capabilities: client }
+        let user = match chain.initiating() {
+            Principal::User(user) => Some(user.clone()),
+            Principal::Agent(_) | Principal::Workload(_) | Principal::Operator(_) => None,
+        };
+        Self { holder: holder(chain), user, capabilities: client }
     }
 }
 
@@ -125,7 +131,8 @@ fn holder(chain: &DelegationChain) -> String {
 /// Dropping the future, or the stream that it gives, cancels the call upstream.
 pub async fn send(pool: &Pool, permitted: &Permitted, message: Forward) -> Result<Reply, UpstreamError> {
     matches_permit(permitted.system(), permitted.operations(), &message)?;
-    pool.forward(permitted.system(), holder(permitted.chain()), message).await
+    let caller = CallerKey::new(permitted.chain(), message.client.clone());
+    pool.forward(permitted.system(), &caller, message).await
 }
 
 /// The method, and the name inside the very bytes that will be sent, must be those that were decided on.

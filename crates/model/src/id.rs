@@ -92,6 +92,11 @@ id!(
 );
 
 id!(
+    /// One account at a system that a user connected.
+    ConnectionId, "conn"
+);
+
+id!(
     /// One group of a directory.
     DirectoryGroupId, "dgrp"
 );

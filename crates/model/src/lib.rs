@@ -10,6 +10,7 @@
 //! | [`principal`], [`agent`], [`user`], [`jwk`], [`confirmation`], [`redirect_uri`] | who acts and with which key |
 //! | [`operation`], [`value`] | what is attempted |
 //! | [`grant`] | what somebody allowed a client to do |
+//! | [`connection`] | accounts at systems that users connected |
 //! | [`directory`] | what a directory provisions |
 //! | [`authentication`], [`identity`] | how a user proved who they are |
 //! | [`task`], [`safe_mode`] | what narrows it |
@@ -23,6 +24,7 @@ pub mod authentication;
 pub mod blame;
 pub mod bundle;
 pub mod confirmation;
+pub mod connection;
 pub mod consent_request;
 pub mod decision;
 pub mod digest;

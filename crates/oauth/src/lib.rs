@@ -27,6 +27,7 @@
 //! | [`named_token`], [`introspection`] | the endpoints that are asked about a token (RFC 7009, RFC 7662) |
 //! | [`challenge`], [`metadata`] | `WWW-Authenticate` and discovery |
 //! | [`foreign_keys`], [`foreign_token`] | keys of other issuers, and what they sign |
+//! | [`foreign_grant`] | tokens that we get from servers of others, as their client |
 //! | [`id_jag`] | one domain vouching for a user to another (ID-JAG) |
 //! | [`one_time`] | identifiers that may be used once |
 //! | `tag` | what we hand out to have it back unchanged |
@@ -46,6 +47,7 @@ pub mod client_registration;
 pub mod dpop;
 pub mod dpop_nonce;
 pub mod error;
+pub mod foreign_grant;
 pub mod foreign_id_token;
 pub mod foreign_keys;
 pub mod foreign_token;

@@ -2,6 +2,7 @@
 //! pins them. Parsed strictly; everything here is valid once it exists. Holds
 //! no policy and decides nothing.
 
+mod accounts;
 mod check;
 pub(crate) mod file;
 mod lock;
@@ -27,6 +28,7 @@ use bailiwick_model::{
 };
 use serde_json::Value;
 
+pub use self::accounts::{Accounts, ClientAuthentication};
 pub use self::pattern::{ArgumentPath, FieldPath, FieldStep};
 use crate::{coaz::Mapping, finding::Finding, json_schema::RecordType, normalise::Normaliser};
 
@@ -121,8 +123,10 @@ pub enum Upstream {
     Http {
         /// Its endpoint: `https`, or `http` on this machine.
         url: url::Url,
-        /// The credential that is injected into every call.
+        /// The credential that is injected into every call; where there are `accounts`, only into the broker's own looks.
         credential: Option<InjectedCredential>,
+        /// Where it holds its own users: every call is made with the account of the user whom it is made for.
+        accounts: Option<Box<Accounts>>,
     },
     /// Not at all: a client asks about its own tools before it uses them, and nothing is ever sent.
     Client(ClientKind),
@@ -146,6 +150,14 @@ impl ClientKind {
 }
 
 impl System {
+    /// How users connect their accounts there, with what its tokens are bound to; `None` where it holds no users.
+    pub fn accounts(&self) -> Option<(&Accounts, Digest)> {
+        match &self.upstream {
+            Upstream::Http { url, accounts: Some(accounts), .. } => Some((accounts, accounts.binding(url))),
+            Upstream::Http { .. } | Upstream::Stdio { .. } | Upstream::Client(_) => None,
+        }
+    }
+
     /// The client whose own tools these are; `None` is a server.
     pub const fn client(&self) -> Option<ClientKind> {
         match self.upstream {

@@ -4,6 +4,7 @@
 //! store, the clock, chance, signatures, secrets, the systems behind us.
 
 pub mod chance;
+pub mod connections;
 pub mod entry;
 pub mod signer;
 pub mod store;

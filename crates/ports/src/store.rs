@@ -32,6 +32,7 @@ use bailiwick_model::{
 use jiff::Timestamp;
 
 use crate::{
+    connections::Connections,
     entry::{Entry, Receipt},
     token_rows::{ListedToken, RefreshToken, Rotation, TokenFilter},
 };
@@ -318,7 +319,7 @@ pub struct EntryFilter {
 
 /// The durable state and the evidence.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: Connections + Send + Sync {
     // ---- state -------------------------------------------------------------
     /// Reads everything that the in-memory state is built from.
     async fn load(&self) -> Result<State, StoreError>;

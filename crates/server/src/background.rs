@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bailiwick_engine::{lifecycle, observation};
+use bailiwick_engine::{connections, lifecycle, observation};
 use bailiwick_keys::chance::SystemClock;
-use bailiwick_ports::{chance::Clock as _, signer::CheckpointSigner, store::Store as _};
+use bailiwick_ports::{chance::Clock as _, connections::FormPosts, signer::CheckpointSigner, store::Store as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::wiring::Wired;
@@ -15,6 +15,10 @@ pub const INTEGRATE_EVERY: Duration = Duration::from_secs(1);
 pub const END_OBSERVATIONS_EVERY: Duration = Duration::from_secs(1);
 /// How often what time brings to agents is looked for; what is overdue is refused without it.
 pub const ADVANCE_LIVES_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked for connections that ended, and at most, while a server does not take its tokens back.
+pub const TAKE_BACK_EVERY: Duration = Duration::from_secs(2);
+/// See [`TAKE_BACK_EVERY`].
+pub const TAKE_BACK_EVERY_MAX: Duration = Duration::from_secs(60);
 /// How often due steps of a key rotation are taken.
 pub const ROTATE_EVERY: Duration = Duration::from_secs(60);
 
@@ -58,6 +62,27 @@ pub async fn advance_lives(wired: Arc<Wired>, stop: CancellationToken) {
         if let Err(error) = lifecycle::advance(&wired.broker).await {
             tracing::error!(%error, "what is overdue is not recorded; it is refused all the same");
         }
+    }
+}
+
+/// Has tokens of connections that ended taken back by the servers that gave them, and erases them. No call is made with
+/// them meanwhile.
+pub async fn take_back(wired: Arc<Wired>, posts: Arc<dyn FormPosts>, stop: CancellationToken) {
+    let mut wait = TAKE_BACK_EVERY;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        // Whoever does not answer is not asked every few seconds.
+        wait = match connections::take_back(&wired.broker, posts.as_ref()).await {
+            Ok(0) => TAKE_BACK_EVERY,
+            Ok(_) => (wait * 2).min(TAKE_BACK_EVERY_MAX),
+            Err(error) => {
+                tracing::error!(%error, "tokens of connections that ended are not erased yet; no call is made with them");
+                (wait * 2).min(TAKE_BACK_EVERY_MAX)
+            }
+        };
     }
 }
 

@@ -10,6 +10,7 @@ pub mod config;
 pub mod init;
 pub mod listen;
 pub mod observe;
+mod outgoing;
 pub mod router;
 pub mod serve;
 mod sign_in;

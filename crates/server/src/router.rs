@@ -7,6 +7,7 @@ use bailiwick_api::{Authzen, Hook, Scim, closed_over_network};
 use bailiwick_console::federated::Providers;
 use bailiwick_fetch::Fetcher;
 use bailiwick_gateway::mcp;
+use bailiwick_ports::connections::FormPosts;
 use bailiwick_web::{entrance::Entrance, listener};
 
 /// Everything that agents reach.
@@ -14,12 +15,13 @@ pub fn network(
     entrance: &Arc<Entrance>,
     gateway: Arc<mcp::Gateway>,
     fetcher: &Fetcher,
-    providers: Providers,
+    (providers, posts): (Providers, Arc<dyn FormPosts>),
 ) -> Router {
     let rooms = Router::new()
         .merge(bailiwick_authz_server::router(Arc::clone(entrance), fetcher.clone()))
         .merge(bailiwick_console::router(Arc::clone(entrance), providers))
         .merge(bailiwick_console::consent::router(Arc::clone(entrance)))
+        .merge(bailiwick_console::connections::router(Arc::clone(entrance), posts))
         .merge(mcp::router(gateway))
         .merge(Authzen::new(Arc::clone(entrance)).router())
         .merge(Scim::new(Arc::clone(entrance)).router())

@@ -11,7 +11,7 @@ use bailiwick_gateway::{
     upstream::{HttpClientError, Pool, observer},
 };
 use bailiwick_model::{principal::Principal, secret::Secret};
-use bailiwick_ports::{signer::CheckpointSigner, upstreams::Upstreams};
+use bailiwick_ports::{connections::FormPosts, signer::CheckpointSigner, upstreams::Upstreams};
 use bailiwick_store::OpenError;
 use bailiwick_web::{
     address::DeclaredProxies,
@@ -24,6 +24,7 @@ use crate::{
     background,
     config::{Config, ConfigError},
     listen::{self, TlsError, Transport},
+    outgoing::Outgoing,
     router, sign_in,
     socket::{self, SocketError},
     upstreams,
@@ -161,11 +162,12 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     let rules = config.certificate_rules(&wired.broker.settings().issuer, mutual_address)?;
     let entrance = Entrance::new(Arc::clone(&wired.broker), wired.key_encryption.nonce_secret(), proxies)?;
     let entrance = Arc::new(entrance.with_certificates(rules));
-    let pool = upstreams::pool(&wired.broker)?;
-    let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone(), mcp::RESUMABLE_FOR);
     let fetcher = fetcher(&config)?;
+    let posts = Arc::new(Outgoing(fetcher.clone())) as Arc<dyn FormPosts>;
+    let pool = upstreams::pool(&wired.broker, Arc::clone(&posts))?;
+    let gateway = mcp::Gateway::new(Arc::clone(&entrance), pool.clone(), mcp::RESUMABLE_FOR);
     let providers = sign_in::providers(&config, &fetcher);
-    let agents = router::network(&entrance, gateway, &fetcher, providers);
+    let agents = router::network(&entrance, gateway, &fetcher, (providers, Arc::clone(&posts)));
     let operators = administration(&config, &wired, &pool, listeners(address, mutual_address));
 
     let tracker = TaskTracker::new();
@@ -177,6 +179,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     tracker.spawn(socket::serve(socket, operators, stop.clone()));
     tracker.spawn(background::end_observations(Arc::clone(&wired), stop.clone()));
     tracker.spawn(background::advance_lives(Arc::clone(&wired), stop.clone()));
+    tracker.spawn(background::take_back(Arc::clone(&wired), posts, stop.clone()));
     tracker.spawn(background::rotate(Arc::clone(&wired), stop.clone()));
     tracker.spawn(upstreams::follow(Arc::clone(&wired.broker), pool.clone(), stop.clone()));
     pool.watch(observer(Arc::clone(&wired.broker)));
@@ -231,7 +234,8 @@ async fn last_checkpoint(wired: &Wired) {
 /// The operators' API in this process, for commands while no broker runs. The store's lock keeps a second one out.
 pub async fn in_process(config: &Config) -> Result<Router, ServeError> {
     let wired = Arc::new(wiring::wire_keys_and_store(config, Patience::None).await?);
-    let pool = upstreams::pool(&wired.broker)?;
+    let posts = Arc::new(Outgoing(fetcher(config)?)) as Arc<dyn FormPosts>;
+    let pool = upstreams::pool(&wired.broker, posts)?;
     let router = administration(config, &wired, &pool, Vec::new());
     let operator = crate::init::operator_name();
     Ok(router.layer(axum::Extension(bailiwick_api::Operator(operator))))

@@ -4,22 +4,23 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bailiwick_api::admin::TryOut;
-use bailiwick_engine::broker::Broker;
-use bailiwick_gateway::upstream::{HttpClientError, Pool, PoolLimits, Secrets, Target};
+use bailiwick_engine::{broker::Broker, connections};
+use bailiwick_gateway::upstream::{BrokerSecrets, HttpClientError, Pool, PoolLimits, Secrets, Target};
 use bailiwick_model::{
     bundle::BundleRevision,
-    name::AgentName,
     principal::{DelegationChain, Principal},
 };
 use bailiwick_pdp::catalogue::System;
-use bailiwick_ports::upstreams::DiscoverError;
+use bailiwick_ports::{connections::FormPosts, upstreams::DiscoverError};
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::clients;
 
 /// A pool that knows the systems of the active bundle.
-pub fn pool(broker: &Arc<Broker>) -> Result<Pool, HttpClientError> {
-    let pool = Pool::new(Arc::clone(broker) as Arc<dyn Secrets>, PoolLimits::default())?;
+pub fn pool(broker: &Arc<Broker>, posts: Arc<dyn FormPosts>) -> Result<Pool, HttpClientError> {
+    let secrets = Arc::new(BrokerSecrets::new(Arc::clone(broker), posts)) as Arc<dyn Secrets>;
+    let pool = Pool::new(secrets, PoolLimits::default())?;
     configure(broker, &pool);
     Ok(pool)
 }
@@ -48,13 +49,25 @@ fn configure(broker: &Broker, pool: &Pool) {
 /// Follows the broker's changes: a new bundle brings other systems, an agent that may not act any more loses its
 /// connections.
 pub async fn follow(broker: Arc<Broker>, pool: Pool, stop: CancellationToken) {
-    let mut epochs = broker.epochs();
+    let (mut epochs, mut ends) = (broker.epochs(), connections::ends(&broker));
     let mut revision = active(&broker);
     let mut closed = BTreeSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             changed = epochs.changed() => if changed.is_err() { return },
+            ended = ends.recv() => match ended {
+                Ok((user, system)) => {
+                    pool.close_user(&user, Some(&system));
+                    continue;
+                }
+                // Which were missed nobody knows.
+                Err(RecvError::Lagged(_)) => {
+                    broker.live().users.keys().for_each(|user| pool.close_user(user, None));
+                    continue;
+                }
+                Err(RecvError::Closed) => return,
+            },
         }
         let now = active(&broker);
         if now != revision {
@@ -74,16 +87,21 @@ fn active(broker: &Broker) -> Option<BundleRevision> {
     broker.live().policy.as_deref().map(bailiwick_pdp::snapshot::Snapshot::revision)
 }
 
-/// Closes the connections of agents that stopped being active since the last look.
-fn close_inactive(broker: &Broker, pool: &Pool, closed: &mut BTreeSet<AgentName>) {
+/// Closes the connections of agents and users that stopped being active since the last look.
+fn close_inactive(broker: &Broker, pool: &Pool, closed: &mut BTreeSet<Principal>) {
     let (live, now) = (broker.live(), broker.now());
-    for (name, agent) in live.agents.iter() {
-        match agent.standing(now) {
-            Ok(()) => {
-                closed.remove(name);
-            }
-            Err(_) if closed.insert(name.clone()) => pool.close(&DelegationChain::of(Principal::Agent(name.clone()))),
-            Err(_) => {}
+    let mut look = |principal: Principal, stands: bool, close: &dyn Fn()| {
+        if stands {
+            closed.remove(&principal);
+        } else if closed.insert(principal) {
+            close();
         }
+    };
+    for (name, agent) in live.agents.iter() {
+        let principal = Principal::Agent(name.clone());
+        look(principal.clone(), agent.standing(now).is_ok(), &|| pool.close(&DelegationChain::of(principal.clone())));
+    }
+    for (id, user) in live.users.iter() {
+        look(Principal::User(id.clone()), user.standing().is_ok(), &|| pool.close_user(id, None));
     }
 }

@@ -50,6 +50,7 @@ mod agents;
 mod bundles;
 mod calls;
 mod checkpoint_note;
+mod connections;
 mod consent_requests;
 mod directory;
 mod evidence;

@@ -2,7 +2,7 @@
 //! what clients ask for, answers the form, is sent back.
 
 use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{broker::Broker, browser::browse, tools::Tools};
 
@@ -47,12 +47,21 @@ impl Visit {
 impl Person {
     /// Makes a user known, or one who is known a passkey, and signs them in.
     pub fn sign_in(tools: &Tools, broker: &Broker, id: &str) -> Self {
+        Self::sign_in_and(tools, broker, id, &[]).0
+    }
+
+    /// The same, and goes on in that browser; tells what came of each of `steps`.
+    pub fn sign_in_and(tools: &Tools, broker: &Broker, id: &str, steps: &[Value]) -> (Self, Vec<Value>) {
         let link = broker.run(&["users", "invite", id]).succeeded().stdout.trim().to_owned();
-        let told = browse(tools, &json!([["goto", link], ["send", "form[data-passkey] button"], ["cookies"]]));
+        let mut all = vec![json!(["goto", link]), json!(["send", "form[data-passkey] button"])];
+        all.extend_from_slice(steps);
+        all.push(json!(["cookies"]));
+        let told = browse(tools, &Value::Array(all));
         let member = |name: &str| told.last()?.get(0)?.get(name)?.as_str();
         let (name, value) = member("name").zip(member("value")).expect("a session's cookie");
         let http = Client::builder().redirect(Policy::none()).build().expect("a client");
-        Self { cookie: format!("{name}={value}"), http }
+        let person = Self { cookie: format!("{name}={value}"), http };
+        (person, told.get(2..told.len() - 1).unwrap_or_default().to_vec())
     }
 
     /// Opens a client's request, and answers with `decision` (`allow` or `refuse`) if there is a question.
@@ -77,6 +86,16 @@ impl Person {
             Came::Back(url) => Visit::SentBack { url, asked: true },
             Came::Page { status, text, .. } => Visit::Page { status, text },
         }
+    }
+
+    /// Sends a form that stands on a page of the broker's: both as URLs.
+    pub async fn post_form(&self, page: &str, target: &str, fields: &[(&str, &str)]) -> Response {
+        let read = self.read(page).await.text().await.expect("a page");
+        let token = field(&read, "form_token");
+        let form: Vec<(&str, &str)> = fields.iter().copied().chain([("form_token", token.as_str())]).collect();
+        let origin = Url::parse(target).expect("a URL").origin().ascii_serialization();
+        let ask = self.http.post(target).form(&form).header("origin", origin).header("cookie", &self.cookie);
+        ask.send().await.expect("the broker answers")
     }
 
     /// Reads a page of the broker's as this user.

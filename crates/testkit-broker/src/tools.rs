@@ -24,6 +24,8 @@ pub enum Need {
     Python,
     /// OAuth clients of others, in Node.js and in Python: `cargo xtask tools`.
     Clients,
+    /// An authorization server of others, on a Node.js that it supports: `cargo xtask tools`.
+    Provider,
     /// Chromium, and Node.js with what drives it: `cargo xtask tools`.
     Browser,
 }
@@ -77,6 +79,7 @@ impl Tools {
                 (self.installed.join("python-oauth/installed"), "cargo xtask tools")
             }
             Need::Clients => (self.installed.join("clients/installed"), "cargo xtask tools"),
+            Need::Provider => (self.installed.join("bench/installed"), "cargo xtask tools"),
             Need::Browser if Path::new(CHROMIUM).exists() => {
                 (self.installed.join("browser/installed"), "cargo xtask tools")
             }
@@ -109,6 +112,11 @@ impl Tools {
     /// The folder `node_modules` of the OAuth clients.
     pub fn client_modules(&self) -> PathBuf {
         self.installed.join("clients/node_modules")
+    }
+
+    /// The folder `node_modules` of the authorization server, and of its Node.js.
+    pub fn provider_modules(&self) -> PathBuf {
+        self.installed.join("bench/node_modules")
     }
 
     /// The folder `node_modules` of what drives the browser.

@@ -13,6 +13,7 @@ use bailiwick_ports::store::Store;
 
 pub mod accounts;
 pub mod calls;
+pub mod connections;
 pub mod consent;
 pub mod evidence;
 pub mod fixtures;
@@ -80,6 +81,10 @@ macro_rules! store_suite {
         );
         $crate::store_suite!($bench; accounts:
             accounts_of_providers_are_one_users
+        );
+        $crate::store_suite!($bench; connections:
+            a_connection_is_kept_whole_and_renewed_from_what_was_seen,
+            a_connection_makes_way_for_the_next_and_ends_with_its_user
         );
         $crate::store_suite!($bench; registration:
             a_registration_token_is_used_up,

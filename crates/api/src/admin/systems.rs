@@ -68,9 +68,10 @@ impl SystemView {
                 (format!("stdio: {}", line.collect::<Vec<_>>().join(" ")), secrets)
             }
             Upstream::Client(kind) => (format!("client: {}", kind.as_str()), Vec::new()),
-            Upstream::Http { url, credential } => {
-                let secrets = credential.iter().map(|credential| credential.secret.to_string()).collect();
-                (url.to_string(), secrets)
+            Upstream::Http { url, credential, accounts } => {
+                let own = credential.iter().map(|credential| &credential.secret);
+                let client = accounts.iter().filter_map(|accounts| accounts.client_authentication.secret());
+                (url.to_string(), own.chain(client).map(ToString::to_string).collect())
             }
         };
         Self {

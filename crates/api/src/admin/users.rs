@@ -11,6 +11,8 @@ use super::Shared;
 mod accounts;
 mod add;
 mod administrator;
+mod connections;
+mod end_connection;
 mod groups;
 mod invite;
 mod leave;
@@ -31,6 +33,8 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(suspend::suspend))
         .routes(routes!(resume::resume))
         .routes(routes!(leave::leave))
+        .routes(routes!(connections::connections))
+        .routes(routes!(end_connection::end_connection))
 }
 
 /// A user.

@@ -66,6 +66,14 @@ pub(crate) enum Users {
         /// Their id.
         id: String,
     },
+    /// List the accounts that a user connected at systems that hold their own users, or end one.
+    Connections {
+        /// Their id.
+        id: String,
+        /// End the one at this system: no call is made with it any more, and its tokens are taken back.
+        #[arg(long, value_name = "SYSTEM")]
+        end: Option<String>,
+    },
     /// A user left for good: what they granted, their sessions and passkeys end.
     Leave(UserAndWhy),
 }

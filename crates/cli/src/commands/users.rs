@@ -1,6 +1,6 @@
 //! `bailiwick users`: whom agents act for, and who signs in.
 
-use bailiwick_model::name::UserId;
+use bailiwick_model::name::{SystemName, UserId};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -37,6 +37,10 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Users, output: &Output) -> 
         }
         Users::RemoveAccount(ask) => {
             accounts(&door.change(&path(&ask.id, "/accounts/remove")?, &account(ask)).await?, output);
+            return Ok(Exit::Done);
+        }
+        Users::Connections { id, end } => {
+            connections(&door, id, end.as_deref(), output).await?;
             return Ok(Exit::Done);
         }
         Users::Show { id } => door.read(&path(id, "")?).await?,
@@ -127,6 +131,36 @@ fn accounts(listed: &Value, output: &Output) {
     if all.is_empty() {
         output.hint("no account of another provider signs them in: `bailiwick users add-account` lets one");
     }
+}
+
+async fn connections(door: &Door, id: &str, end: Option<&str>, output: &Output) -> Result<(), Failure> {
+    let at = path(id, "/connections")?;
+    if let Some(system) = end {
+        let system: SystemName = system.parse().map_err(|error| Failure::new(format!("{error}")).exit(Exit::Usage))?;
+        door.ask(Method::DELETE, &format!("{at}/{system}"), None).await?;
+        output.note(&format!("the account of `{id}` at `{system}` is disconnected"));
+        return Ok(());
+    }
+    let listed = door.read(&at).await?;
+    let connections = listed.get("connections").and_then(Value::as_array).cloned().unwrap_or_default();
+    output.document(&listed, |_| {
+        table(
+            ["system", "scopes", "works", "since", "renewed"],
+            connections.iter().map(|connection| {
+                [
+                    text(connection, "/system"),
+                    text(connection, "/scopes"),
+                    text(connection, "/works"),
+                    minute(&text(connection, "/connected_at")),
+                    minute(&text(connection, "/renewed_at")),
+                ]
+            }),
+        )
+    });
+    if connections.is_empty() {
+        output.hint("nothing is connected: users connect accounts of their own at `/account/connections`");
+    }
+    Ok(())
 }
 
 fn one(user: &Value) -> String {

@@ -9,6 +9,7 @@
 )]
 
 mod browser;
+mod connections;
 mod device;
 mod federated;
 mod links;

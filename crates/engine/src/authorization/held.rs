@@ -15,21 +15,21 @@ const HANDLE_BYTES: usize = 32;
 
 /// How much may wait, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// All together.
-    pub(super) entries_max: usize,
+    pub(crate) entries_max: usize,
     /// Of one owner.
-    pub(super) per_owner_max: usize,
+    pub(crate) per_owner_max: usize,
     /// How long each is kept.
-    pub(super) kept_for: SignedDuration,
+    pub(crate) kept_for: SignedDuration,
 }
 
 /// Nothing more fits; nothing that waits is dropped for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full;
+pub(crate) struct Full;
 
 /// Values by their handles.
-pub(super) struct Held<V> {
+pub(crate) struct Held<V> {
     bounds: Bounds,
     entries: Mutex<HashMap<Digest, Entry<V>>>,
 }
@@ -41,12 +41,12 @@ struct Entry<V> {
 }
 
 impl<V> Held<V> {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self { bounds, entries: Mutex::default() }
     }
 
     /// Keeps a value; its handle is told once.
-    pub(super) fn put(
+    pub(crate) fn put(
         &self,
         owner: &str,
         value: V,
@@ -67,7 +67,7 @@ impl<V> Held<V> {
     }
 
     /// Takes a value of `owner` out. One of another owner stays where it is.
-    pub(super) fn take(&self, owner: &str, handle: &str, now: Timestamp) -> Option<V> {
+    pub(crate) fn take(&self, owner: &str, handle: &str, now: Timestamp) -> Option<V> {
         let mut entries = self.entries();
         let digest = digest(handle);
         entries.get(&digest).filter(|entry| entry.owner == owner)?;
@@ -75,7 +75,7 @@ impl<V> Held<V> {
     }
 
     /// Looks at a value, whoever owns it, and may give it to another owner.
-    pub(super) fn look<R>(
+    pub(crate) fn look<R>(
         &self,
         handle: &str,
         now: Timestamp,
@@ -87,7 +87,7 @@ impl<V> Held<V> {
     }
 
     /// Drops every value that `which` holds of.
-    pub(super) fn drop_those(&self, which: impl Fn(&V) -> bool) {
+    pub(crate) fn drop_those(&self, which: impl Fn(&V) -> bool) {
         self.entries().retain(|_, entry| !which(&entry.value));
     }
 

@@ -82,7 +82,7 @@ async fn served(visit: &Visit, incoming: &Incoming<'_>, verb: TaskVerb) -> Resul
     let params = incoming.params.map(|params| visit.body.slice_ref(params.as_bytes())).unwrap_or_default();
     let caller = caller(visit);
     let told = visit.gateway.upstreams.task(&call.system, &caller, verb, params).await;
-    let told = told.map_err(|error| refuse(failure::fault(&call.system, &error)))?;
+    let told = told.map_err(|error| refuse(failure::fault(&visit.gateway, &call.system, &error)))?;
     passed_on(visit.era, incoming, &call.duties, told).map_err(refuse)
 }
 
@@ -100,7 +100,7 @@ async fn offers(visit: &Visit, system: &SystemName) -> Result<bool, Fault> {
         }
         pool.greeting(system, &caller(visit), era.newest()).await
     };
-    let greeting = asked.await.map_err(|error| failure::fault(system, &error))?;
+    let greeting = asked.await.map_err(|error| failure::fault(&visit.gateway, system, &error))?;
     Ok(offered_by(greeting.get("capabilities")))
 }
 

@@ -145,7 +145,7 @@ async fn introduce_system(
         let era = pool.era_for(system, visit.era).await?;
         Ok((era, pool.greeting(system, &caller, era.newest()).await?))
     };
-    let (era, greeting) = greeting.await.map_err(|error| failure::fault(system, &error))?;
+    let (era, greeting) = greeting.await.map_err(|error| failure::fault(&visit.gateway, system, &error))?;
     let meta = || greeting.get("_meta")?.get("io.modelcontextprotocol/serverInfo");
     let server_info = greeting.get("serverInfo").or_else(meta).cloned();
     let live = visit.gateway.broker().live();

@@ -138,7 +138,7 @@ async fn page(
         let era = pool.era_for(system, visit.era).await?;
         pool.page(system, &caller, era.newest(), list, cursor).await
     };
-    let raw = asked.await.map_err(|error| failure::fault(system, &error))?;
+    let raw = asked.await.map_err(|error| failure::fault(&visit.gateway, system, &error))?;
     let text = std::str::from_utf8(&raw).map_err(|_| malformed(system))?;
     let judge = Judge::new(visit.gateway.broker().live(), admitted, system, list);
     Page::filter(text, list, |name, item| judge.visibility(name, item)).map_err(|error| {

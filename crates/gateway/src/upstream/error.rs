@@ -56,6 +56,17 @@ pub enum UpstreamError {
     /// The server refuses the credential of the broker.
     #[error("the server refuses the broker's credential (status {0})")]
     CredentialRefused(u16),
+    /// The system holds its own users, and nobody of them is behind the caller.
+    #[error(
+        "the system holds its own users, and no user is behind this agent\nhint: ask a user to let the agent act for them"
+    )]
+    NoUser,
+    /// The system holds its own users, and the caller's has no account connected.
+    #[error("the user for whom this agent acts has no account connected there, or has to connect it again")]
+    NotConnected,
+    /// The token of the user's account has to be renewed, and cannot be now.
+    #[error("the server that renews the token of its user's account does not answer")]
+    NotRenewed,
     /// The server answers with an HTTP status that carries no MCP message.
     #[error("the server answers with HTTP status {0}")]
     Status(u16),
@@ -89,7 +100,9 @@ impl UpstreamError {
             Self::DefinitionChanged(_) => Blame::Operator,
             Self::NotPermitted => Blame::Us,
             Self::Revision { .. } | Self::NotWaiting | Self::Busy { .. } => Blame::Agent,
-            Self::BackingOff { .. }
+            Self::NoUser | Self::NotConnected => Blame::Agent,
+            Self::NotRenewed
+            | Self::BackingOff { .. }
             | Self::Unreachable(_)
             | Self::Status(_)
             | Self::Malformed(_)
@@ -108,7 +121,7 @@ impl UpstreamError {
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::BackingOff { retry_after } => Some(*retry_after),
-            Self::Busy { .. } | Self::Unreachable(_) => Some(Duration::from_secs(1)),
+            Self::Busy { .. } | Self::Unreachable(_) | Self::NotRenewed => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -12,12 +12,13 @@ mod tests;
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use bailiwick_model::secret::Secret;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -68,10 +69,21 @@ pub(crate) fn client() -> Result<reqwest::Client, HttpClientError> {
 }
 
 /// A credential header, with its secret to be taken out of what comes back.
+#[derive(Clone)]
 pub(crate) struct Credential {
     pub(crate) name: HeaderName,
     pub(crate) value: HeaderValue,
-    pub(crate) redactor: Redactor,
+    pub(crate) secret: Secret<String>,
+}
+
+impl Credential {
+    /// A bearer token (RFC 6750 §2.1); `None` is one that no header holds.
+    pub(crate) fn bearer(token: &Secret<String>) -> Option<Self> {
+        let line = Secret::new(["Bearer ", token.expose()].concat());
+        let mut value = HeaderValue::from_str(line.expose()).ok()?;
+        value.set_sensitive(true);
+        Some(Self { name: header::AUTHORIZATION, value, secret: token.clone() })
+    }
 }
 
 /// What one connection needs.
@@ -92,7 +104,7 @@ pub(crate) struct HttpConnection {
 pub(crate) struct HttpShared {
     client: reqwest::Client,
     url: reqwest::Url,
-    credential: Option<Credential>,
+    credential: RwLock<Option<Credential>>,
     pub(in crate::upstream) redactor: Redactor,
     era: Era,
     revision: OnceLock<Revision>,
@@ -111,12 +123,12 @@ pub(crate) struct HttpShared {
 
 impl HttpConnection {
     pub(crate) fn new(dial: Dial) -> Self {
-        let redactor = dial.credential.as_ref().map(|credential| credential.redactor.clone()).unwrap_or_default();
+        let redactor = Redactor::new(dial.credential.iter().map(|credential| &credential.secret));
         Self {
             shared: Arc::new(HttpShared {
                 client: dial.client,
                 url: dial.url,
-                credential: dial.credential,
+                credential: RwLock::new(dial.credential),
                 redactor,
                 era: dial.era,
                 revision: OnceLock::new(),
@@ -143,6 +155,15 @@ impl HttpConnection {
     /// Sends a control message that wants no answer.
     pub(crate) async fn notify(&self, notice: &Notice<'_>) -> Result<(), UpstreamError> {
         self.shared.post_notice(notice.message()).await
+    }
+
+    /// Goes on with another credential of the same principal; the one before is taken out of answers all the same.
+    pub(crate) fn renew(&self, credential: Credential) {
+        let mut current = self.shared.credential.write().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_none_or(|current| current.secret != credential.secret) {
+            self.shared.redactor.learn(&credential.secret);
+            *current = Some(credential);
+        }
     }
 
     /// The revision that the handshake gave.
@@ -218,7 +239,7 @@ impl HttpShared {
         if let Some(session) = self.session.get() {
             builder = builder.header(SESSION_ID, session.clone());
         }
-        if let Some(credential) = &self.credential {
+        if let Some(credential) = &*self.credential.read().unwrap_or_else(PoisonError::into_inner) {
             builder = builder.header(credential.name.clone(), credential.value.clone());
         }
         builder

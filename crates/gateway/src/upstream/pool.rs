@@ -3,6 +3,7 @@
 //! with growing patience. Sends only what [`super::send`] and control give it.
 
 mod open;
+mod own;
 mod relayed;
 mod slot;
 mod verify;
@@ -17,14 +18,17 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bailiwick_model::name::SystemName;
+use bailiwick_model::name::{SystemName, UserId};
 use bailiwick_pdp::catalogue::Upstream;
 use bailiwick_ports::upstreams::{DiscoverError, Discovered, Upstreams};
 use futures::future::BoxFuture;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::slot::{Key, Slot};
+use self::{
+    own::Opened,
+    slot::{Key, Slot},
+};
 use super::{
     Forward, UpstreamError,
     connection::Live,
@@ -183,7 +187,7 @@ impl Pool {
         revision: Revision,
     ) -> Result<Listener, UpstreamError> {
         let system = self.inner.system(system)?;
-        let (live, _) = self.inner.live_for(&system, caller, revision).await?;
+        let live = self.inner.live_for(&system, caller, revision).await?;
         Ok(live.connection.listen(&caller.holder).await)
     }
 
@@ -191,6 +195,13 @@ impl Pool {
     pub fn close(&self, chain: &bailiwick_model::principal::DelegationChain) {
         let holder = super::holder(chain);
         self.inner.slots().retain(|key, _| key.holder != holder);
+    }
+
+    /// Closes what is open in a user's name, at one system or everywhere: the account there was disconnected, or the user
+    /// stopped.
+    pub fn close_user(&self, user: &UserId, at: Option<&SystemName>) {
+        let of = |key: &Key| key.user.as_ref() == Some(user) && at.is_none_or(|system| key.system == *system);
+        self.inner.slots().retain(|key, _| !of(key));
     }
 
     /// Closes the connections to one system: its secrets changed.
@@ -218,11 +229,10 @@ impl Pool {
     pub(super) async fn forward(
         &self,
         system: &SystemName,
-        holder: String,
+        caller: &super::CallerKey,
         message: Forward,
     ) -> Result<Reply, UpstreamError> {
         let system = self.inner.system(system)?;
-        let caller = super::CallerKey { holder, capabilities: message.client };
         let outgoing = Outgoing {
             id: Some(message.id),
             method: message.method.into(),
@@ -231,11 +241,12 @@ impl Pool {
             holder: caller.holder.clone(),
         };
         let tool = (outgoing.method == "tools/call").then(|| outgoing.target()).flatten();
-        let mut first = true;
+        let (mut first, mut refused) = (true, None);
         loop {
-            let (live, fresh) = self.inner.live_for(&system, &caller, message.revision).await?;
+            let opened = self.inner.opened_for(&system, caller, message.revision, refused.as_ref()).await?;
+            let Opened { live, fresh, own } = opened;
             let checked = match (&tool, message.definition) {
-                (Some(tool), Some(pinned)) if live.needs_own_check() => {
+                (Some(tool), Some(pinned)) if live.needs_own_check() || own.is_some() => {
                     let checked = live.check_definition(tool, pinned).await;
                     if matches!(checked, Err(UpstreamError::DefinitionChanged(_))) {
                         system.verify_now.notify_one();
@@ -248,14 +259,19 @@ impl Pool {
                 Ok(()) => live.connection.call(&outgoing, None).await,
                 Err(error) => Err(error),
             };
-            match reply {
+            match (reply, own) {
+                // It refused the token of its user's account, and did nothing: once more with a renewed one.
+                (Err(UpstreamError::CredentialRefused(401)), Some(own)) => match refused {
+                    None => refused = Some(own.secret),
+                    Some(_) => return Err(UpstreamError::NotConnected),
+                },
                 // A session that ended or a credential that was replaced meanwhile: nothing was done, so once more.
-                Err(UpstreamError::Status(404) | UpstreamError::CredentialRefused(_))
+                (Err(UpstreamError::Status(404) | UpstreamError::CredentialRefused(_)), _)
                     if first && !fresh && !live.connection.is_live() =>
                 {
                     first = false;
                 }
-                reply => return reply,
+                (reply, _) => return reply,
             }
         }
     }
@@ -330,23 +346,7 @@ impl Inner {
         Ok(offers.era_for(wanted))
     }
 
-    /// The caller's connection, opened if need be; `true`: just now.
-    async fn live_for(
-        &self,
-        system: &System,
-        caller: &super::CallerKey,
-        revision: Revision,
-    ) -> Result<(Arc<Live>, bool), UpstreamError> {
-        let era = revision.era();
-        if self.era_for(system, era).await? != era {
-            return Err(UpstreamError::Revision { system: system.name.clone(), revision });
-        }
-        let key = Key::of(system, caller, era);
-        let slot = self.slot(&key)?;
-        let capabilities = key.capabilities.clone();
-        slot.live(system, async { self.open(system, era, &capabilities).await }).await
-    }
-
+    /// The slot of a connection; the longest unused ones make room.
     /// The slot of a connection; the longest unused ones make room.
     fn slot(&self, key: &Key) -> Result<Arc<Slot>, UpstreamError> {
         let mut slots = self.slots();

@@ -1,10 +1,14 @@
 //! The upstream's credentials: revealed here, put into the one place that
 //! needs them, and taken out of whatever the upstream says afterwards.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use bailiwick_model::{name::SecretName, secret::Secret};
+use bailiwick_engine::connections::NoToken;
+use bailiwick_model::{
+    name::{SecretName, SystemName, UserId},
+    secret::Secret,
+};
 use bytes::Bytes;
 
 /// Secrets shorter than this are not looked for in what an upstream says: they would be found everywhere.
@@ -15,6 +19,13 @@ pub const REDACTED_BYTES_MIN: usize = 6;
 pub trait Secrets: Send + Sync {
     /// The value of a secret, or why there is none.
     async fn reveal(&self, name: &SecretName) -> Result<Secret<String>, SecretUnavailable>;
+    /// The token of a user's own account at a system. One that the system has just `refused` is renewed.
+    async fn account_token(
+        &self,
+        system: &SystemName,
+        user: &UserId,
+        refused: Option<&Secret<String>>,
+    ) -> Result<Secret<String>, NoToken>;
 }
 
 /// A secret cannot be had. The reason is for the log.
@@ -22,9 +33,12 @@ pub trait Secrets: Send + Sync {
 #[error("{0}")]
 pub struct SecretUnavailable(pub String);
 
-/// Takes secrets out of texts. Cheap to clone.
+/// Forms of secrets that one redactor looks for; beyond them, those that it learnt first are forgotten.
+const FORMS_MAX: usize = 64;
+
+/// Takes secrets out of texts. Cheap to clone: clones know the same.
 #[derive(Clone, Default)]
-pub(crate) struct Redactor(Arc<[Secret<String>]>);
+pub(crate) struct Redactor(Arc<RwLock<Arc<[Secret<String>]>>>);
 
 impl Redactor {
     /// Knows each secret, and each of its lines, as it is and as a JSON string holds it.
@@ -42,7 +56,20 @@ impl Redactor {
             }
         }
         forms.dedup();
-        Self(forms.into())
+        Self(Arc::new(RwLock::new(forms.into())))
+    }
+
+    /// Looks for one more from now on: a token that took the place of another, which may still be echoed.
+    pub(crate) fn learn(&self, secret: &Secret<String>) {
+        let new = Self::new([secret]).forms();
+        let mut forms = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known = forms.iter().filter(|form| !new.contains(form));
+        let all: Vec<_> = known.chain(new.iter()).cloned().collect();
+        *forms = all.get(all.len().saturating_sub(FORMS_MAX)..).unwrap_or_default().into();
+    }
+
+    fn forms(&self) -> Arc<[Secret<String>]> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The message without secrets; the very same bytes if it held none. Bytes that are no text pass: the parser refuses them.
@@ -57,7 +84,7 @@ impl Redactor {
     /// The text without secrets, if it held any.
     pub(crate) fn clean_text(&self, text: &str) -> Option<String> {
         let mut clean: Option<String> = None;
-        for secret in self.0.iter() {
+        for secret in self.forms().iter() {
             let current = clean.as_deref().unwrap_or(text);
             if current.contains(secret.expose().as_str()) {
                 clean = Some(current.replace(secret.expose().as_str(), "****"));
@@ -69,7 +96,7 @@ impl Redactor {
 
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Redactor({} forms)", self.0.len())
+        write!(f, "Redactor({} forms)", self.forms().len())
     }
 }
 
@@ -88,5 +115,10 @@ mod tests {
         assert_eq!(redactor.clean(json.into()), Bytes::from_static(b"{\"env\":\"KEY=****\"}"));
         assert_eq!(redactor.clean_text("abc"), None, "too short to look for");
         assert!(!format!("{redactor:?}").contains("word"));
+        let clone = redactor.clone();
+        clone.learn(&Secret::new(String::from("a-second-token")));
+        assert_eq!(redactor.clean_text("first-line, a-second-token").as_deref(), Some("****, ****"));
+        (0..FORMS_MAX).for_each(|number| clone.learn(&Secret::new(format!("token-number-{number}"))));
+        assert_eq!(clone.forms().len(), FORMS_MAX);
     }
 }

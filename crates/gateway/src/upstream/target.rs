@@ -23,6 +23,13 @@ pub struct Target {
     pub limits: ProcessLimits,
 }
 
+impl Target {
+    /// Whether the system holds its own users.
+    pub(crate) const fn has_accounts(&self) -> bool {
+        matches!(self.upstream, Upstream::Http { accounts: Some(_), .. })
+    }
+}
+
 /// What a child process may use. Each process of its group has these limits of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessLimits {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bailiwick_engine::connections::NoToken;
 use bailiwick_model::{
     name::SecretName,
     operation::{ActionClass, DeclaredEffect, Resource},
@@ -28,6 +29,15 @@ impl Secrets for OneSecret {
         } else {
             Err(SecretUnavailable("no such secret".into()))
         }
+    }
+
+    async fn account_token(
+        &self,
+        _: &SystemName,
+        _: &UserId,
+        _: Option<&Secret<String>>,
+    ) -> Result<Secret<String>, NoToken> {
+        Err(NoToken::NotConnected)
     }
 }
 
@@ -102,7 +112,8 @@ pub(super) async fn forward(pool: &Pool, message: Forward) -> Result<Reply, Upst
 
 pub(super) async fn forward_as(pool: &Pool, holder: &str, message: Forward) -> Result<Reply, UpstreamError> {
     let system = system();
-    let forwarded = pool.forward(&system, holder.to_owned(), message);
+    let caller = CallerKey { holder: holder.to_owned(), user: None, capabilities: message.client.clone() };
+    let forwarded = pool.forward(&system, &caller, message);
     tokio::time::timeout(Duration::from_secs(30), forwarded).await.expect("a forward never takes so long")
 }
 

@@ -15,7 +15,9 @@ use bailiwick_audit_log::leaf::{BootNonce, ReplicaId};
 use bailiwick_engine::{
     agents::{self, Registration},
     broker::{Broker, FACT_WINDOW, Ports, Settings},
-    bundles, definitions, start,
+    bundles,
+    connections::NoToken,
+    definitions, start,
     tasks::{self, TaskAsk, Work},
     tokens::{self, Audience, TokenAsk},
 };
@@ -36,7 +38,7 @@ use bailiwick_model::{
     confirmation::Confirmation,
     id::TaskId,
     jwk::{SigningAlgorithm, Thumbprint},
-    name::{AgentName, Scope, SecretName, SystemName},
+    name::{AgentName, Scope, SecretName, SystemName, UserId},
     principal::Principal,
     secret::Secret,
     task::ToolGrant,
@@ -73,6 +75,15 @@ struct NoSecrets;
 impl Secrets for NoSecrets {
     async fn reveal(&self, name: &SecretName) -> Result<Secret<String>, SecretUnavailable> {
         Err(SecretUnavailable(format!("no secret `{name}`")))
+    }
+
+    async fn account_token(
+        &self,
+        _: &SystemName,
+        _: &UserId,
+        _: Option<&Secret<String>>,
+    ) -> Result<Secret<String>, NoToken> {
+        Err(NoToken::NotConnected)
     }
 }
 

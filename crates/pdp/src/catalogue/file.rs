@@ -1,7 +1,10 @@
 //! The shape of `systems/<name>.toml` and `systems/<name>.tools.json` on disk.
 //! Shapes only: what they mean is checked elsewhere.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use bailiwick_model::{
     agent::Environment,
@@ -49,6 +52,7 @@ pub(super) struct UpstreamEntry {
     pub(super) url: Option<String>,
     pub(super) client: Option<ClientKind>,
     pub(super) credential: Option<CredentialEntry>,
+    pub(super) accounts: Option<AccountsEntry>,
     #[serde(default)]
     pub(super) danger_plain_http: bool,
     pub(super) call_timeout_s: Option<u64>,
@@ -63,6 +67,23 @@ pub(super) struct CredentialEntry {
     #[serde(default)]
     pub(super) prefix: String,
     pub(super) secret: SecretName,
+}
+
+/// `[upstream.accounts]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountsEntry {
+    pub(super) issuer: String,
+    pub(super) authorization_endpoint: String,
+    pub(super) token_endpoint: String,
+    pub(super) revocation_endpoint: Option<String>,
+    pub(super) client_id: String,
+    pub(super) client_authentication: Option<String>,
+    pub(super) secret: Option<SecretName>,
+    #[serde(default)]
+    pub(super) scopes: BTreeSet<Scope>,
+    /// The upstream's URL unless it says otherwise; empty is none.
+    pub(super) resource: Option<String>,
 }
 
 /// `[tools.<name>]`.

@@ -5,6 +5,7 @@ use url::{Host, Url};
 
 use super::{
     CALL_TIMEOUT_S, CALL_TIMEOUT_S_MAX, ClientKind, InjectedCredential, Upstream, VERIFY_EVERY_S, VERIFY_EVERY_S_MAX,
+    accounts,
     file::{CredentialEntry, UpstreamEntry},
 };
 use crate::finding::Finding;
@@ -89,16 +90,18 @@ impl Check<'_> {
 
     /// Nothing is sent to a client, so nothing says how.
     fn client(&mut self, kind: ClientKind, entry: &UpstreamEntry) -> Option<Upstream> {
-        let UpstreamEntry { stdio: _, env, secret_env, shared, url: _, client: _, credential, .. } = entry;
-        if !env.is_empty() || !secret_env.is_empty() || shared.is_some() || credential.is_some() {
+        let UpstreamEntry { stdio: _, env, secret_env, shared, url: _, client: _, credential, accounts, .. } = entry;
+        let other = credential.is_some() || accounts.is_some();
+        if !env.is_empty() || !secret_env.is_empty() || shared.is_some() || other {
             self.error("upstream-mixed", "an upstream with `client` has nothing else", None);
         }
         Some(Upstream::Client(kind))
     }
 
     fn stdio(&mut self, entry: UpstreamEntry) -> Option<Upstream> {
-        if entry.credential.is_some() || entry.danger_plain_http {
-            self.error("upstream-mixed", "`credential` and `danger_plain_http` belong to an upstream with `url`", None);
+        if entry.credential.is_some() || entry.accounts.is_some() || entry.danger_plain_http {
+            let message = "`credential`, `accounts` and `danger_plain_http` belong to an upstream with `url`";
+            self.error("upstream-mixed", message, None);
         }
         for name in entry.env.keys().chain(entry.secret_env.keys()) {
             let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
@@ -155,7 +158,16 @@ impl Check<'_> {
             self.error("url-plain", "the URL leaves this machine without encryption", Some(help));
         }
         let credential = entry.credential.map(|credential| self.credential(credential));
-        Some(Upstream::Http { url, credential })
+        let accounts = match entry.accounts {
+            Some(entry) => {
+                let mut faults = Vec::new();
+                let checked = accounts::check(self.system, &url, entry, &mut faults);
+                faults.into_iter().for_each(|(code, message)| self.error(code, message, None));
+                Some(Box::new(checked?))
+            }
+            None => None,
+        };
+        Some(Upstream::Http { url, credential, accounts })
     }
 
     fn credential(&mut self, entry: CredentialEntry) -> InjectedCredential {
@@ -174,7 +186,7 @@ impl Check<'_> {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(domain)) => domain == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),

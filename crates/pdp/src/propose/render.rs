@@ -16,7 +16,7 @@ use super::{
     classify, client_tools, fields,
 };
 use crate::{
-    catalogue::{ArgumentPath, ClientKind, Upstream},
+    catalogue::{Accounts, ArgumentPath, ClientKind, Upstream},
     definition::visible,
     json_schema,
     normalise::is_hidden,
@@ -189,7 +189,7 @@ pub(super) fn start(system: &SystemName, upstream: &Upstream, environment: Envir
         Upstream::Client(kind) => {
             let _ = writeln!(toml, "client = \"{}\"", kind.as_str());
         }
-        Upstream::Http { url, credential } => {
+        Upstream::Http { url, credential, accounts } => {
             let _ = writeln!(toml, "url = {}", string(url.as_str()));
             match credential {
                 Some(credential) => {
@@ -207,9 +207,22 @@ pub(super) fn start(system: &SystemName, upstream: &Upstream, environment: Envir
                     );
                 }
             }
+            if let Some(accounts) = accounts {
+                toml.push_str(&connected(accounts));
+            }
         }
     }
     toml
+}
+
+/// How users connect their accounts, in one line.
+fn connected(accounts: &Accounts) -> String {
+    let mut all = accounts.written();
+    // An empty one says that the server knows no resources; none would say the system's own URL.
+    all.entry("resource").or_default();
+    let all: Vec<String> = all.iter().map(|(key, text)| format!("{key} = {}", string(text))).collect();
+    let scopes: Vec<String> = accounts.scopes.iter().map(|scope| string(scope.as_str())).collect();
+    format!("accounts = {{ {}, scopes = [{}] }}\n", all.join(", "), scopes.join(", "))
 }
 
 /// A TOML key, quoted only where it must be.

@@ -306,7 +306,21 @@ fn a_started_file_is_valid() {
             secret_env: Map::from([("API_KEY".to_owned(), "crm/api-key".parse().unwrap())]),
             shared: true,
         },
-        Upstream::Http { url: "https://crm.example/mcp".parse().unwrap(), credential: None },
+        Upstream::Http { url: "https://crm.example/mcp".parse().unwrap(), credential: None, accounts: None },
+        Upstream::Http {
+            url: "https://crm.example/mcp".parse().unwrap(),
+            credential: None,
+            accounts: Some(Box::new(crate::catalogue::Accounts {
+                issuer: "https://login.example".to_owned(),
+                authorization_endpoint: "https://login.example/authorize".parse().unwrap(),
+                token_endpoint: "https://login.example/token".parse().unwrap(),
+                revocation_endpoint: Some("https://login.example/revoke".parse().unwrap()),
+                client_id: "bailiwick \"x\"".to_owned(),
+                client_authentication: crate::catalogue::ClientAuthentication::SecretPost("crm/c".parse().unwrap()),
+                scopes: ["a".parse().unwrap(), "b".parse().unwrap()].into(),
+                resource: None,
+            })),
+        },
     ];
     for upstream in upstreams {
         let toml = start(&"crm".parse().unwrap(), &upstream, Environment::Staging);

@@ -37,7 +37,7 @@ pub(crate) fn put_group(turn: &mut Turn<'_>, group: &DirectoryGroup, of: &[User]
     } else if turn.insert(statements::UPDATE_DIRECTORY_GROUP, row, name)? == 0 {
         return Err(StoreError::Conflict(group.id.to_string()).into());
     }
-    of.iter().try_for_each(|user| users::replace(turn, user))?;
+    of.iter().try_for_each(|user| users::replace(turn, user, entry.event.at))?;
     turn.change(entry)
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn remove_group(
     if turn.execute(statements::DELETE_DIRECTORY_GROUP, params![id.as_bytes(), signed(version)?])? == 0 {
         return Err(StoreError::Conflict(id.to_string()).into());
     }
-    of.iter().try_for_each(|user| users::replace(turn, user))?;
+    of.iter().try_for_each(|user| users::replace(turn, user, entry.event.at))?;
     turn.change(entry)
 }
 

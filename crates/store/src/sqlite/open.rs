@@ -42,6 +42,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0016_own_tasks.sql"),
     include_str!("../../migrations/0017_identities.sql"),
     include_str!("../../migrations/0018_consent_requests.sql"),
+    include_str!("../../migrations/0019_connections.sql"),
 ];
 /// Prepared statements that each connection keeps.
 const STATEMENTS_KEPT_MAX: usize = 128;

@@ -186,6 +186,22 @@ statements! {
         AND user_id IN (SELECT id FROM users WHERE status = 'left')";
     DELETE_MATCHED_IDENTITIES = "DELETE FROM identities WHERE user_id = $1 AND linked_by = 'match'";
 
+    // ---- connections ----
+    INSERT_CONNECTION = "INSERT INTO connections (id, user_id, system, binding, scopes, sealed, version, connected_at, \
+        renewed_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    REPLACE_CONNECTION = "UPDATE connections SET ended_at = $1 WHERE user_id = $2 AND system = $3 AND ended_at IS NULL";
+    RENEW_CONNECTION = "UPDATE connections SET scopes = $1, sealed = $2, version = $3, renewed_at = $4, expires_at = $5 \
+        WHERE id = $6 AND version = $3 - 1 AND ended_at IS NULL";
+    END_CONNECTION = "UPDATE connections SET ended_at = $1 WHERE id = $2 AND ended_at IS NULL";
+    END_CONNECTIONS = "UPDATE connections SET ended_at = $1 WHERE user_id = $2 AND ended_at IS NULL";
+    CONNECTION = "SELECT id, user_id, system, binding, scopes, sealed, version, connected_at, renewed_at, expires_at, \
+        ended_at FROM connections WHERE user_id = $1 AND system = $2 AND ended_at IS NULL";
+    CONNECTIONS = "SELECT id, user_id, system, binding, scopes, sealed, version, connected_at, renewed_at, expires_at, \
+        ended_at FROM connections WHERE user_id = $1 AND ended_at IS NULL ORDER BY system";
+    ENDED_CONNECTIONS = "SELECT id, user_id, system, binding, scopes, sealed, version, connected_at, renewed_at, \
+        expires_at, ended_at FROM connections WHERE ended_at IS NOT NULL ORDER BY ended_at LIMIT $1";
+    FORGET_CONNECTION = "DELETE FROM connections WHERE id = $1 AND ended_at IS NOT NULL";
+
     // ---- passkeys ----
     PUT_INVITATION = "INSERT INTO invitations (user_id, token, created_at, expires_at) VALUES ($1, $2, $3, $4) \
         ON CONFLICT (user_id) DO UPDATE SET token = excluded.token, created_at = excluded.created_at, \

@@ -5,10 +5,11 @@ use bailiwick_ports::{
     entry::Entry,
     store::{EndOfGrants, StoreError},
 };
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Value};
 
 use super::{
-    consent_requests,
+    connections, consent_requests,
     failure::Step,
     grants, identities, passkeys,
     rows::{self, Fields, json_text},
@@ -28,17 +29,17 @@ pub(crate) fn insert(turn: &Turn<'_>, user: &User) -> Step<()> {
 }
 
 /// Replaces a user whose stored version is the one before. A decision under way that relied on it is made again,
-/// and the sessions of who is no longer active end with their links and whatever asks for their consent, and the passkeys of
+/// and the sessions of who is no longer active end with their links, connections and whatever asks for their consent, and the passkeys of
 /// who left.
 pub(crate) fn change(turn: &mut Turn<'_>, user: &User, ends: Option<EndOfGrants>, entry: Entry) -> Step<u64> {
-    replace(turn, user)?;
+    replace(turn, user, entry.event.at)?;
     let epoch = turn.change(entry)?;
     grants::end_along(turn, ends)?;
     Ok(epoch)
 }
 
 /// The same without its evidence, as one of several changes.
-pub(crate) fn replace(turn: &mut Turn<'_>, user: &User) -> Step<()> {
+pub(crate) fn replace(turn: &mut Turn<'_>, user: &User, at: Timestamp) -> Step<()> {
     let id = user.id.as_str();
     let found = version(turn, id)?;
     let found = found.ok_or_else(|| StoreError::Missing(id.to_owned()))?;
@@ -51,6 +52,7 @@ pub(crate) fn replace(turn: &mut Turn<'_>, user: &User) -> Step<()> {
         sessions::close_all(turn, id)?;
         passkeys::end(turn, id, user.has_left())?;
         consent_requests::refuse_those_for(turn, id)?;
+        connections::end_all(turn, id, at)?;
     }
     if user.administers() {
         identities::end_matched(turn, id)?;

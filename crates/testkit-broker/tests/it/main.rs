@@ -11,6 +11,7 @@
 
 mod world;
 
+mod accounts;
 mod apart;
 mod arguments;
 mod attacks;

@@ -245,7 +245,7 @@ async fn start(stateless: bool) -> (Arc<Fake>, Target) {
         secret: "files/api-key".parse().unwrap(),
     };
     let url = format!("http://{address}/mcp").parse().unwrap();
-    (fake, target(Upstream::Http { url, credential: Some(credential) }))
+    (fake, target(Upstream::Http { url, credential: Some(credential), accounts: None }))
 }
 
 fn modern(message: Forward) -> Forward {
@@ -388,7 +388,7 @@ async fn taking_up_is_bounded_by_the_time_of_the_call_and_sends_it_no_second_tim
 async fn a_listener_of_a_stateless_server_subscribes_once_and_hears_of_lists_alone() {
     let (fake, target) = start(true).await;
     let pool = pool(target);
-    let caller = CallerKey { holder: "agent:a".into(), capabilities: ClientCapabilities::default() };
+    let caller = CallerKey { holder: "agent:a".into(), user: None, capabilities: ClientCapabilities::default() };
     let mut listener = pool.listen(&system(), &caller, Revision::V2026_07_28).await.unwrap();
     let subscribed = fake.seen("subscriptions/listen");
     assert_eq!(subscribed.len(), 1, "the server is asked before the listener is there");
@@ -450,7 +450,7 @@ async fn a_replaced_credential_is_fetched_once_the_old_one_is_refused() {
 async fn a_listener_hears_what_changes() {
     let (fake, target) = start(false).await;
     let pool = pool(target);
-    let caller = CallerKey { holder: "agent:a".into(), capabilities: ClientCapabilities::default() };
+    let caller = CallerKey { holder: "agent:a".into(), user: None, capabilities: ClientCapabilities::default() };
     let mut listener = pool.listen(&system(), &caller, Revision::V2025_11_25).await.unwrap();
     let heard = tokio::time::timeout(Duration::from_secs(5), listener.next()).await.unwrap().unwrap();
     assert!(std::str::from_utf8(&heard).unwrap().contains("tools/list_changed"));
@@ -462,7 +462,7 @@ async fn nobody_there_is_told_plainly() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);
-    let pool = pool(target(Upstream::Http { url, credential: None }));
+    let pool = pool(target(Upstream::Http { url, credential: None, accounts: None }));
     let error = failure(&pool, tool("echo", json!({}))).await;
     assert!(matches!(error, UpstreamError::Unreachable(_)), "{error:?}");
     assert!(!error.reached_upstream());

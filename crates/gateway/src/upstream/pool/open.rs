@@ -13,14 +13,19 @@ use crate::upstream::{
     connection::{Connection, Live, OPEN_TIMEOUT, PROBE_TIMEOUT, probe},
     era::{Era, Offers},
     http::{Credential, Dial, HttpConnection},
-    secrets::Redactor,
     stdio::{Spawn, StdioConnection},
 };
 
 impl Inner {
-    /// A principal's connection.
-    pub(super) async fn open(&self, system: &System, era: Era, capabilities: &str) -> Result<Live, UpstreamError> {
-        let connection = self.connect(system, era, self.limits.idle_timeout).await?;
+    /// A principal's connection, under the token of its user's own account where the system holds its users.
+    pub(super) async fn open(
+        &self,
+        system: &System,
+        era: Era,
+        capabilities: &str,
+        own: Option<&Credential>,
+    ) -> Result<Live, UpstreamError> {
+        let connection = self.connect(system, era, self.limits.idle_timeout, own).await?;
         Live::greet(connection, era, capabilities, OPEN_TIMEOUT).await
     }
 
@@ -30,14 +35,14 @@ impl Inner {
         let forever = std::time::Duration::from_secs(10 * 365 * 24 * 3_600);
         let open = async {
             let era = system.target.revision.map(|revision| revision.era());
-            let probing = self.connect(system, era.unwrap_or(Era::Stateless), forever).await?;
+            let probing = self.connect(system, era.unwrap_or(Era::Stateless), forever, None).await?;
             let offers = match era {
                 Some(era) => Offers::only(era),
                 None => probe(&probing, &system.name).await?,
             };
             let era = offers.era_for(Era::Stateless);
             let connection = match probing {
-                Connection::Http(_) if era == Era::Handshake => self.connect(system, era, forever).await?,
+                Connection::Http(_) if era == Era::Handshake => self.connect(system, era, forever, None).await?,
                 same => same,
             };
             let live = Live::greet(connection, era, "{}", OPEN_TIMEOUT).await?;
@@ -52,7 +57,7 @@ impl Inner {
     /// Whether it takes `initialize`, on a connection of its own.
     pub(super) async fn takes_handshake(&self, system: &System) -> bool {
         let greet = async {
-            let connection = self.connect(system, Era::Handshake, PROBE_TIMEOUT).await?;
+            let connection = self.connect(system, Era::Handshake, PROBE_TIMEOUT, None).await?;
             Live::greet(connection, Era::Handshake, "{}", PROBE_TIMEOUT).await
         };
         greet.await.is_ok()
@@ -63,6 +68,7 @@ impl Inner {
         system: &System,
         era: Era,
         idle_timeout: std::time::Duration,
+        own: Option<&Credential>,
     ) -> Result<Connection, UpstreamError> {
         let target = &system.target;
         match &target.upstream {
@@ -86,10 +92,11 @@ impl Inner {
                 StdioConnection::open(spawn).map(Connection::Stdio)
             }
             Upstream::Client(_) => Err(UpstreamError::Unknown(system.name.clone())),
-            Upstream::Http { url, credential } => {
-                let credential = match credential {
-                    Some(declared) => Some(self.credential(declared).await?),
-                    None => None,
+            Upstream::Http { url, credential, accounts: _ } => {
+                let credential = match (own, credential) {
+                    (Some(own), _) => Some(own.clone()),
+                    (None, Some(declared)) => Some(self.credential(declared).await?),
+                    (None, None) => None,
                 };
                 let dial = Dial {
                     client: self.client.clone(),
@@ -118,6 +125,6 @@ impl Inner {
         let line = Secret::new([declared.prefix.as_str(), secret.expose()].concat());
         let mut value = HeaderValue::from_str(line.expose()).map_err(unfit)?;
         value.set_sensitive(true);
-        Ok(Credential { name, value, redactor: Redactor::new([&secret]) })
+        Ok(Credential { name, value, secret })
     }
 }

@@ -23,7 +23,7 @@ impl Pool {
         revision: Revision,
     ) -> Result<Map<String, Value>, UpstreamError> {
         let system = self.inner.system(system)?;
-        let (live, _) = self.inner.live_for(&system, caller, revision).await?;
+        let live = self.inner.live_for(&system, caller, revision).await?;
         Ok(live.greeting.clone())
     }
 
@@ -37,7 +37,7 @@ impl Pool {
         cursor: Option<String>,
     ) -> Result<Bytes, UpstreamError> {
         let system = self.inner.system(system)?;
-        let (live, _) = self.inner.live_for(&system, caller, revision).await?;
+        let live = self.inner.live_for(&system, caller, revision).await?;
         let control = Control::List { kind, cursor };
         let answer = live.connection.control(&control, live.era, None).await?;
         answer.map_err(|error| refused(control.method(), &error))
@@ -53,7 +53,7 @@ impl Pool {
         params: Bytes,
     ) -> Result<Result<Bytes, Bytes>, UpstreamError> {
         let system = self.inner.system(system)?;
-        let (live, _) = self.inner.live_for(&system, caller, Era::Stateless.newest()).await?;
+        let live = self.inner.live_for(&system, caller, Era::Stateless.newest()).await?;
         live.connection.control(&Control::Task { verb, params }, live.era, None).await
     }
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use bailiwick_model::name::{SystemName, UserId};
 use bailiwick_pdp::catalogue::Upstream;
 use tokio::time::Instant;
 
@@ -23,8 +24,10 @@ const BACKOFF_MAX_DIAL: Duration = Duration::from_secs(5);
 /// Whose connection, of which kind.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
-    pub(super) system: bailiwick_model::name::SystemName,
+    pub(super) system: SystemName,
     pub(super) holder: String,
+    /// The user in whose name it is.
+    pub(super) user: Option<UserId>,
     pub(super) era: Era,
     pub(super) capabilities: String,
 }
@@ -35,6 +38,7 @@ impl Key {
         Self {
             system: system.name.clone(),
             holder: if own { caller.holder.clone() } else { String::new() },
+            user: caller.user.clone().filter(|_| own),
             era,
             // A stateless client says with each message what it can be asked.
             capabilities: if own && era == Era::Handshake { caller.capabilities.0.clone() } else { "{}".to_owned() },

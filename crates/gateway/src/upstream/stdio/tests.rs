@@ -234,7 +234,8 @@ async fn an_idle_child_is_ended() {
 #[tokio::test]
 async fn notifications_reach_those_they_are_for() {
     let pool = pool(shared(scripted(&[])));
-    let key = |holder: &str| CallerKey { holder: holder.into(), capabilities: ClientCapabilities::default() };
+    let key =
+        |holder: &str| CallerKey { holder: holder.into(), user: None, capabilities: ClientCapabilities::default() };
     let mut subscriber = pool.listen(&system(), &key("agent:a"), Revision::V2025_11_25).await.unwrap();
     let mut other = pool.listen(&system(), &key("agent:b"), Revision::V2025_11_25).await.unwrap();
     forward_as(&pool, "agent:a", message("resources/subscribe", r#"{"uri":"r://1"}"#)).await.unwrap();
