@@ -146,7 +146,8 @@ pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
 
 fn end_to_end_tools(root: &Path) -> Result<Tally, Failure> {
     tools::install_servers(root)?;
-    tools::install_browser(root).map(|()| Tally::default())
+    tools::install_browser(root)?;
+    tools::install_device(root).map(|()| Tally::default())
 }
 
 fn close(root: &Path, steps: Steps) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Installs the tools named in `pins.toml` under `target/`, each once per version.
 //!
-//! Never touches anything outside `target/`, except for Debian's `strace`, `chromium`
-//! and `python3-venv` where they are missing and this runs as root.
+//! Never touches anything outside `target/`, except for Debian's `strace`, `chromium`,
+//! `softhsm2` and `python3-venv` where they are missing and this runs as root.
 
 use std::{
     collections::BTreeMap,
@@ -125,7 +125,12 @@ pub(crate) fn install_browser(root: &Path) -> Result<(), Failure> {
     debian(root, "chromium")
 }
 
-/// Installs a program of Debian's unless it is there. Each is named as its package.
+/// Sees that a device in software is there, which holds agents' keys in the tests.
+pub(crate) fn install_device(root: &Path) -> Result<(), Failure> {
+    debian(root, "softhsm2-util")
+}
+
+/// Installs a program of Debian's unless it is there.
 fn debian(root: &Path, program: &str) -> Result<(), Failure> {
     if works(&mut command(root, program, &["--version"])) {
         return Ok(());

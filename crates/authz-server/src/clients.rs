@@ -11,6 +11,7 @@ use std::{net::IpAddr, sync::Arc};
 use axum::{body::Bytes, extract::Request, response::Response};
 use bailiwick_engine::{
     alerts::{Alert, AlertKind},
+    hardware::{self, Held},
     tokens,
 };
 use bailiwick_fetch::Fetcher;
@@ -36,7 +37,7 @@ use bailiwick_web::{
     certificate::ClientCertificate,
     entrance::Entrance,
     throttle::{Allowance, Throttle, Throttled, address_key},
-    verify::{DPOP, spent},
+    verify::{DPOP, shown_key, spent},
 };
 use http::{header, request::Parts};
 
@@ -204,8 +205,23 @@ impl Visit<'_> {
         self.door.issuer_keys.of(issuer, kid, now).await.map_err(|_| Failure::without_issuer())
     }
 
-    /// Verifies who asks. Whether it may have what it asks for is still to be decided.
+    /// Verifies who asks, by a key in hardware where that is demanded. Whether it may have what it asks for is still to be
+    /// decided.
     pub(crate) async fn authenticate(&mut self, sent: &ClientAuthentication) -> Result<Client, Failure> {
+        let client = self.identify(sent).await?;
+        let held = match sent {
+            ClientAuthentication::Assertion { .. } => Held::Key(client.credential),
+            ClientAuthentication::Certificate { .. } => shown_key(&self.parts),
+            // What others signed proves no key, whoever brings it.
+            ClientAuthentication::JwtSvid { .. } => Held::Nothing,
+        };
+        hardware::check(self.entrance().broker(), &client.agent, held).map_err(|unprotected| {
+            Failure::new(Why::Unprotected, ErrorCode::InvalidClient, &unprotected.to_string())
+        })?;
+        Ok(client)
+    }
+
+    async fn identify(&mut self, sent: &ClientAuthentication) -> Result<Client, Failure> {
         // Copies of one workload run in many places at once: that is no sign of theft.
         if let ClientAuthentication::JwtSvid { svid, client } = sent {
             return self.svid(svid, client.as_ref()).await;
@@ -321,16 +337,25 @@ impl Visit<'_> {
 
     /// What the token that is asked for is to be bound to: the key of a proof, else the certificate of the connection.
     pub(crate) fn possession(&self) -> Result<Possession, Failure> {
-        Ok(match self.proof()? {
+        let (held, possession) = match self.proof()? {
             Some(proof) => {
-                let confirmation = Some(Confirmation::Key(proof.thumbprint()));
-                Possession { confirmation, once: Some(spent(proof.once)) }
+                let key = proof.thumbprint();
+                let confirmation = Some(Confirmation::Key(key));
+                (Held::Key(key), Possession { confirmation, once: Some(spent(proof.once)) })
             }
             None => {
                 let shown = self.entrance().shown_certificate(&self.parts);
-                Possession { confirmation: shown.map(Confirmation::Certificate), once: None }
+                let held = if shown.is_some() { shown_key(&self.parts) } else { Held::Nothing };
+                (held, Possession { confirmation: shown.map(Confirmation::Certificate), once: None })
             }
-        })
+        };
+        let broker = self.entrance().broker();
+        if let Some(agent) = self.client.as_ref().and_then(|client| broker.agent(client)) {
+            hardware::check(broker, &agent, held).map_err(|unprotected| {
+                Failure::new(Why::Unprotected, ErrorCode::InvalidDpopProof, &unprotected.to_string())
+            })?;
+        }
+        Ok(possession)
     }
 
     /// Verifies the proof of possession, if one was sent.

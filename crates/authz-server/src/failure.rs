@@ -26,6 +26,8 @@ pub(crate) enum Why {
     SubjectToken,
     /// The proof of possession.
     Proof,
+    /// A key that is not in hardware, where that is demanded.
+    Unprotected,
     /// What lets a client register, or manages what it registered.
     RegistrationToken,
     /// The resource.
@@ -55,6 +57,7 @@ impl Why {
             Self::ForeignAssertion => "assertion of another issuer",
             Self::SubjectToken => "subject token",
             Self::Proof => "proof of possession",
+            Self::Unprotected => "key not in hardware",
             Self::RegistrationToken => "registration token",
             Self::Target => "resource",
             Self::Scope => "scope",

@@ -3,4 +3,5 @@
 pub(crate) mod connection;
 pub(crate) mod device;
 pub(crate) mod identity;
+pub(crate) mod pkcs11;
 pub(crate) mod tokens;

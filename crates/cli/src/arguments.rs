@@ -191,12 +191,12 @@ pub(crate) struct Credential {
     /// The agent.
     #[arg(long, env = "BAILIWICK_AGENT", hide_env_values = true, value_name = "NAME")]
     pub(crate) agent: String,
-    /// Its private key, PEM.
+    /// Its private key: a file in PEM, or `pkcs11:token=…;object=…` of a device, which keeps it.
     #[arg(
         long,
         env = "BAILIWICK_KEY",
         hide_env_values = true,
-        value_name = "FILE",
+        value_name = "FILE|URI",
         required_unless_present = "identity_token"
     )]
     pub(crate) key: Option<PathBuf>,
@@ -261,8 +261,8 @@ pub(crate) struct Deregister {
     /// The agent that is done.
     #[arg(long, env = "BAILIWICK_AGENT", hide_env_values = true, value_name = "NAME")]
     pub(crate) agent: String,
-    /// Its private key, PEM.
-    #[arg(long, env = "BAILIWICK_KEY", hide_env_values = true, value_name = "FILE")]
+    /// Its private key: a file in PEM, or `pkcs11:token=…;object=…` of a device, which keeps it.
+    #[arg(long, env = "BAILIWICK_KEY", hide_env_values = true, value_name = "FILE|URI")]
     pub(crate) key: PathBuf,
     /// The certificate of that key, PEM, if the agent is known by it.
     #[arg(long, env = "BAILIWICK_CERTIFICATE", hide_env_values = true, value_name = "FILE")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Authenticator, Credential, Environment, Inactive},
+    agent::{Agent, AgentStatus, Attestation, Authenticator, Credential, Environment, Inactive, KeyProtection},
     id::GrantId,
     jwk::PublicKey,
     limits::{ACCESS_TOKEN_TTL_S, ACCESS_TOKEN_TTL_S_MAX, KEYS_PER_AGENT_MAX, TEXT_BYTES_MAX},
@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     broker::Broker,
     evidence::Draft,
-    grants, lifecycle,
+    grants, hardware, lifecycle,
     live::Live,
     refusal::Refusal,
     tasks,
@@ -50,6 +50,10 @@ pub struct Registration {
     pub role: RoleName,
     /// What it proves itself by, keys past the key policy; at least one.
     pub authenticators: Vec<Authenticator>,
+    /// What the maker of a device says of one of them.
+    pub attestation: Option<Attestation>,
+    /// How its keys must be kept.
+    pub key_protection: KeyProtection,
     /// Systems that it may ask tokens for; empty means all that its role can reach.
     pub systems: Vec<SystemName>,
     /// Scopes beyond systems.
@@ -114,9 +118,12 @@ pub(crate) fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal
     for authenticator in &ask.authenticators {
         of_nobody_else(&broker.live(), &ask.name, authenticator)?;
     }
-    let credential = |authenticator| Credential { authenticator, created_at: now, expires_at, last_used_at: None };
-    let credentials = ask.authenticators.into_iter().map(credential).collect();
-    Ok(Agent {
+    let mut credentials: Vec<Credential> =
+        ask.authenticators.into_iter().map(|authenticator| fresh(authenticator, now, expires_at)).collect();
+    if let Some(attestation) = ask.attestation {
+        hardware::attest(broker, &mut credentials, attestation)?;
+    }
+    let agent = Agent {
         name: ask.name,
         owner,
         purpose,
@@ -128,6 +135,7 @@ pub(crate) fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal
         promoted: false,
         bearer_tokens_allowed: ask.bearer_tokens_allowed,
         task_required: ask.task_required,
+        key_protection: ask.key_protection,
         token_ttl_s: ttl,
         credentials,
         status: AgentStatus::Active,
@@ -136,7 +144,14 @@ pub(crate) fn admit(broker: &Broker, ask: Registration) -> Result<Agent, Refusal
         review_by,
         successor_by: None,
         version: 1,
-    })
+    };
+    agent.credentials.iter().try_for_each(|credential| hardware::admit(broker, &agent, credential))?;
+    Ok(agent)
+}
+
+/// A credential that was never used.
+pub(crate) const fn fresh(authenticator: Authenticator, now: Timestamp, expires_at: Timestamp) -> Credential {
+    Credential { authenticator, attestation: None, created_at: now, expires_at, last_used_at: None }
 }
 
 /// Whether the operator lets agents use a key's algorithm.
@@ -288,6 +303,17 @@ pub async fn add_credential(
     name: &AgentName,
     authenticator: Authenticator,
 ) -> Result<Arc<Agent>, Refusal> {
+    add_attested(broker, by, name, authenticator, None).await
+}
+
+/// The same, with what the maker of a device says of its key.
+pub async fn add_attested(
+    broker: &Broker,
+    by: &Principal,
+    name: &AgentName,
+    authenticator: Authenticator,
+    attestation: Option<Attestation>,
+) -> Result<Arc<Agent>, Refusal> {
     let verb = if authenticator.key().is_some() { "key_added" } else { "credential_added" };
     if let Some(key) = authenticator.key() {
         admitted(broker, key)?;
@@ -305,7 +331,9 @@ pub async fn add_credential(
         }
         of_nobody_else(&broker.live(), &agent.name, &authenticator)?;
         let expires_at = agent.expires_at;
-        agent.credentials.push(Credential { authenticator, created_at: now, expires_at, last_used_at: None });
+        let credential = Credential { attestation, ..fresh(authenticator, now, expires_at) };
+        hardware::admit(broker, agent, &credential)?;
+        agent.credentials.push(credential);
         Ok(())
     })
     .await
@@ -420,6 +448,7 @@ pub(crate) fn change_draft(broker: &Broker, by: &Principal, agent: &Agent, verb:
         .field("role", agent.role.as_str())
         .field("credentials", credentials.collect::<Vec<_>>())
         .field("environment", agent.environment.as_str())
+        .field("key_protection", agent.key_protection.as_str())
         .field("redirect_uris", agent.redirect_uris.iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("version", i64::try_from(agent.version).unwrap_or(i64::MAX))
         .field("expires_at", agent.expires_at.to_string())

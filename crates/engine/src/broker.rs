@@ -13,6 +13,7 @@ use bailiwick_model::{
     jwk::{SigningAlgorithm, Thumbprint},
     name::{Acr, AgentName},
 };
+use bailiwick_oauth::certificate_path::Authorities;
 use bailiwick_ports::{
     chance::{Clock, Entropy},
     signer::TokenSigner,
@@ -52,6 +53,8 @@ pub struct Settings {
     pub directory_users_max: usize,
     /// What agents' own keys may be registered for, and authenticate by.
     pub agent_algorithms: Vec<SigningAlgorithm>,
+    /// Makers of devices that are believed when they say that a key is held in one.
+    pub attestation_roots: Authorities,
 }
 
 /// The implementations behind the ports.

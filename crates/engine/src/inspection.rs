@@ -9,7 +9,7 @@ use bailiwick_ports::store::{Spent, StoreError};
 use crate::{
     broker::Broker,
     evidence::Draft,
-    grants, refresh,
+    grants, hardware, refresh,
     refusal::Refusal,
     tokens::{self, Audience, TokenRefusal},
 };
@@ -124,9 +124,13 @@ async fn holds(broker: &Broker, claims: &AccessTokenClaims) -> Result<bool, Toke
     let (true, Some(agent)) = (stands, live.agents.get(&claims.client)) else { return Ok(false) };
     let audience = Audience::of_resource(&settings.issuer, &claims.audience);
     if audience.is_some_and(|audience| audience.only_asks()) {
+        if !hardware::may_be_bound(broker, agent, claims.confirmation) {
+            return Ok(false);
+        }
         return tokens::key_is_kept(broker, agent, claims.id).await.map_err(tokens::not_written);
     }
-    Ok(claims.confirmation.is_some() || agent.bearer_tokens_allowed)
+    let bound = claims.confirmation.is_some() || agent.bearer_tokens_allowed;
+    Ok(bound && hardware::may_be_bound(broker, agent, claims.confirmation))
 }
 
 /// Records a question and uses up the assertion that authenticated it, if one did, so that nobody asks again with a copy.

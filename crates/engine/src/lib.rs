@@ -27,6 +27,7 @@ pub mod evidence;
 mod facts;
 pub mod findings;
 pub mod grants;
+pub mod hardware;
 pub mod history;
 pub mod hook;
 pub mod identities;

@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Inactive},
+    agent::{Agent, AgentStatus, Inactive, KeyProtection},
     grant::Grant,
     id::GrantId,
     name::{AgentName, RoleName},
@@ -117,18 +117,50 @@ pub async fn reassign(
     let after = broker.live();
     let mut grants: Vec<GrantId> = before.grants.keys().filter(|id| !after.grants.contains_key(id)).copied().collect();
     grants.sort();
-    let mut tokens = 0;
-    let mut last = None;
+    let tokens = revoke_tokens(broker, by, name).await?;
+    Ok(Reassigned { agent, grants, tokens })
+}
+
+/// Demands that an agent's keys are held in hardware, or no longer does; its role may all the same. Its access tokens are
+/// revoked with the demand: those that are bound to a key of a device are asked for anew at once. What users allowed it stays.
+pub async fn protect(
+    broker: &Broker,
+    by: &Principal,
+    name: &AgentName,
+    key_protection: KeyProtection,
+    reason: &str,
+) -> Result<(Arc<Agent>, usize), Refusal> {
+    text("reason", reason, "say why, for whoever looks back")?;
+    let agent = change(broker, by, name, Change::new("key_protection", reason), |agent, _| {
+        if let AgentStatus::Retired { .. } = agent.status {
+            return Err(already(agent));
+        }
+        if agent.key_protection == key_protection {
+            return Err(Refusal::Conflict(format!("`key_protection` of agent `{}` is this already", agent.name)));
+        }
+        agent.key_protection = key_protection;
+        Ok(())
+    })
+    .await?;
+    let tokens = match key_protection {
+        KeyProtection::Hardware => revoke_tokens(broker, by, name).await?,
+        KeyProtection::Any => 0,
+    };
+    Ok((agent, tokens))
+}
+
+/// Revokes every access token of an agent, and says how many.
+async fn revoke_tokens(broker: &Broker, by: &Principal, name: &AgentName) -> Result<usize, Refusal> {
+    let (mut tokens, mut last) = (0, None);
     loop {
         let page = inventory::tokens(broker, Some(name.clone()), None, last, inventory::TOKENS_LISTED_MAX).await?;
-        let Some(newest) = page.last().map(|listed| listed.token.id) else { break };
+        let Some(newest) = page.last().map(|listed| listed.token.id) else { return Ok(tokens) };
         last = Some(newest);
         for listed in page.iter().filter(|listed| !listed.revoked) {
             grants::revoke_token(broker, by, listed.token.id, listed.token.expires_at).await?;
             tokens += 1;
         }
     }
-    Ok(Reassigned { agent, grants, tokens })
 }
 
 /// What becomes of the agents of an owner who left.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Authenticator, Credential},
+    agent::{Agent, AgentStatus, Authenticator, Credential, KeyProtection},
     digest::Digest,
     id::RegistrationTokenId,
     jwk::PublicKey,
@@ -27,7 +27,7 @@ use crate::{
     agents::{self, Change, LIFETIME_DAYS_MAX, Registration, admit, change, change_draft, install, text},
     broker::Broker,
     evidence::Draft,
-    lifecycle,
+    hardware, lifecycle,
     refusal::Refusal,
 };
 
@@ -181,12 +181,15 @@ pub async fn update(
         let expires_at = agent.expires_at;
         let credential = |key: PublicKey| {
             let authenticator = Authenticator::Key(key);
-            let same = known.iter().find(|one| one.authenticator.id() == authenticator.id()).cloned();
-            let fresh =
-                Credential { authenticator: authenticator.clone(), created_at: now, expires_at, last_used_at: None };
-            same.map_or(fresh, |same| Credential { authenticator, ..same })
+            match known.iter().find(|one| one.authenticator.id() == authenticator.id()).cloned() {
+                Some(same) => Ok(Credential { authenticator, ..same }),
+                None => {
+                    let fresh = agents::fresh(authenticator, now, expires_at);
+                    hardware::admit(broker, agent, &fresh).map(|()| fresh)
+                }
+            }
         };
-        let keys: Vec<Credential> = keys.into_iter().map(credential).collect();
+        let keys: Vec<Credential> = keys.into_iter().map(credential).collect::<Result<_, _>>()?;
         // What an operator gave it beside its keys is not its own to change.
         let others = known.iter().filter(|one| one.authenticator.key().is_none()).cloned();
         agent.credentials = others.chain(keys).take(KEYS_PER_AGENT_MAX).collect();
@@ -262,6 +265,8 @@ fn asked(broker: &Broker, terms: Terms, metadata: ClientMetadata) -> Result<Regi
         environment,
         role,
         authenticators: metadata.keys.into_iter().map(Authenticator::Key).collect(),
+        attestation: None,
+        key_protection: KeyProtection::Any,
         systems,
         scopes: Vec::new(),
         redirect_uris: metadata.redirect_uris,

@@ -40,6 +40,7 @@ use crate::{
     details,
     directory::SCIM_MANAGE,
     evidence::Draft,
+    hardware::{self, Unprotected},
     live::Live,
     tasks::knows_action,
 };
@@ -255,6 +256,10 @@ async fn prepare_until(
         return Err(TokenRefusal::Proof(
             "a DPoP proof is required for this client, or a connection with its certificate".to_owned(),
         ));
+    }
+    // The doors see which key a certificate has; here a token that is bound to no attested key is refused again.
+    if !hardware::may_be_bound(broker, &agent, ask.confirmation) {
+        return Err(TokenRefusal::Proof(Unprotected::Software.to_string()));
     }
     let grant = ask.grant.map(|id| standing_grant(broker, &agent, &ask, id, now)).transpose()?;
     let chain = grant

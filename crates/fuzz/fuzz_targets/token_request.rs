@@ -3,14 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target that is surprised must fail")]
 
 use bailiwick_model::{
-    agent::{DistinguishedName, SpiffeId},
+    agent::{Attestation, DistinguishedName, SpiffeId},
     jwk::{PublicKey, SigningAlgorithm},
     limits::KEYS_PER_AGENT_MAX,
     name::AgentName,
 };
 use bailiwick_oauth::{
+    attestation,
     authorization_details::{AuthorizationDetails, ToolDetail, from_value, to_value},
     certificate::Certificate,
+    certificate_path::Authorities,
     client_authentication::ClientAuthentication,
     client_registration::{ClientInformation, ClientMetadata},
     foreign_grant,
@@ -86,6 +88,13 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(text) = std::str::from_utf8(data) {
         if let Ok(name) = text.parse::<DistinguishedName>() {
             assert_eq!(name.to_string().parse(), Ok(name));
+        }
+        if let Ok(attestation) = attestation::parse_pem(text) {
+            // No root is trusted, so nothing is attested; and what was read is read again as it is kept.
+            let roots = Authorities::default();
+            assert!(attestation::verify(&attestation, &roots, Timestamp::UNIX_EPOCH).is_err());
+            let kept: Vec<String> = attestation.clone().into();
+            assert_eq!(Attestation::try_from(kept), Ok(attestation));
         }
         if let Ok(id) = text.parse::<SpiffeId>() {
             assert!(id.as_str() == text && text.starts_with(&format!("spiffe://{}/", id.trust_domain())));

@@ -10,8 +10,9 @@ use bailiwick_model::{
 use bailiwick_oauth::{
     dpop::access_token_hash,
     jws::{SigningInput, TokenType},
+    key_material::KeyMaterial,
 };
-use bailiwick_ports::signer::SignError;
+use bailiwick_ports::signer::{DeviceKey, SignError};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -24,9 +25,22 @@ use crate::{
 pub const ASSERTION_TTL_S: i64 = 60;
 const EXPECTED: &str = "a private key in PKCS#8 or as a JWK";
 
-/// An agent's private key.
-#[derive(Debug)]
-pub struct AgentKey(SigningKey);
+/// An agent's private key: here, or in a device.
+pub struct AgentKey {
+    public: PublicKey,
+    private: Private,
+}
+
+enum Private {
+    Here(SigningKey),
+    InDevice(Box<dyn DeviceKey>),
+}
+
+impl std::fmt::Debug for AgentKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("AgentKey").field(&self.public.kid).finish()
+    }
+}
 
 /// What a proof of possession is about.
 #[derive(Debug, Clone, Copy, Default)]
@@ -42,14 +56,24 @@ pub struct ProofSubject<'a> {
 }
 
 impl AgentKey {
+    fn here(key: SigningKey) -> Self {
+        Self { public: key.public().clone(), private: Private::Here(key) }
+    }
+
+    /// A key that stays in its device, whose public half is this uncompressed point of P-256.
+    pub fn in_device(point: &[u8], key: Box<dyn DeviceKey>) -> Result<Self, SigningKeyError> {
+        let public = KeyMaterial::of_p256_point(point)?.public_key(None)?;
+        Ok(Self { public, private: Private::InDevice(key) })
+    }
+
     /// Makes a new key (EdDSA or ES256).
     pub fn generate(algorithm: SigningAlgorithm) -> Result<Self, SigningKeyError> {
-        SigningKey::generate(algorithm).map(Self)
+        SigningKey::generate(algorithm).map(Self::here)
     }
 
     /// Reads PKCS#8 in PEM, or a private JWK.
     pub fn parse(text: &str) -> Result<Self, SigningKeyError> {
-        SigningKey::parse(text).map(Self)
+        SigningKey::parse(text).map(Self::here)
     }
 
     /// Loads a key from a file that only its owner can read.
@@ -61,13 +85,16 @@ impl AgentKey {
 
     /// Writes the private key to a new file of mode 0600, as PKCS#8 in PEM.
     pub fn write_new(&self, path: &Path) -> Result<(), SecretFileError> {
-        let pem = self.0.to_pem().map_err(|error| SecretFileError::content(path, EXPECTED, &error))?;
+        let Private::Here(key) = &self.private else {
+            return Err(SecretFileError::content(path, EXPECTED, &"the key stays in its device"));
+        };
+        let pem = key.to_pem().map_err(|error| SecretFileError::content(path, EXPECTED, &error))?;
         secret_file::create(path, pem.expose().as_bytes())
     }
 
     /// The public half, as it is registered.
     pub const fn public(&self) -> &PublicKey {
-        self.0.public()
+        &self.public
     }
 
     /// The public half as a JWK in JSON.
@@ -115,7 +142,10 @@ impl AgentKey {
 
     fn token(&self, token_type: TokenType, claims: &Value) -> Result<String, SignError> {
         let input = SigningInput::new(token_type, self.public(), &claims.to_string());
-        let signature = self.0.sign(input.as_bytes())?;
+        let signature = match &self.private {
+            Private::Here(key) => key.sign(input.as_bytes()),
+            Private::InDevice(key) => key.sign(input.as_bytes()),
+        }?;
         Ok(input.assemble(&signature))
     }
 }

@@ -1,5 +1,6 @@
 //! A registered agent and its life.
 
+mod attestation;
 mod credential;
 mod distinguished_name;
 mod platform_identity;
@@ -14,6 +15,7 @@ use crate::{
 };
 
 pub use self::{
+    attestation::{ATTESTATION_CERTIFICATE_BYTES_MAX, ATTESTATION_CERTIFICATES_MAX, Attestation, KeyProtection},
     credential::{Authenticator, CertificateName, Credential, PinnedCertificate},
     distinguished_name::{ATTRIBUTE_TYPES, ATTRIBUTES_MAX, DISTINGUISHED_NAME_BYTES_MAX, DistinguishedName},
     platform_identity::{PlatformIdentity, PlatformIssuer},
@@ -121,6 +123,8 @@ pub struct Agent {
     pub bearer_tokens_allowed: bool,
     /// Whether it may act only within an explicit task.
     pub task_required: bool,
+    /// How its keys must be kept, by its registration; its role may ask for more.
+    pub key_protection: KeyProtection,
     /// Seconds its access tokens live.
     pub token_ttl_s: u64,
     /// What it proves itself by.

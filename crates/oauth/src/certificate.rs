@@ -15,7 +15,7 @@ use x509_parser::{
     x509::X509Name,
 };
 
-use crate::pem;
+use crate::{key_material::KeyMaterial, pem};
 
 /// Bytes of one certificate at most.
 pub const CERTIFICATE_BYTES_MAX: usize = 12 * 1_024;
@@ -41,6 +41,7 @@ pub enum CertificateError {
 pub struct Certificate {
     thumbprint: Thumbprint,
     public_key: Thumbprint,
+    signing_key: Option<Thumbprint>,
     not_before: Timestamp,
     not_after: Timestamp,
     subject: Option<DistinguishedName>,
@@ -86,6 +87,7 @@ impl Certificate {
         Ok(Self {
             thumbprint: Thumbprint::of_der(der),
             public_key: Thumbprint::of_der(certificate.public_key().raw),
+            signing_key: KeyMaterial::of_spki(certificate.public_key().raw).ok().map(|key| key.thumbprint()),
             not_before: time(certificate.validity().not_before)?,
             not_after: time(certificate.validity().not_after)?,
             subject: distinguished_name(certificate.subject()),
@@ -108,6 +110,11 @@ impl Certificate {
     /// SHA-256 of the DER of its public key.
     pub const fn public_key(&self) -> Thumbprint {
         self.public_key
+    }
+
+    /// The thumbprint of its public key by RFC 7638, if it is of a kind that signs for us.
+    pub const fn signing_key(&self) -> Option<Thumbprint> {
+        self.signing_key
     }
 
     /// The subject; `None` where it is empty or no text.

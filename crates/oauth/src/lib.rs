@@ -17,6 +17,7 @@
 //! | [`jws`] | the compact serialisation (RFC 7515) under RFC 8725 |
 //! | [`client_assertion`] | `private_key_jwt` (RFC 7523) |
 //! | [`certificate`], [`certificate_path`] | what a client's certificate says (RFC 8705), and who vouches for it |
+//! | [`attestation`] | whether the maker of a device says that it holds a key |
 //! | [`dpop`], [`dpop_nonce`] | proof of possession (RFC 9449) |
 //! | [`access_token`], [`presented`] | access tokens (RFC 9068) and how they are presented |
 //! | [`form`], [`client_authentication`] | what every endpoint for clients reads |
@@ -34,6 +35,7 @@
 
 pub mod access_token;
 pub mod apart_request;
+pub mod attestation;
 pub mod authorization_details;
 pub mod authorization_request;
 pub mod authorization_response;

@@ -1,6 +1,7 @@
 //! Roles: jobs, as files. A role's `allow` becomes permits, its `out_of_scope`
 //! a forbid, its `limits` budgets, its `delegates_to` says to whom work may be
-//! handed on; inheriting hands all four down. Decides nothing.
+//! handed on, its `key_protection` how its agents' keys are kept; inheriting hands
+//! all five down. Decides nothing.
 
 mod delegation;
 mod file;
@@ -12,6 +13,7 @@ use std::{
 };
 
 use bailiwick_model::{
+    agent::KeyProtection,
     bundle::BundleFiles,
     limits::{NAME_BYTES_MAX, TEXT_BYTES_MAX},
     name::{ActionName, RoleName},
@@ -51,6 +53,8 @@ pub(crate) struct Role {
     pub(crate) ancestors: BTreeSet<RoleName>,
     /// Roles to whose agents its own may delegate, by its own file.
     pub(crate) delegates_to: BTreeSet<RoleName>,
+    /// How the keys of its agents must be kept, by its own file.
+    key_protection: KeyProtection,
     /// Limits of its own.
     pub(crate) limits: Vec<Limit>,
     /// Actions that its own `allow` covers, with line and column of the entry.
@@ -112,6 +116,11 @@ impl Roles {
     /// The role of a family that has an action out of scope.
     pub(crate) fn excluded_by<'a>(&'a self, name: &'a RoleName, action: &ActionName) -> Option<&'a RoleName> {
         self.family(name).find(|(_, role)| role.out_of_scope.contains(action)).map(|(name, _)| name)
+    }
+
+    /// How the keys of its agents must be kept: the strictest that a role or one that it inherits asks for.
+    pub(crate) fn key_protection(&self, name: &RoleName) -> KeyProtection {
+        self.family(name).map(|(_, role)| role.key_protection).max().unwrap_or_default()
     }
 
     /// The limits of a role and of all that it inherits.
@@ -203,6 +212,7 @@ impl Reading<'_> {
             parents: BTreeSet::new(),
             ancestors: BTreeSet::new(),
             delegates_to: BTreeSet::new(),
+            key_protection: file.key_protection,
             limits,
             allow,
             entries,

@@ -6,6 +6,7 @@ mod compile;
 use std::sync::Arc;
 
 use bailiwick_model::{
+    agent::KeyProtection,
     authentication::StepUp,
     bundle::{BundleFiles, BundleRevision},
     decision::{Effect, Evaluated, Reason},
@@ -164,6 +165,11 @@ impl Snapshot {
     pub fn required_step_up(&self, operations: &[Operation]) -> Option<StepUp> {
         let wanted = operations.iter().filter_map(|operation| self.catalogue.step_up(&operation.action).cloned());
         wanted.reduce(|all, one| all.and(&one))
+    }
+
+    /// How the keys of a role's agents must be kept.
+    pub fn key_protection(&self, role: &RoleName) -> KeyProtection {
+        self.roles.key_protection(role)
     }
 
     /// The roles to whose agents those of a role may delegate, in name order.

@@ -39,3 +39,9 @@ pub trait CheckpointSigner: Send + Sync {
     /// The 64-byte signature.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError>;
 }
+
+/// A private key that its device never gives away. It signs for ES256.
+pub trait DeviceKey: Send + Sync {
+    /// The signature over `message`: r and s of 32 bytes each.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError>;
+}

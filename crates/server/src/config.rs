@@ -1,5 +1,6 @@
 //! `bailiwick.toml`: read once, strictly. Unknown keys are errors; relative paths start at the file's folder.
 
+mod attestation;
 mod certificates;
 mod sign_in;
 
@@ -13,10 +14,13 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-use self::certificates::{CertificatesFile, MtlsFile};
 pub use self::certificates::{ClientCertificates, MtlsListener};
-use self::sign_in::SignInFile;
 pub use self::sign_in::{Link, ProviderConfig};
+use self::{
+    attestation::AttestationFile,
+    certificates::{CertificatesFile, MtlsFile},
+    sign_in::SignInFile,
+};
 
 /// The port that a broker listens on unless told otherwise.
 pub const PORT: u16 = 8420;
@@ -46,6 +50,8 @@ struct File {
     listen: ListenFile,
     #[serde(default)]
     client_certificates: CertificatesFile,
+    #[serde(default)]
+    attestation: AttestationFile,
     #[serde(default)]
     store: StoreFile,
     #[serde(default)]
@@ -150,6 +156,8 @@ pub struct Config {
     pub mtls: Option<MtlsListener>,
     /// Which certificates of clients count.
     pub client_certificates: ClientCertificates,
+    /// Makers of devices that are believed when they say that a key is held in one: certificates in PEM.
+    pub attestation_roots: Vec<PathBuf>,
     /// Proxies whose word on the client's address counts.
     pub trusted_proxies: Vec<IpNet>,
     /// The SQLite file.
@@ -202,6 +210,7 @@ impl Config {
         let config = Self {
             mtls: mtls.map_err(|(message, hint)| refuse(message, Some(hint)))?,
             client_certificates: parsed.client_certificates.checked(within),
+            attestation_roots: parsed.attestation.roots.into_iter().map(within).collect(),
             public_url,
             environment: parsed.environment,
             address: listen.or(parsed.listen.address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], PORT))),
@@ -222,6 +231,7 @@ impl Config {
         config
             .guard()
             .and_then(|()| config.guard_certificates())
+            .and_then(|()| config.guard_attestation())
             .map_err(|(message, hint)| refuse(message, Some(hint)))?;
         Ok(config)
     }

@@ -30,11 +30,14 @@ use bailiwick_ports::{
 };
 use bailiwick_store::{Identity, OpenError, Options, SqliteStore};
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 
 /// What cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum WiringError {
+    /// A file that the configuration names.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// A key file.
     #[error(transparent)]
     Keys(#[from] SecretFileError),
@@ -137,6 +140,7 @@ pub async fn wire_keys_and_store(config: &Config, patience: Patience) -> Result<
         sign_in_classes: config.providers.iter().flat_map(|provider| provider.acr.values().cloned()).collect(),
         agent_algorithms: config.agent_algorithms.clone(),
         directory_users_max: config.directory_users_max,
+        attestation_roots: config.attestation_roots()?,
     };
     let ports = Ports {
         store: Arc::clone(&store) as Arc<dyn Store>,

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// Where Debian has the library of SoftHSM, a device in software.
+pub const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 /// Where Debian has the browser.
 const CHROMIUM: &str = "/usr/bin/chromium";
 
@@ -26,6 +28,8 @@ pub enum Need {
     Clients,
     /// An authorization server of others, on a Node.js that it supports: `cargo xtask tools`.
     Provider,
+    /// SoftHSM: `cargo xtask tools`.
+    Device,
     /// Chromium, and Node.js with what drives it: `cargo xtask tools`.
     Browser,
 }
@@ -80,6 +84,7 @@ impl Tools {
             }
             Need::Clients => (self.installed.join("clients/installed"), "cargo xtask tools"),
             Need::Provider => (self.installed.join("bench/installed"), "cargo xtask tools"),
+            Need::Device => (PathBuf::from(SOFTHSM), "cargo xtask tools"),
             Need::Browser if Path::new(CHROMIUM).exists() => {
                 (self.installed.join("browser/installed"), "cargo xtask tools")
             }

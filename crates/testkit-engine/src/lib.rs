@@ -8,5 +8,6 @@
 
 pub mod bundle;
 pub mod clock;
+pub mod device;
 pub mod issuer;
 pub mod world;

@@ -30,7 +30,7 @@ use bailiwick_keys::{
     token_keys::TokenKeys,
 };
 use bailiwick_model::{
-    agent::{Authenticator, Environment},
+    agent::{Authenticator, Environment, KeyProtection},
     bundle::BundleFiles,
     confirmation::Confirmation,
     jwk::SigningAlgorithm,
@@ -48,7 +48,7 @@ use bailiwick_store::{Identity, Options, SqliteStore};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 
-use crate::{bundle, clock::TestClock};
+use crate::{bundle, clock::TestClock, device::Maker};
 
 /// The issuer.
 pub const ISSUER: &str = "https://broker.test";
@@ -66,6 +66,8 @@ pub struct World {
     pub token_keys: Arc<TokenKeys>,
     /// Signs checkpoints.
     pub checkpoint: Arc<CheckpointKey>,
+    /// The maker of devices that is trusted.
+    pub maker: Maker,
     keys: BTreeMap<&'static str, AgentKey>,
     nonces: NonceSecret,
     numbers: AtomicU64,
@@ -95,6 +97,7 @@ impl World {
         let encryption = Arc::new(encryption);
         let nonces = encryption.nonce_secret();
         let vault = FileVault::new(encryption, Arc::clone(&store), entropy.clone());
+        let maker = Maker::default();
         let settings = Settings {
             issuer: issuer.to_owned(),
             environment: Some(Environment::Production),
@@ -103,6 +106,7 @@ impl World {
             sign_in_classes: std::collections::BTreeSet::new(),
             agent_algorithms: SigningAlgorithm::ALL.to_vec(),
             directory_users_max: DIRECTORY_USERS_MAX,
+            attestation_roots: maker.trusted(),
         };
         let ports =
             Ports { store, clock: clock.clone(), entropy, token_signer: token_keys.clone(), vault: Arc::new(vault) };
@@ -112,6 +116,7 @@ impl World {
             clock,
             token_keys,
             checkpoint: Arc::new(checkpoint.unwrap()),
+            maker,
             keys: BTreeMap::new(),
             nonces,
             numbers: AtomicU64::new(0),
@@ -165,6 +170,8 @@ impl World {
             token_ttl_s: None,
             lifetime_days: None,
             review_days: None,
+            attestation: None,
+            key_protection: KeyProtection::Any,
         };
         agents::register(&self.broker, &operator(), ask).await.unwrap();
         self.keys.insert(name, key);

@@ -106,6 +106,11 @@ impl ClientCertificate {
         self.0.certificate.is_valid(now).then(|| self.0.certificate.thumbprint())
     }
 
+    /// SHA-256 of the DER of its public key.
+    pub fn public_key(&self) -> Thumbprint {
+        self.0.certificate.public_key()
+    }
+
     /// Takes what a message says of a certificate out of its headers. It counts where a declared proxy said it; from
     /// anybody else it is as if it were not there (RFC 9440 §4). What cannot be read is refused: the client showed
     /// something, and nobody knows what.

@@ -10,11 +10,13 @@ use axum::{
 use bailiwick_engine::{
     alerts::{self, Alert, AlertKind},
     caller::Caller,
+    hardware::{self, Held},
     tokens,
 };
 use bailiwick_model::{
     agent::{Agent, Inactive},
     blame::Blame,
+    confirmation::Confirmation,
     decision::ReasonCode,
 };
 use bailiwick_oauth::{
@@ -31,6 +33,7 @@ use std::sync::Arc;
 
 use crate::{
     address::Peer,
+    certificate::ClientCertificate,
     entrance::Entrance,
     problem::Problem,
     refused::{DPOP_NONCE, ProtectedResource, Refused},
@@ -72,6 +75,10 @@ pub async fn verify(entrance: &Entrance, parts: &Parts, resource: &ProtectedReso
     if claims.confirmation.is_none() && !agent.bearer_tokens_allowed && !resource.only_asks {
         let error = "access token: plain bearer tokens are not allowed for this client";
         return Err(refused(OAuthError::new(ErrorCode::InvalidToken, error)));
+    }
+    if let Err(unprotected) = hardware::check(entrance.broker(), &agent, held(&claims, parts)) {
+        let error = format!("access token: {unprotected}");
+        return Err(refused(OAuthError::new(ErrorCode::InvalidToken, &error)));
     }
     if resource.only_asks {
         let (code, error) = match tokens::key_is_kept(entrance.broker(), &agent, claims.id).await {
@@ -206,6 +213,21 @@ fn check(
     let proved = proof.as_ref().map(VerifiedProof::thumbprint);
     claims.check_possession(presented.scheme, proved, entrance.shown_certificate(parts))?;
     Ok((claims, proof))
+}
+
+/// What a token is bound to, as it was proved: by the certificate that the connection has, if it is one.
+fn held(claims: &AccessTokenClaims, parts: &Parts) -> Held {
+    match claims.confirmation {
+        Some(Confirmation::Key(key)) => Held::Key(key),
+        Some(Confirmation::Certificate(_)) => shown_key(parts),
+        None => Held::Nothing,
+    }
+}
+
+/// The key of the certificate that the sender of a message has shown.
+pub fn shown_key(parts: &Parts) -> Held {
+    let shown = parts.extensions.get::<ClientCertificate>();
+    shown.map_or(Held::Nothing, |shown| Held::Certificate(shown.public_key()))
 }
 
 /// An agent that may not act knocked.

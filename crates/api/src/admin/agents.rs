@@ -1,8 +1,8 @@
 //! Agents: who may act. One file per endpoint; this one holds what they share.
 
-use bailiwick_engine::broker::Broker;
+use bailiwick_engine::{broker::Broker, hardware};
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Authenticator, Credential, Inactive, PinnedCertificate},
+    agent::{Agent, AgentStatus, Attestation, Authenticator, Credential, Inactive, PinnedCertificate},
     jwk::{PublicKey, SigningAlgorithm},
 };
 use bailiwick_oauth::key_policy::KeyPolicy;
@@ -18,6 +18,7 @@ use super::Shared;
 mod add_credential;
 mod add_key;
 mod findings;
+mod key_protection;
 mod list;
 mod owner;
 mod owner_left;
@@ -44,6 +45,7 @@ pub(super) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(retire::retire))
         .routes(routes!(review::review))
         .routes(routes!(role::role))
+        .routes(routes!(key_protection::key_protection))
         .routes(routes!(owner::owner))
         .routes(routes!(owner_left::owner_left))
         .routes(routes!(add_key::add_key))
@@ -81,6 +83,8 @@ pub(super) struct AgentView {
     bearer_tokens_allowed: bool,
     /// Whether it may act only within a task.
     task_required: bool,
+    /// How its keys must be kept, by its registration or its role, whichever is stricter: `any` or `hardware`.
+    key_protection: String,
     /// Seconds its access tokens live.
     token_ttl_s: u64,
     /// `active`, `suspended`, `retired`, or `expired` once its time is over.
@@ -132,6 +136,9 @@ pub(super) struct KeyView {
     /// From when on it is refused.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
+    /// What is to be said now of what the maker of its device says: `holds`, or why it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attestation: Option<String>,
     /// When it last authenticated the agent.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_used_at: Option<Timestamp>,
@@ -157,6 +164,9 @@ pub(super) struct CertificateView {
     /// From when on it is refused.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
+    /// What is to be said now of what the maker of its device says: `holds`, or why it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attestation: Option<String>,
     /// When it last authenticated the agent.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_used_at: Option<Timestamp>,
@@ -177,6 +187,7 @@ impl AgentView {
             promoted,
             bearer_tokens_allowed,
             task_required,
+            key_protection: _,
             token_ttl_s,
             credentials,
             status,
@@ -210,6 +221,7 @@ impl AgentView {
             promoted: *promoted,
             bearer_tokens_allowed: *bearer_tokens_allowed,
             task_required: *task_required,
+            key_protection: hardware::demanded(&broker.live(), agent).to_string(),
             token_ttl_s: *token_ttl_s,
             state: state.to_owned(),
             state_reason,
@@ -228,7 +240,7 @@ impl AgentView {
 
 impl KeyView {
     fn of(credential: &Credential, broker: &Broker) -> Option<Self> {
-        let Credential { authenticator, created_at, expires_at, last_used_at: _ } = credential;
+        let Credential { authenticator, attestation: _, created_at, expires_at, last_used_at: _ } = credential;
         let PublicKey { kid, algorithm, thumbprint, jwk: _ } = authenticator.key()?;
         Some(Self {
             kid: kid.clone(),
@@ -236,6 +248,7 @@ impl KeyView {
             thumbprint: thumbprint.to_string(),
             created_at: *created_at,
             expires_at: *expires_at,
+            attestation: standing(broker, credential),
             last_used_at: broker.last_used(credential),
         })
     }
@@ -243,7 +256,7 @@ impl KeyView {
 
 impl CertificateView {
     fn of(credential: &Credential, broker: &Broker) -> Option<Self> {
-        let Credential { authenticator, created_at, expires_at, last_used_at: _ } = credential;
+        let Credential { authenticator, attestation: _, created_at, expires_at, last_used_at: _ } = credential;
         let (kind, value) = match authenticator {
             Authenticator::Key(_) => return None,
             Authenticator::Certificate(name) => (name.kind(), name.to_string()),
@@ -263,9 +276,16 @@ impl CertificateView {
             value,
             created_at: *created_at,
             expires_at: *expires_at,
+            attestation: standing(broker, credential),
             last_used_at: broker.last_used(credential),
         })
     }
+}
+
+/// What is to be said of a credential's attestation.
+fn standing(broker: &Broker, credential: &Credential) -> Option<String> {
+    let said = hardware::standing(broker, credential)?;
+    Some(said.map_or_else(|error| error.to_string(), |_| "holds".to_owned()))
 }
 
 /// A change and why.
@@ -290,4 +310,14 @@ fn public_keys(key: &serde_json::Value, algorithm: Option<SigningAlgorithm>) -> 
             "send a public JWK, a JWK set or a public key in PEM: ES256, EdDSA, or PS256 or RS256 of 2048 bits at least",
         )
     })
+}
+
+/// Reads what the maker of a device says of a key.
+fn attestation(pem: &str) -> Result<Attestation, Problem> {
+    bailiwick_oauth::attestation::parse_pem(pem).map_err(|error| unattested(&error.to_string()))
+}
+
+fn unattested(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "attestation_unfit", detail.to_owned())
+        .with_hint("send certificates in PEM: the one of this very key first, then those up to the maker's root")
 }

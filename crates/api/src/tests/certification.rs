@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::SocketAddr};
 use bailiwick_engine::{agents, bundles, definitions, tokens::Audience};
 use bailiwick_keys::agent_key::AgentKey;
 use bailiwick_model::{
-    agent::{Authenticator, Environment},
+    agent::{Authenticator, Environment, KeyProtection},
     bundle::BundleFiles,
     jwk::SigningAlgorithm,
 };
@@ -125,6 +125,8 @@ pub(super) async fn register(scene: &Scene, name: &str, role: &str) {
         token_ttl_s: None,
         lifetime_days: None,
         review_days: None,
+        attestation: None,
+        key_protection: KeyProtection::Any,
     };
     agents::register(broker, &operator(), ask).await.unwrap();
     agents::promote(broker, &operator(), &name.parse().unwrap(), "it writes").await.unwrap();

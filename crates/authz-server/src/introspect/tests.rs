@@ -10,7 +10,7 @@ use bailiwick_engine::{
 };
 use bailiwick_keys::agent_key::AgentKey;
 use bailiwick_model::{
-    agent::{Authenticator, Environment},
+    agent::{Authenticator, Environment, KeyProtection},
     confirmation::Confirmation,
     grant::GrantKind,
     jwk::SigningAlgorithm,
@@ -57,6 +57,8 @@ impl Watched {
             token_ttl_s: None,
             lifetime_days: None,
             review_days: None,
+            attestation: None,
+            key_protection: KeyProtection::Any,
         };
         agents::register(&scene.world.broker, &operator(), ask).await.unwrap();
         Self { scene, key }

@@ -8,7 +8,7 @@ use bailiwick_model::{
     registration::Terms,
     secret::Secret,
 };
-use bailiwick_testkit_engine::world::operator;
+use bailiwick_testkit_engine::{bundle, world::operator};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -168,4 +168,18 @@ async fn a_client_manages_itself_by_a_token_that_is_good_once() {
     let agent = scene.world.broker.agent(&agent_name).unwrap();
     assert!(matches!(agent.status, AgentStatus::Retired { .. }) && agent.credentials.is_empty());
     refused(&scene.say(Method::DELETE, &path, Some(&third), None).await, 401, "invalid_token");
+}
+
+/// Whoever registers by itself brings no maker's word, so a role that demands hardware has no such clients.
+#[tokio::test]
+async fn nobody_registers_a_software_key_where_hardware_is_demanded() {
+    let scene = Scene::new().await;
+    let token = scene.initial(5).await;
+    let (_, path, access) = scene.registered(&token).await;
+    let role = "purpose = \"Read files\"\nallow = [\"files:read\"]\nkey_protection = \"hardware\"\n";
+    scene.world.publish(bundle::with_files(&[("roles/reader.toml", role)])).await;
+    let refused = scene.say(Method::POST, PATH, Some(token.expose()), Some(&metadata())).await;
+    assert!((400..500).contains(&refused.status), "{:?}", refused.json);
+    let updated = scene.say(Method::PUT, &path, Some(&access), Some(&metadata())).await;
+    assert!((400..500).contains(&updated.status), "{:?}", updated.json);
 }

@@ -35,6 +35,7 @@ mod certificate;
 mod code;
 mod details;
 mod exchange;
+mod hardware;
 mod own_tasks;
 
 pub(crate) const TOKEN_URL: &str = "https://broker.test/oauth/token";

@@ -15,7 +15,10 @@ use bailiwick_model::{jwk::SigningAlgorithm, name::AgentName, secret::Secret};
 use serde_json::Value;
 use url::Url;
 
-use super::tokens::{fresh_id, now, unreachable};
+use super::{
+    pkcs11,
+    tokens::{fresh_id, now, unreachable},
+};
 use crate::{
     arguments::Credential,
     exit::{Exit, Failure},
@@ -62,6 +65,10 @@ impl Identity {
     /// Reads a key, and the certificate of it that connections show, if there is one.
     pub(crate) fn read(key: &Path, certificate: Option<&Path>) -> Result<Self, Failure> {
         let Some(certificate) = certificate else { return Self::of_key(key) };
+        if key.to_str().is_some_and(is_device) {
+            let failure = Failure::new("a certificate is shown with a key in a file").exit(Exit::Usage);
+            return Err(failure.hint("leave `--certificate` out: the key in the device signs by itself"));
+        }
         let chain = std::fs::read_to_string(certificate).map_err(|error| Failure::file(certificate, &error))?;
         let secret = secret_file::read(key, Access::Owner).map_err(|error| Failure::new(error.to_string()))?;
         let pem = Secret::new([chain.as_bytes(), b"\n", secret.expose()].concat());
@@ -168,19 +175,32 @@ fn built(client: reqwest::ClientBuilder) -> Result<reqwest::Client, Failure> {
     client.build().map_err(|error| Failure::new(format!("cannot make an HTTP client: {error}")))
 }
 
-/// Reads an agent's private key.
-pub(crate) fn read_key(path: &Path) -> Result<Arc<AgentKey>, Failure> {
-    AgentKey::load(path).map(Arc::new).map_err(|error| {
+/// Reads an agent's private key, or opens it in its device. A URI is told from a file here and not by the parser of
+/// arguments, which repeats what it refuses.
+pub(crate) fn read_key(place: &Path) -> Result<Arc<AgentKey>, Failure> {
+    if let Some(uri) = place.to_str().filter(|text| is_device(text)) {
+        return pkcs11::open(uri).map(Arc::new);
+    }
+    AgentKey::load(place).map(Arc::new).map_err(|error| {
         Failure::new(error.to_string()).hint("make one with `bailiwick agents register --generate-key FILE`")
     })
+}
+
+/// Whether a place is a key in a device (RFC 7512).
+pub(crate) fn is_device(place: &str) -> bool {
+    place.starts_with(pkcs11::SCHEME)
 }
 
 /// The bridges that clients start prove themselves by a key.
 pub(crate) fn by_key_alone(credential: &Credential) -> Result<&Path, Failure> {
     match credential {
-        Credential { key: Some(key), certificate: None, identity_token: None, .. } => Ok(key),
-        _ => Err(Failure::new("`connect` writes bridges that prove themselves by a key")
-            .hint("leave everything but `--key` out, or add it to `bridge` in the client's file yourself")
+        Credential { key: Some(key), certificate: None, identity_token: None, .. }
+            if !key.to_str().is_some_and(is_device) =>
+        {
+            Ok(key)
+        }
+        _ => Err(Failure::new("`connect` writes bridges that prove themselves by a key in a file")
+            .hint("connect with such a key, then change how `bridge` proves itself in the client's file")
             .exit(Exit::Usage)),
     }
 }

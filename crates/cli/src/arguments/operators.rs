@@ -98,6 +98,19 @@ pub(crate) enum Agents {
         /// What it signs by, where its file does not say it: `RS256` for an RSA key in PEM of a client that knows no `PS256`.
         #[arg(long, value_name = "ALGORITHM")]
         key_algorithm: Option<String>,
+        /// What the maker of its device says of this key: certificates in PEM, its own first.
+        #[arg(long, value_name = "FILE")]
+        attestation: Option<PathBuf>,
+    },
+    /// Demand that its keys are held in hardware and attested, or no longer do.
+    KeyProtection {
+        /// The agent.
+        name: String,
+        /// `hardware`, or `any`: as its owner sees fit, unless its role demands more.
+        key_protection: String,
+        /// Why, for whoever looks back.
+        #[arg(long)]
+        reason: String,
     },
     /// Replace where users are sent back to after consent; none: it acts for itself.
     RedirectUris {
@@ -125,6 +138,9 @@ pub(crate) enum Agents {
         /// agent's, `issuers/` of the bundle says.
         #[arg(value_name = "KIND=VALUE")]
         certificate: CertificateOf,
+        /// What the maker of its device says of the key: certificates in PEM, its own first.
+        #[arg(long, value_name = "FILE")]
+        attestation: Option<PathBuf>,
     },
     /// Remove a certificate, by its id, or a key.
     RemoveCredential {
@@ -168,6 +184,12 @@ pub(crate) struct Register {
     /// `workload=https://token.actions.githubusercontent.com`: see `add-certificate`.
     #[arg(long, value_name = "KIND=VALUE")]
     pub(crate) certificate: Option<CertificateOf>,
+    /// What the maker of its device says of this key: certificates in PEM, its own first.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) attestation: Option<PathBuf>,
+    /// Demand `hardware`: keys that are held in devices and attested, and no others.
+    #[arg(long, value_name = "PROTECTION", default_value = "any")]
+    pub(crate) key_protection: String,
     /// Only this system; repeat for several, all unless given.
     #[arg(long = "system", value_name = "NAME")]
     pub(crate) systems: Vec<String>,

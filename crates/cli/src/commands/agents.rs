@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{door, observe::notice};
 use crate::{
+    agent::identity::{is_device, read_key},
     arguments::{Agents, Arguments, CertificateOf, Register},
     door::Door,
     exit::{Exit, Failure},
@@ -52,8 +53,10 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Agents, output: &Output) ->
             let left = door.change("/api/v1/owners/left", &body).await?;
             output.document(&left, rows);
         }
-        Agents::AddKey { name, public_key, key_algorithm } => {
-            let body = json!({"key": read_public_key(public_key)?, "key_algorithm": key_algorithm});
+        Agents::AddKey { name, public_key, key_algorithm, attestation } => {
+            let attestation = attestation.as_deref().map(read_certificate).transpose()?;
+            let key = read_public_key(public_key)?;
+            let body = json!({"key": key, "key_algorithm": key_algorithm, "attestation": attestation});
             let agent = door.change(&format!("/api/v1/agents/{}/keys", agent_name(name)?), &body).await?;
             output.document(&agent, one);
         }
@@ -61,8 +64,14 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Agents, output: &Output) ->
             let path = format!("/api/v1/agents/{}/redirect-uris", agent_name(name)?);
             output.document(&door.change(&path, &json!({"redirect_uris": uris})).await?, one);
         }
-        Agents::AddCertificate { name, certificate } => {
-            let body = credential(certificate)?;
+        Agents::KeyProtection { name, key_protection, reason } => {
+            let path = format!("/api/v1/agents/{}/key-protection", agent_name(name)?);
+            let done = door.change(&path, &json!({"key_protection": key_protection, "reason": reason})).await?;
+            output.document(&done, one);
+            output.note(&format!("\n{} tokens were revoked", text(&done, "/tokens_revoked")));
+        }
+        Agents::AddCertificate { name, certificate, attestation } => {
+            let body = credential(certificate, attestation.as_deref())?;
             let agent = door.change(&format!("/api/v1/agents/{}/credentials", agent_name(name)?), &body).await?;
             output.document(&agent, one);
         }
@@ -112,10 +121,12 @@ async fn register(door: &Door, ask: &Register, output: &Output) -> Result<(), Fa
         (None, Some(path)) => read_public_key(path)?,
         (None, None) => Value::Null,
     };
-    let credential = ask.certificate.as_ref().map(credential).transpose()?;
+    let credential = ask.certificate.as_ref().map(|certificate| credential(certificate, None)).transpose()?;
+    let attestation = ask.attestation.as_deref().map(read_certificate).transpose()?;
     let body = json!({
         "name": name, "owner": ask.owner, "purpose": ask.purpose, "environment": ask.environment, "role": ask.role,
-        "key": key, "key_algorithm": ask.key_algorithm, "credential": credential, "systems": ask.systems,
+        "key": key, "key_algorithm": ask.key_algorithm, "credential": credential,
+        "attestation": attestation, "key_protection": ask.key_protection, "systems": ask.systems,
         "scopes": ask.scopes,
         "redirect_uris": ask.redirect_uris,
         "bearer_tokens_allowed": ask.danger_allow_bearer_tokens, "task_required": ask.task_required,
@@ -141,11 +152,12 @@ async fn register(door: &Door, ask: &Register, output: &Output) -> Result<(), Fa
     Ok(())
 }
 
-/// What of a certificate must be so, as the API takes it.
-fn credential(of: &CertificateOf) -> Result<Value, Failure> {
+/// What of a certificate must be so, as the API takes it, and what is said of its key.
+fn credential(of: &CertificateOf, attestation: Option<&Path>) -> Result<Value, Failure> {
     let CertificateOf { member, value, is_file } = of;
     let value = if *is_file { read_certificate(Path::new(value))? } else { value.clone() };
-    Ok(json!({ *member: value }))
+    let attestation = attestation.map(read_certificate).transpose()?;
+    Ok(json!({ *member: value, "attestation": attestation }))
 }
 
 /// A certificate; a private key beside it stays where it is.
@@ -158,8 +170,11 @@ fn read_certificate(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// A public key as the API takes it: JSON as JSON, PEM as text.
+/// A public key as the API takes it: JSON as JSON, PEM as text; of a key in a device its public half.
 fn read_public_key(path: &Path) -> Result<Value, Failure> {
+    if path.to_str().is_some_and(is_device) {
+        return Ok(serde_json::from_str(read_key(path)?.public_jwk()).unwrap_or_default());
+    }
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
     if text.contains("PRIVATE KEY") {
         return Err(Failure::new(format!("`{}` is a private key", path.display())).hint("give the public key only"));
@@ -288,6 +303,15 @@ async fn change(door: &Door, verb: &str, name: &str, reason: &str, output: &Outp
     Ok(())
 }
 
+/// What is said of a key by the maker of its device.
+fn attested(credential: &Value) -> String {
+    match text(credential, "/attestation").as_str() {
+        "-" => String::new(),
+        "holds" => ", attested".to_owned(),
+        why => format!(", not attested: {why}"),
+    }
+}
+
 fn one(agent: &Value) -> String {
     let yes = |pointer: &str| {
         if agent.pointer(pointer).and_then(Value::as_bool) == Some(true) { "yes" } else { "no" }.to_owned()
@@ -297,7 +321,7 @@ fn one(agent: &Value) -> String {
         .iter()
         .map(|key| {
             format!(
-                "{} {}, expires {}, {}",
+                "{} {}, expires {}, {}{}",
                 text(key, "/kid"),
                 text(key, "/algorithm"),
                 minute(&text(key, "/expires_at")),
@@ -305,6 +329,7 @@ fn one(agent: &Value) -> String {
                     "-" => "never used".to_owned(),
                     at => format!("last used {at}"),
                 },
+                attested(key),
             )
         })
         .collect();
@@ -329,9 +354,13 @@ fn one(agent: &Value) -> String {
     if !certificates.is_empty() {
         let line = |one: &Value| {
             let [method, kind, value, id] = ["/method", "/kind", "/value", "/id"].map(|pointer| text(one, pointer));
-            format!("{method}: {kind} {value}, expires {}, id {id}", minute(&text(one, "/expires_at")))
+            let expires = minute(&text(one, "/expires_at"));
+            format!("{method}: {kind} {value}, expires {expires}, id {id}{}", attested(one))
         };
         rows.push(("certificates", certificates.iter().map(line).collect::<Vec<_>>().join("\n")));
+    }
+    if text(agent, "/key_protection") != "any" {
+        rows.push(("key protection", text(agent, "/key_protection")));
     }
     if agent.pointer("/redirect_uris/0").is_some() {
         rows.push(("redirect URIs", text(agent, "/redirect_uris")));

@@ -10,7 +10,7 @@ use bailiwick_engine::{
     grants, sessions, users,
 };
 use bailiwick_model::{
-    agent::{Authenticator, Environment},
+    agent::{Authenticator, Environment, KeyProtection},
     grant::{Authentication, Grant, GrantKind, GrantStatus},
     id::GrantId,
     name::{AgentName, UserId},
@@ -484,6 +484,8 @@ async fn what_an_agent_is_called_cannot_become_markup() {
         token_ttl_s: None,
         lifetime_days: None,
         review_days: None,
+        attestation: None,
+        key_protection: KeyProtection::Any,
     };
     agents::register(&scene.world.broker, &operator(), ask).await.unwrap();
     let page = scene.asked(&honest("sly"), &ada).await;

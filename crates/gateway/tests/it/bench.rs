@@ -33,7 +33,7 @@ use bailiwick_keys::{
     token_keys::TokenKeys,
 };
 use bailiwick_model::{
-    agent::{Authenticator, Environment},
+    agent::{Authenticator, Environment, KeyProtection},
     bundle::BundleFiles,
     confirmation::Confirmation,
     id::TaskId,
@@ -43,7 +43,7 @@ use bailiwick_model::{
     secret::Secret,
     task::ToolGrant,
 };
-use bailiwick_oauth::key_policy::KeyPolicy;
+use bailiwick_oauth::{certificate_path::Authorities, key_policy::KeyPolicy};
 use bailiwick_pdp::definition;
 use bailiwick_ports::{chance::random, store::Store, upstreams::Upstreams as _};
 use bailiwick_store::{Identity, Options, SqliteStore};
@@ -189,6 +189,7 @@ impl Bench {
             sign_in_classes: BTreeSet::new(),
             directory_users_max: 10,
             agent_algorithms: SigningAlgorithm::ALL.to_vec(),
+            attestation_roots: Authorities::default(),
         };
         let broker = start::start(ports, settings).await.unwrap();
         bundles::publish(&broker, &operator(), BundleFiles::new(files(&upstream)).unwrap(), true).await.unwrap();
@@ -251,6 +252,8 @@ impl Bench {
             token_ttl_s: None,
             lifetime_days: None,
             review_days: None,
+            attestation: None,
+            key_protection: KeyProtection::Any,
         };
         agents::register(&self.broker, &operator(), ask).await.unwrap();
         agents::promote(&self.broker, &operator(), &name, "tests").await.unwrap();

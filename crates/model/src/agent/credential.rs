@@ -6,7 +6,7 @@ use std::{fmt, net::IpAddr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{DistinguishedName, PlatformIdentity, SpiffeId};
+use super::{Attestation, DistinguishedName, PlatformIdentity, SpiffeId};
 use crate::{
     jwk::{PublicKey, Thumbprint},
     name::NameError,
@@ -21,6 +21,8 @@ const CERTIFICATE_NAME_BYTES_MAX: usize = 512;
 pub struct Credential {
     /// What it consists of.
     pub authenticator: Authenticator,
+    /// What the maker of a device says of its key, if anything.
+    pub attestation: Option<Attestation>,
     /// When it was registered.
     pub created_at: Timestamp,
     /// From when on it is refused.

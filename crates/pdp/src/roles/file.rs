@@ -1,6 +1,6 @@
 //! The form of `roles/<role>.toml`. Meaning is checked by the parent module.
 
-use bailiwick_model::operation::ActionClass;
+use bailiwick_model::{agent::KeyProtection, operation::ActionClass};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -24,6 +24,9 @@ pub(super) struct RoleFile {
     /// Roles to whose agents they may delegate; none unless it says so.
     #[serde(default)]
     pub(super) delegates_to: Vec<Spanned<String>>,
+    /// How the keys of its agents must be kept.
+    #[serde(default)]
+    pub(super) key_protection: KeyProtection,
     /// How much they may do.
     #[serde(default)]
     pub(super) limits: Vec<LimitFile>,

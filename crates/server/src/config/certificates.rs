@@ -145,7 +145,7 @@ fn at_port(issuer: &str, port: u16) -> Option<Url> {
     format!("https://{host}:{port}").parse().ok()
 }
 
-fn read(file: &Path) -> Result<Authorities, ConfigError> {
+pub(super) fn read(file: &Path) -> Result<Authorities, ConfigError> {
     let refused = |message: String| ConfigError {
         file: file.to_owned(),
         message,

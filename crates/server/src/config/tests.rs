@@ -139,3 +139,28 @@ fn a_provider_is_written_down_whole_or_not_at_all() {
     check(&entry.replace("okta", "Okta/.."), Err("no name for a provider"));
     check(&entry.repeat(2), Err("name or issuer of another"));
 }
+
+#[test]
+fn a_root_of_attestations_is_no_authority_of_clients() {
+    check("[attestation]\nroots = [\"maker.pem\"]", Ok(()));
+    check("[attestation]\nroot = \"maker.pem\"", Err("root"));
+    let mtls = "[listen.mtls]\naddress = \"127.0.0.1:8421\"\ncertificate = \"c\"\nkey = \"k\"\n";
+    let both = "[attestation]\nroots = [\"a.pem\", \"ca.pem\"]\n";
+    check(
+        &format!("{mtls}[client_certificates]\nauthorities = [\"ca.pem\"]\n{both}"),
+        Err("a root of attestations too"),
+    );
+    let domain = "[[client_certificates.spiffe]]\ntrust_domain = \"prod.example\"\nbundle = \"a.pem\"\n";
+    check(&format!("{mtls}{domain}{both}"), Err("a root of attestations too"));
+}
+
+#[test]
+fn roots_that_cannot_be_read_stop_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bailiwick.toml");
+    std::fs::write(&file, "[attestation]\nroots = [\"maker.pem\"]").unwrap();
+    let config = Config::read(&file, None).unwrap();
+    assert!(config.attestation_roots().unwrap_err().message.contains("cannot be read"));
+    std::fs::write(folder.path().join("maker.pem"), "").unwrap();
+    assert!(config.attestation_roots().is_err(), "an empty file trusts nobody, and says so");
+}

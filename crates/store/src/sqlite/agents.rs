@@ -104,6 +104,7 @@ fn columns(agent: &Agent) -> Step<Vec<Value>> {
         agent.expires_at.as_microsecond().into(),
         agent.review_by.as_microsecond().into(),
         agent.successor_by.map(Timestamp::as_microsecond).into(),
+        agent.key_protection.to_string().into(),
     ])
 }
 
@@ -131,6 +132,7 @@ fn insert_credentials(turn: &Turn<'_>, agent: &Agent, used: &BTreeMap<String, Ti
             thumbprint,
             place,
             json_text(&credential.authenticator)?,
+            credential.attestation.as_ref().map(json_text).transpose()?,
             credential.created_at.as_microsecond(),
             credential.expires_at.as_microsecond(),
             last_used.map(Timestamp::as_microsecond),

@@ -137,6 +137,7 @@ pub(crate) fn agent(fields: &Fields<'_>) -> Step<Agent> {
         expires_at: fields.time("expires_at")?,
         review_by: fields.time("review_by")?,
         successor_by: fields.maybe_time("successor_by")?,
+        key_protection: fields.parse("key_protection")?,
         version: fields.count("version")?,
     })
 }
@@ -149,6 +150,7 @@ pub(crate) fn credential(fields: &Fields<'_>) -> Step<Credential> {
     }
     Ok(Credential {
         authenticator,
+        attestation: fields.maybe_json("attestation")?,
         created_at: fields.time("created_at")?,
         expires_at: fields.time("expires_at")?,
         last_used_at: fields.maybe_time("last_used_at")?,

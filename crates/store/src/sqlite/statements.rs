@@ -222,21 +222,21 @@ statements! {
     // ---- agents ----
     INSERT_AGENT = "INSERT INTO agents (name, version, owner, purpose, environment, role, systems, scopes, redirect_uris, \
         promoted, bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, \
-        expires_at, review_by, successor_by) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)";
+        expires_at, review_by, successor_by, key_protection) \
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
     UPDATE_AGENT = "UPDATE agents SET name = $1, version = $2, owner = $3, purpose = $4, environment = $5, role = $6, \
         systems = $7, scopes = $8, redirect_uris = $9, promoted = $10, bearer_tokens_allowed = $11, \
         task_required = $12, token_ttl_s = $13, status = $14, status_at = $15, status_reason = $16, created_at = $17, \
-        expires_at = $18, review_by = $19, successor_by = $20 WHERE name = $1 AND version = $21";
+        expires_at = $18, review_by = $19, successor_by = $20, key_protection = $21 WHERE name = $1 AND version = $22";
     AGENT_VERSION = "SELECT version FROM agents WHERE name = $1";
     AGENTS = "SELECT name, version, owner, purpose, environment, role, systems, scopes, redirect_uris, promoted, \
         bearer_tokens_allowed, task_required, token_ttl_s, status, status_at, status_reason, created_at, expires_at, \
-        review_by, successor_by FROM agents ORDER BY name";
-    INSERT_CREDENTIAL = "INSERT INTO credentials (agent, thumbprint, place, authenticator, created_at, expires_at, \
-        last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        review_by, successor_by, key_protection FROM agents ORDER BY name";
+    INSERT_CREDENTIAL = "INSERT INTO credentials (agent, thumbprint, place, authenticator, attestation, created_at, \
+        expires_at, last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     CREDENTIALS_USED = "SELECT thumbprint, last_used_at FROM credentials WHERE agent = $1";
     DELETE_CREDENTIALS = "DELETE FROM credentials WHERE agent = $1";
-    CREDENTIALS = "SELECT agent, thumbprint, authenticator, created_at, expires_at, last_used_at \
+    CREDENTIALS = "SELECT agent, thumbprint, authenticator, attestation, created_at, expires_at, last_used_at \
         FROM credentials ORDER BY agent, place";
 
     // ---- registration ----

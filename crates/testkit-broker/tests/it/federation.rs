@@ -10,7 +10,7 @@ use bailiwick_engine::{
 use bailiwick_fetch::{FetchRules, Fetcher};
 use bailiwick_keys::agent_key::{AgentKey, ProofSubject};
 use bailiwick_model::{
-    agent::{Authenticator, Environment},
+    agent::{Authenticator, Environment, KeyProtection},
     confirmation::Confirmation,
     grant::{Grant, GrantKind, GrantStatus},
     id::GrantId,
@@ -89,6 +89,8 @@ impl Home {
             token_ttl_s: None,
             lifetime_days: None,
             review_days: None,
+            attestation: None,
+            key_protection: KeyProtection::Any,
         };
         agents::register(broker, &operator(), ask).await.unwrap();
         let ada: UserId = "h-ada".parse().unwrap();

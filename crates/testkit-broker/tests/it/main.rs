@@ -32,6 +32,7 @@ mod failing_disk;
 mod federation;
 mod first_run;
 mod fixture_itself;
+mod hardware;
 mod hook;
 mod hostile_agent;
 mod hostile_upstreams;

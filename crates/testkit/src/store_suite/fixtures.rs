@@ -8,7 +8,7 @@ use bailiwick_audit_log::{
     event::{AuditEvent, EventKind},
 };
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Authenticator, Credential, Environment},
+    agent::{Agent, AgentStatus, Attestation, Authenticator, Credential, Environment, KeyProtection},
     bundle::BundleFiles,
     confirmation::Confirmation,
     digest::Digest,
@@ -76,6 +76,7 @@ pub fn agent(name: &str) -> Agent {
         promoted: false,
         bearer_tokens_allowed: true,
         task_required: true,
+        key_protection: KeyProtection::Hardware,
         token_ttl_s: 900,
         credentials: vec![credential("key-1"), credential("key-2")],
         status: AgentStatus::Active,
@@ -93,7 +94,8 @@ pub fn credential(kid: &str) -> Credential {
     let (algorithm, jwk) = (SigningAlgorithm::ES256, format!(r#"{{"kid":"{kid}"}}"#));
     let key = PublicKey { kid: kid.into(), algorithm, thumbprint, jwk };
     let authenticator = Authenticator::Key(key);
-    Credential { authenticator, created_at: at(0), expires_at: at(86_400), last_used_at: None }
+    let attestation = (kid == "key-2").then(|| Attestation::new(vec![vec![1, 2, 3], vec![4]]).unwrap());
+    Credential { authenticator, attestation, created_at: at(0), expires_at: at(86_400), last_used_at: None }
 }
 
 /// An open task of an agent that lasts an hour.

@@ -10,6 +10,7 @@ use bailiwick_engine::{
 };
 use bailiwick_keys::agent_key::ProofSubject;
 use bailiwick_model::{
+    agent::Authenticator,
     confirmation::Confirmation,
     grant::{Grant, GrantKind, GrantStatus},
     id::GrantId,
@@ -389,5 +390,36 @@ async fn a_revoked_token_is_refused_and_no_other() {
     assert_eq!(scene.verify(&scene.honest()).await.unwrap_err().status(), 401);
     assert_eq!(scene.world.events("grant_changed").await.len(), 1, "revoked once, however often it is said");
     let plain = [("authorization", format!("Bearer {}", scene.plain))];
+    assert!(scene.verify(&plain).await.is_ok());
+}
+
+/// A bundle that demands hardware holds for tokens that were given before it.
+#[tokio::test]
+async fn a_token_of_a_software_key_ends_when_hardware_is_demanded() {
+    let scene = Scene::new().await;
+    let plain = vec![("authorization", format!("Bearer {}", scene.plain))];
+    let role = "purpose = \"Read files\"\nallow = [\"files:read\"]\n";
+    let demanding = format!("{role}key_protection = \"hardware\"\n");
+    scene.world.publish(bundle::with_files(&[("roles/reader.toml", &demanding)])).await;
+    for (what, headers) in [("bound", scene.honest()), ("plain", plain.clone())] {
+        let refused = scene.verify(&headers).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED, "{what}");
+        assert!(refused.problem().detail().contains("must be held in hardware"), "{what}");
+    }
+    // The same key, once its device's maker vouches for it, is what the same token is bound to.
+    let (broker, by, reader) = (&scene.world.broker, operator(), "reader".parse().unwrap());
+    let key = scene.world.key("reader").public().clone();
+    let attestation = Some(scene.world.maker.attests(&key));
+    let taken = agents::add_attested(broker, &by, &reader, Authenticator::Key(key.clone()), attestation.clone()).await;
+    assert!(taken.is_err(), "a key is added once");
+    let other = scene.world.key("gate").public().clone();
+    agents::add_credential(broker, &by, &reader, Authenticator::Key(other.clone())).await.unwrap_err();
+    let spare = Some(scene.world.maker.attests(&other));
+    agents::add_attested(broker, &by, &reader, Authenticator::Key(other), spare).await.unwrap();
+    agents::remove_credential(broker, &by, &reader, &key.kid).await.unwrap();
+    agents::add_attested(broker, &by, &reader, Authenticator::Key(key), attestation).await.unwrap();
+    assert!(scene.verify(&scene.honest()).await.is_ok());
+    assert!(scene.verify(&plain).await.is_err());
+    scene.world.publish(bundle::with_files(&[("roles/reader.toml", role)])).await;
     assert!(scene.verify(&plain).await.is_ok());
 }

@@ -4,7 +4,9 @@
 use axum::{Json, extract::State};
 use bailiwick_engine::agents;
 use bailiwick_model::{
-    agent::{Authenticator, CertificateName, DistinguishedName, PinnedCertificate, PlatformIdentity, SpiffeId},
+    agent::{
+        Attestation, Authenticator, CertificateName, DistinguishedName, PinnedCertificate, PlatformIdentity, SpiffeId,
+    },
     name::{AgentName, NameError},
 };
 use bailiwick_oauth::certificate::Certificate;
@@ -43,6 +45,9 @@ pub(crate) struct NewCredential {
     /// agent's stands in `issuers/` of the active bundle.
     #[schema(example = "https://token.actions.githubusercontent.com")]
     workload_issuer: Option<String>,
+    /// What the maker of its device says of the key: certificates in PEM, the one of this very key first. A certificate by
+    /// name counts with this key alone from then on.
+    attestation: Option<String>,
 }
 
 /// Adds a certificate, or a platform, to an agent.
@@ -60,7 +65,9 @@ pub(super) async fn add_credential(
     Named(name): Named<AgentName>,
     StrictJson(body): StrictJson<NewCredential>,
 ) -> Result<(StatusCode, Json<AgentView>), Problem> {
-    let agent = agents::add_credential(&admin.broker, &operator.principal(), &name, body.authenticator(&name)?).await?;
+    let (authenticator, attestation) = body.credential(&name)?;
+    let by = operator.principal();
+    let agent = agents::add_attested(&admin.broker, &by, &name, authenticator, attestation).await?;
     Ok((StatusCode::CREATED, Json(AgentView::of(&agent, &admin.broker))))
 }
 
@@ -68,8 +75,8 @@ pub(super) async fn add_credential(
 type Read = fn(&str) -> Result<CertificateName, NameError>;
 
 impl NewCredential {
-    /// The one that is named.
-    pub(super) fn authenticator(self, agent: &AgentName) -> Result<Authenticator, Problem> {
+    /// The one that is named, and what is said of its key.
+    pub(super) fn credential(self, agent: &AgentName) -> Result<(Authenticator, Option<Attestation>), Problem> {
         let Self {
             tls_client_auth_subject_dn,
             tls_client_auth_san_dns,
@@ -80,7 +87,9 @@ impl NewCredential {
             self_signed_key_of,
             spiffe_id,
             workload_issuer,
+            attestation,
         } = self;
+        let attestation = attestation.as_deref().map(super::attestation).transpose()?;
         let subject = |text: &str| text.parse::<DistinguishedName>().map(CertificateName::SubjectDn);
         let named: [(Option<String>, Read); 5] = [
             (tls_client_auth_subject_dn, subject),
@@ -102,7 +111,7 @@ impl NewCredential {
         });
         let mut all = named.chain(this_one).chain(of_key).chain(spiffe).chain(platform);
         match (all.next(), all.next()) {
-            (Some(one), None) => one,
+            (Some(one), None) => Ok((one?, attestation)),
             _ => Err(unfit("name exactly one way to know the agent by its certificate or its platform")),
         }
     }

@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{AgentView, Shared, public_keys};
+use super::{AgentView, Shared, attestation, public_keys};
 use crate::{Operator, extract::Named, openapi::Refusals};
 
 /// A further key.
@@ -22,6 +22,8 @@ pub(crate) struct NewKey {
     /// What it signs by, where its form does not say it: `RS256` for an RSA key in PEM.
     #[schema(value_type = Option<String>, example = "RS256")]
     key_algorithm: Option<SigningAlgorithm>,
+    /// What the maker of its device says of it: certificates in PEM, the one of this very key first.
+    attestation: Option<String>,
 }
 
 /// Adds a key to an agent.
@@ -43,6 +45,8 @@ pub(super) async fn add_key(
     let (Some(key), None) = (keys.next(), keys.next()) else {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "key_count", "exactly one key can be added at a time"));
     };
-    let agent = agents::add_credential(&admin.broker, &operator.principal(), &name, Authenticator::Key(key)).await?;
+    let attestation = body.attestation.as_deref().map(attestation).transpose()?;
+    let (by, key) = (operator.principal(), Authenticator::Key(key));
+    let agent = agents::add_attested(&admin.broker, &by, &name, key, attestation).await?;
     Ok((StatusCode::CREATED, Json(AgentView::of(&agent, &admin.broker))))
 }

@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use bailiwick_engine::agents::{self, Registration};
 use bailiwick_model::{
-    agent::{Authenticator, Environment},
+    agent::{Authenticator, Environment, KeyProtection},
     jwk::SigningAlgorithm,
     name::{AgentName, RoleName, Scope, SystemName},
     redirect_uri::RedirectUri,
@@ -45,6 +45,12 @@ pub(crate) struct RegistrationBody {
     key_algorithm: Option<SigningAlgorithm>,
     /// A certificate, or a platform, that it is to be known by.
     credential: Option<NewCredential>,
+    /// What the maker of its device says of `key`: certificates in PEM, the one of this very key first.
+    attestation: Option<String>,
+    /// How its keys must be kept: `any`, or `hardware`, attested. Its role may ask for more.
+    #[serde(default)]
+    #[schema(value_type = String, example = "hardware")]
+    key_protection: KeyProtection,
     /// Systems that it may ask tokens for; empty means all that its role can reach.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -94,6 +100,8 @@ pub(super) async fn register(
         key,
         key_algorithm,
         credential,
+        attestation,
+        key_protection,
         systems,
         scopes,
         redirect_uris,
@@ -104,7 +112,12 @@ pub(super) async fn register(
         review_days,
     } = body;
     let keys = key.as_ref().map(|key| public_keys(key, key_algorithm)).transpose()?.unwrap_or_default();
-    let certificate = credential.map(|one| one.authenticator(&name)).transpose()?;
+    let of_key = attestation.as_deref().map(super::attestation).transpose()?;
+    let (certificate, of_certificate) = credential.map(|one| one.credential(&name)).transpose()?.unzip();
+    let attestation = match (of_key, of_certificate.flatten()) {
+        (Some(_), Some(_)) => return Err(super::unattested("give one attestation, and add the other key later")),
+        (one, other) => one.or(other),
+    };
     let ask = Registration {
         name,
         owner,
@@ -112,6 +125,8 @@ pub(super) async fn register(
         environment,
         role,
         authenticators: keys.into_iter().map(Authenticator::Key).chain(certificate).collect(),
+        attestation,
+        key_protection,
         systems,
         scopes,
         redirect_uris,

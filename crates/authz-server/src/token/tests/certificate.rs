@@ -1,7 +1,8 @@
 //! Clients that prove themselves by the certificate of their connection (RFC 8705): who is let in, and above all who is not.
 
-use bailiwick_model::agent::{Authenticator, CertificateName, PinnedCertificate};
-use bailiwick_oauth::{certificate::Certificate, certificate_path::Authorities};
+use bailiwick_engine::lifecycle;
+use bailiwick_model::agent::{Authenticator, CertificateName, KeyProtection, PinnedCertificate};
+use bailiwick_oauth::{certificate::Certificate, certificate_path::Authorities, key_policy::KeyPolicy};
 use bailiwick_web::certificate::{CertificateRules, ClientCertificate, OverMutualTls};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -355,4 +356,35 @@ async fn the_metadata_names_the_ways() {
     let resource = read("/.well-known/oauth-protected-resource").await;
     assert_eq!(resource["tls_client_certificate_bound_access_tokens"], true);
     assert_eq!(resource["dpop_bound_access_tokens_required"], false);
+}
+
+/// Row 22: a name alone would let in whatever key an authority certifies; where hardware is demanded, the attested one counts.
+#[tokio::test]
+async fn where_hardware_is_demanded_a_certificate_is_of_the_attested_key() {
+    let certified = Certified::new().await;
+    let world = &certified.scene.world;
+    let (in_device, in_file) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let of = |key: &KeyPair| {
+        vec![client(&[("dns", "reader.test")]).signed_by(key, &certified.authority).unwrap().der().clone()]
+    };
+    let public = KeyPolicy::default().spki_pem(&in_device.public_key_pem(), None).unwrap();
+    let (by, reader, attestation) = (operator(), "reader".parse().unwrap(), Some(world.maker.attests(&public)));
+    agents::add_attested(&world.broker, &by, &reader, dns("reader.test"), attestation).await.unwrap();
+    let let_in = async |chain: Vec<CertificateDer<'static>>| {
+        Certified::let_in(&certified.ask("reader", &chain).await, &chain[0]);
+    };
+    let_in(of(&in_file)).await;
+    lifecycle::protect(&world.broker, &by, &reader, KeyProtection::Hardware, "high risk").await.unwrap();
+    let_in(of(&in_device)).await;
+    let_in(of(&in_device)).await;
+    refused(&certified.ask("reader", &of(&in_file)).await, 401, "invalid_client");
+    // The right certificate, and a proof by a key of a file, to which the token would be bound.
+    let form = [
+        ("grant_type", "client_credentials".to_owned()),
+        ("client_id", "reader".to_owned()),
+        ("resource", RESOURCE.to_owned()),
+    ];
+    let proof = world.proof("reader", "POST", &format!("{LISTENER}/oauth/token"), None);
+    let bound = certified.over("/oauth/token", &of(&in_device)).header("dpop", proof);
+    refused(&certified.scene.send(bound, &form).await, 400, "invalid_dpop_proof");
 }
