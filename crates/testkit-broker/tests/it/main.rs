@@ -19,6 +19,7 @@ mod authzen;
 mod bundles;
 mod certificates;
 mod clients;
+mod company;
 mod consent;
 mod crashes;
 mod crowds;
