@@ -6,7 +6,7 @@
 mod flows;
 mod provider;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
     Extension,
@@ -20,6 +20,7 @@ use bailiwick_engine::{
 use bailiwick_model::{
     authentication::{Authentication, FEDERATED},
     digest::Digest,
+    name::Acr,
 };
 use bailiwick_oauth::{
     foreign_id_token::{IdToken, IdTokenRules},
@@ -31,7 +32,7 @@ use jiff::Timestamp;
 
 use self::flows::Flow;
 pub(crate) use self::flows::LIVES as FLOW_LIVES;
-pub use self::provider::{ClientAuthentication, ProviderRules, Providers};
+pub use self::provider::{ClientAuthentication, GroupRules, ProviderRules, Providers};
 pub(crate) use self::{
     flows::Flows,
     provider::{Failure, Provider},
@@ -47,6 +48,9 @@ use crate::{
 pub(crate) const PATH: &str = "/sign-in/oidc";
 /// Seconds that a browser keeps what binds a sign-in to it.
 const COOKIE_S: i64 = 600;
+
+/// Characters of a provider's error that the log keeps.
+const ERROR_CHARS_MAX: usize = 80;
 
 /// What the sign-in page shows of a provider.
 #[derive(Debug, Clone)]
@@ -78,6 +82,9 @@ pub(crate) async fn begin(
     let provider = find(&console, &name)?;
     let broker = console.entrance.broker();
     let return_to = wish.return_to.as_deref().and_then(session::return_to).unwrap_or("/account").to_owned();
+    if is_from_elsewhere(&headers) {
+        return Ok(see(&session::sign_in_url(&console.entrance, &return_to)));
+    }
     let metadata = provider.metadata(broker.now()).await.map_err(Trouble::from)?;
     let browser = browser(&console.entrance, &headers).unwrap_or_else(|| flows::secret(broker));
     let anew = wish.step_up.is_some();
@@ -109,6 +116,7 @@ pub(crate) async fn callback(
     }
     check_issuer(form.take("iss").as_deref(), provider, &flow)?;
     if let Some(error) = form.take("error") {
+        let error: String = error.chars().take(ERROR_CHARS_MAX).collect();
         tracing::info!(provider = name, error, "a provider refused a sign-in");
         return Err(Trouble::ProviderRefused);
     }
@@ -131,6 +139,12 @@ pub(crate) async fn callback(
     let mut response = sign_in::leads_on(&console, &headers, &opened, &flow.return_to).await?;
     response.headers_mut().append(header::SET_COOKIE, cookie(&console.entrance, "", 0)?);
     Ok(response)
+}
+
+/// Whether another site's page sent the browser (Fetch Metadata §2.3): whoever is here chooses for themselves whether to sign
+/// in anew, on our page.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
 }
 
 fn find<'c>(console: &'c Console, name: &str) -> Result<&'c Provider, Trouble> {
@@ -165,24 +179,44 @@ async fn admit(console: &Console, provider: &Provider, said: &IdToken, now: Time
         name: text("name"),
         email: said.verified_email().map(str::to_owned),
         user_name: text("preferred_username"),
+        groups: groups(rules, said),
     };
     // A provider that does not say when is taken to mean long ago: no step-up is met by it.
     let long_ago = now.checked_sub(LIFE_MAX).unwrap_or(now);
     let authentication = Authentication {
         at: said.authenticated_at.unwrap_or(long_ago),
         methods: BTreeSet::from([FEDERATED.to_owned()]),
-        acr: said.acr.as_ref().and_then(|acr| rules.acr.get(acr)).cloned(),
+        acr: class(rules, said),
     };
     let opened = identities::sign_in(console.entrance.broker(), external, rules.admission, authentication).await;
     opened.map_err(|refused| {
         let trouble = match refused {
-            NotAdmitted::Unknown | NotAdmitted::Known | NotAdmitted::Administers => Trouble::NotAdmitted,
+            NotAdmitted::Unknown | NotAdmitted::Known | NotAdmitted::Administers | NotAdmitted::Full(_) => {
+                Trouble::NotAdmitted
+            }
             NotAdmitted::Stopped => Trouble::Stopped,
             NotAdmitted::Failed(refusal) => return refusal.into(),
         };
         tracing::warn!(provider = rules.name, why = %refused, "an account does not sign anybody in");
         trouble
     })
+}
+
+/// The class that the operator gives for what the provider says.
+fn class(rules: &ProviderRules, said: &IdToken) -> Option<Acr> {
+    let by_class = said.acr.as_ref().and_then(|acr| rules.acr.get(acr));
+    by_class.or_else(|| rules.amr.iter().find(|(method, _)| said.says("amr", method)).map(|(_, class)| class)).cloned()
+}
+
+/// Whether somebody is in each group about which the provider is believed. One that it does not list they are not in.
+fn groups(rules: &ProviderRules, said: &IdToken) -> BTreeMap<String, bool> {
+    let mut groups = BTreeMap::new();
+    if let Some(GroupRules { claim, map }) = &rules.groups {
+        for (theirs, ours) in map {
+            *groups.entry(ours.clone()).or_default() |= said.says(claim, theirs);
+        }
+    }
+    groups
 }
 
 /// Where a provider sends a browser back to: one place for each, so that no answer of one passes for another's.

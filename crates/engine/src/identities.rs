@@ -1,11 +1,16 @@
 //! Users who sign in with another provider: found by issuer and subject, and by nothing else once that is known. Whom an
 //! address or a name may lead to the first time is the operator's word, and never an administrator.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bailiwick_model::{
     authentication::Authentication,
+    directory::is_reserved,
     identity::{ExternalAccount, LinkedBy},
+    limits::GROUPS_PER_USER_MAX,
     name::UserId,
     principal::Principal,
     user::{User, UserStatus},
@@ -51,6 +56,8 @@ pub struct External {
     pub email: Option<String>,
     /// What the directory calls them.
     pub user_name: Option<String>,
+    /// Groups about which the operator believes the provider, and whether they are in each.
+    pub groups: BTreeMap<String, bool>,
 }
 
 /// Why somebody does not get in.
@@ -62,6 +69,9 @@ pub enum NotAdmitted {
     /// Somebody is known by that name or address, and the account is not theirs.
     #[error("somebody is known here by its name or address, and it is not theirs")]
     Known,
+    /// There are as many users as may be made known.
+    #[error("users are {0} at most here (`scim.users_max`)")]
+    Full(usize),
     /// A name or an address led to whom it is of, and they administer the broker.
     #[error("its user administers the broker, and no operator said that it is theirs")]
     Administers,
@@ -89,7 +99,9 @@ pub async fn sign_in(
     // Until the session is there: nobody is made an administrator between the question and the answer, and two of one
     // account who come at once are one user.
     let _changing = broker.changing().await;
+    let groups = external.groups.clone();
     let user = resolve(broker, external, admission).await?;
+    refresh_groups(broker, &user, groups).await?;
     Ok(sessions::open(broker, &user, authentication).await?)
 }
 
@@ -116,9 +128,39 @@ async fn resolve(broker: &Broker, external: External, admission: Admission) -> R
         return Err(NotAdmitted::Unknown);
     }
     refuse_double(broker, &external)?;
+    let most = broker.settings().directory_users_max;
+    if broker.live().users.size() >= most {
+        return Err(NotAdmitted::Full(most));
+    }
     let user = Arc::new(made(broker, &external)?);
     link(broker, &Principal::User(user.id.clone()), external, (&user, LinkedBy::Creation)).await?;
     Ok(user.id.clone())
+}
+
+/// Puts a user into the groups that their provider says, and out of the others that it may speak of, as of this sign-in. Whom a
+/// directory provisioned has theirs from the directory.
+async fn refresh_groups(broker: &Broker, id: &UserId, said: BTreeMap<String, bool>) -> Result<(), NotAdmitted> {
+    let found = standing(broker, id)?;
+    let mut user = User::clone(&found);
+    for (group, is_in) in said {
+        // The configuration names no reserved one; this is the second lock.
+        if is_in && !is_reserved(&group) {
+            user.groups.insert(group);
+        } else if !is_reserved(&group) {
+            user.groups.remove(&group);
+        }
+    }
+    if found.directory.is_some() || user.groups == found.groups {
+        return Ok(());
+    }
+    if user.groups.len() > GROUPS_PER_USER_MAX {
+        return Err(Refusal::Conflict(format!("a user has at most {GROUPS_PER_USER_MAX} groups")).into());
+    }
+    user.version += 1;
+    let entry = users::draft(broker, &Principal::User(id.clone()), &user, "groups by the word of a provider").await?;
+    let epoch = broker.store().change_user(user.clone(), None, entry).await?;
+    users::install(broker, epoch, user, &[]);
+    Ok(())
 }
 
 /// Lets an account of a provider sign a user in, on an operator's word: the one way for administrators, and for an account
@@ -128,7 +170,7 @@ pub async fn add(broker: &Broker, by: &Principal, id: &UserId, issuer: &str, sub
     let subject = text("subject", subject, "write the `sub` of the provider's account")?;
     let _changing = broker.changing().await;
     let user = sessions::standing(broker, id)?;
-    let external = External { issuer, subject, name: None, email: None, user_name: None };
+    let external = External { issuer, subject, name: None, email: None, user_name: None, groups: BTreeMap::new() };
     link(broker, by, external, (&user, LinkedBy::Operator)).await
 }
 

@@ -1,6 +1,6 @@
 //! The providers of the configuration, ready to sign people in.
 
-use bailiwick_console::federated::{ClientAuthentication, ProviderRules, Providers};
+use bailiwick_console::federated::{ClientAuthentication, GroupRules, ProviderRules, Providers};
 use bailiwick_fetch::Fetcher;
 
 use crate::config::{Config, ProviderConfig};
@@ -22,6 +22,11 @@ fn rules(config: &ProviderConfig) -> ProviderRules {
         algorithms: config.algorithms.clone(),
         require: config.require.clone(),
         acr: config.acr.clone(),
+        amr: config.amr.clone(),
+        groups: config
+            .groups
+            .as_ref()
+            .map(|groups| GroupRules { claim: groups.claim.clone(), map: groups.map.clone() }),
         admission: config.admission(),
     }
 }

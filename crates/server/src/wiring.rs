@@ -137,7 +137,11 @@ pub async fn wire_keys_and_store(config: &Config, patience: Patience) -> Result<
         environment: config.environment,
         zone_of: Arc::new(move |address| zones.zone_of(address)),
         fact_window: FACT_WINDOW,
-        sign_in_classes: config.providers.iter().flat_map(|provider| provider.acr.values().cloned()).collect(),
+        sign_in_classes: config
+            .providers
+            .iter()
+            .flat_map(|provider| provider.acr.values().chain(provider.amr.values()).cloned())
+            .collect(),
         agent_algorithms: config.agent_algorithms.clone(),
         directory_users_max: config.directory_users_max,
         attestation_roots: config.attestation_roots()?,

@@ -69,8 +69,21 @@ pub struct ProviderRules {
     pub require: BTreeMap<String, String>,
     /// Authentication context classes about which it is believed, and what each counts as here.
     pub acr: BTreeMap<Acr, Acr>,
+    /// Methods about which it is believed, and the class that each counts as where it says no class of those.
+    pub amr: BTreeMap<String, Acr>,
+    /// Groups about which it is believed.
+    pub groups: Option<GroupRules>,
     /// Who is let in.
     pub admission: Admission,
+}
+
+/// How groups of a provider become groups here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupRules {
+    /// The claim that lists them.
+    pub claim: String,
+    /// What each is called here. Those that are not named are nothing.
+    pub map: BTreeMap<String, String>,
 }
 
 /// All providers, with the client that reaches them.

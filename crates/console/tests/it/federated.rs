@@ -13,18 +13,21 @@ use axum::{
     extract::State,
     routing::{get, post},
 };
-use bailiwick_console::federated::{ClientAuthentication, ProviderRules, Providers};
+use bailiwick_console::federated::{ClientAuthentication, GroupRules, ProviderRules, Providers};
 use bailiwick_engine::{
     directory::{self, Profile},
     identities::{self, Admission, Authority},
     passkeys, secrets, users,
 };
 use bailiwick_fetch::{FetchRules, Fetcher};
-use bailiwick_model::{digest::Digest, directory::DirectoryEntry, jwk::SigningAlgorithm, name::UserId, secret::Secret};
+use bailiwick_model::{
+    digest::Digest, directory::DirectoryEntry, jwk::SigningAlgorithm, name::UserId, secret::Secret,
+    user::ADMINISTRATORS,
+};
 use bailiwick_ports::chance::Clock as _;
 use bailiwick_testkit_engine::{
     issuer::{ForeignIssuer, changed},
-    world::{ISSUER, operator, part},
+    world::{DIRECTORY_USERS_MAX, ISSUER, operator, part},
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, StatusCode, header};
@@ -146,6 +149,8 @@ impl Story {
             algorithms: vec![SigningAlgorithm::ES256],
             require: BTreeMap::new(),
             acr: BTreeMap::new(),
+            amr: BTreeMap::new(),
+            groups: None,
             admission: Admission { create: false, authority: Some(Authority::Email) },
         };
         change(&mut rules);
@@ -684,4 +689,81 @@ async fn nothing_but_the_id_token_says_who_it_is_and_nothing_leads_away() {
     let pinned = Story::new(|rules| rules.algorithms = vec![SigningAlgorithm::RS256]).await;
     pinned.provisioned("ada").await;
     assert_eq!(pinned.sign_in(&mut pinned.scene.browser()).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn groups_and_methods_of_a_provider_count_as_the_operator_says() {
+    let story = Story::new(|rules| {
+        rules.admission = Admission { create: true, authority: Some(Authority::UserName) };
+        rules.amr = [("mfa".to_owned(), "gold".parse().unwrap())].into();
+        let map = [("g-1", "sales"), ("g-2", "sales"), ("g-3", "audit"), ("root", ADMINISTRATORS)];
+        let map = map.map(|(theirs, ours)| (theirs.to_owned(), ours.to_owned())).into();
+        rules.groups = Some(GroupRules { claim: "groups".to_owned(), map });
+    })
+    .await;
+    let broker = &story.scene.world.broker;
+    let groups = |id: &UserId| broker.live().users[id].groups.iter().cloned().collect::<Vec<_>>();
+    let mut made = None;
+    for (says, expected) in [
+        (json!({ "groups": ["g-2", "g-3", "root", "anything"] }), vec!["audit", "sales"]),
+        (json!({ "groups": ["g-1"], "amr": ["pwd", "mfa"] }), vec!["sales", "team"]),
+        (json!({ "groups": null, "amr": "mfa" }), vec!["team"]),
+    ] {
+        story.idp.says(|script| script.claims = says.clone());
+        story.scene.world.clock.advance(2);
+        assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::SEE_OTHER, "{says}");
+        let live = broker.live();
+        let user = live.users.values().find(|user| user.id.as_str().starts_with("usr-")).unwrap();
+        assert_eq!(groups(&user.id), expected, "{says}");
+        let session = bailiwick_engine::sessions::of_user(broker, &user.id).await.unwrap().remove(0);
+        let class = session.authentication.acr.map(|acr| acr.to_string());
+        assert_eq!(class.as_deref(), says.get("amr").map(|_| "gold"), "{says}");
+        if made.is_none() {
+            // What an operator gave beside it stays.
+            let all = ["audit", "sales", "team"].map(str::to_owned).into();
+            users::set_groups(broker, &operator(), &user.id, all).await.unwrap();
+        }
+        made = Some(user.id.clone());
+    }
+    // Whom a directory provisioned has theirs from the directory.
+    let bob = story.provisioned("bob").await;
+    story.idp.says(|script| {
+        script.claims = json!({ "sub": "00bob", "preferred_username": "bob", "email": null, "groups": ["g-1"] });
+    });
+    assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::SEE_OTHER);
+    assert!(groups(&bob).is_empty());
+}
+
+#[tokio::test]
+async fn a_provider_makes_so_many_known_and_no_more() {
+    let story = Story::new(|rules| rules.admission = Admission { create: true, authority: None }).await;
+    let broker = &story.scene.world.broker;
+    for number in broker.live().users.size()..DIRECTORY_USERS_MAX - 1 {
+        story.provisioned(&format!("u{number}")).await;
+    }
+    for (subject, expected) in
+        [("a", StatusCode::SEE_OTHER), ("b", StatusCode::FORBIDDEN), ("a", StatusCode::SEE_OTHER)]
+    {
+        story.idp.says(|script| {
+            script.claims = json!({ "sub": subject, "email": null, "preferred_username": null });
+        });
+        assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, expected, "{subject}");
+    }
+    assert_eq!(broker.live().users.size(), DIRECTORY_USERS_MAX);
+}
+
+#[tokio::test]
+async fn another_site_begins_no_sign_in() {
+    let story = Story::new(|_| {}).await;
+    for (site, place) in [
+        ("cross-site", "https://broker.test/sign-in?return_to=%2Faccount"),
+        ("same-site", "https://broker.test/sign-in?return_to=%2Faccount"),
+        ("same-origin", "/authorize?"),
+        ("none", "/authorize?"),
+    ] {
+        let mut browser = Browser { says: vec![("sec-fetch-site", site)], ..story.scene.browser() };
+        let page = browser.get(BEGIN).await;
+        assert_eq!(page.status, StatusCode::SEE_OTHER);
+        assert!(page.location().contains(place), "{site}: {}", page.location());
+    }
 }

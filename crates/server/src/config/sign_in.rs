@@ -7,6 +7,7 @@ use bailiwick_engine::{
     secrets::SIGN_IN_PREFIX,
 };
 use bailiwick_model::{
+    directory::is_reserved,
     jwk::SigningAlgorithm,
     name::{Acr, SecretName},
 };
@@ -17,6 +18,9 @@ use super::is_loopback_host;
 
 /// Providers at a time: each is a button on the sign-in page.
 const PROVIDERS_MAX: usize = 8;
+
+/// Groups that a provider may speak of.
+const GROUPS_MAX: usize = 100;
 
 /// `[sign_in]`.
 #[derive(Debug, Default, Deserialize)]
@@ -54,11 +58,26 @@ pub struct ProviderConfig {
     /// Authentication context classes about which it is believed, and what each counts as here.
     #[serde(default)]
     pub acr: BTreeMap<Acr, Acr>,
+    /// Methods about which it is believed, and the class that each counts as.
+    #[serde(default)]
+    pub amr: BTreeMap<String, Acr>,
+    /// Groups about which it is believed.
+    pub groups: Option<GroupsConfig>,
     /// Whether somebody who is unknown is made known.
     #[serde(default)]
     pub create: bool,
     /// What leads to somebody who was provisioned, the first time.
     pub link: Option<Link>,
+}
+
+/// How groups of a provider become groups here.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupsConfig {
+    /// The claim that lists them.
+    pub claim: String,
+    /// What each is called here.
+    pub map: BTreeMap<String, String>,
 }
 
 /// What a provider is believed about.
@@ -116,6 +135,17 @@ impl ProviderConfig {
         if self.client_secret.as_ref().is_some_and(|name| !name.as_str().starts_with(SIGN_IN_PREFIX)) {
             let message = format!("the secret of provider `{}` is none for signing in", self.name);
             return Err((message, "call it `sign_in/<name>`, and put it in with `bailiwick secrets put`"));
+        }
+        let ours = self.groups.iter().flat_map(|groups| groups.map.values());
+        if let Some(group) = ours.clone().find(|group| is_reserved(group)) {
+            let message = format!("provider `{}` would give the group `{group}`, which is reserved", self.name);
+            return Err((message, "`bailiwick users administrator` makes somebody an administrator"));
+        }
+        let unfit = |group: &&String| group.is_empty() || group.trim() != *group || group.contains(char::is_control);
+        if ours.clone().count() > GROUPS_MAX || ours.clone().any(|group| unfit(&group)) {
+            let message =
+                format!("provider `{}` gives more than {GROUPS_MAX} groups, or one without a name", self.name);
+            return Err((message, "name those that policies name"));
         }
         Ok(())
     }

@@ -120,7 +120,12 @@ fn authorities_that_cannot_be_read_stop_the_start() {
 #[test]
 fn a_provider_is_written_down_whole_or_not_at_all() {
     let entry = "[[sign_in.oidc]]\nname = \"okta\"\nissuer = \"https://idp.example\"\nclient_id = \"b\"\n";
-    check(&format!("{entry}acr = {{ \"urn:okta:2fa\" = \"mfa\" }}\nlink = \"email\""), Ok(()));
+    check(
+        &format!(
+            "{entry}acr = {{ \"urn:okta:2fa\" = \"mfa\" }}\namr = {{ mfa = \"mfa\" }}\ngroups = {{ claim = \"groups\", map = {{ a = \"sales\" }} }}\nlink = \"email\""
+        ),
+        Ok(()),
+    );
     check(&format!("{entry}client_secret = \"sign_in/okta\""), Ok(()));
     for (more, expected) in [
         ("client_secret = \"files/token\"", "none for signing in"),
@@ -130,6 +135,8 @@ fn a_provider_is_written_down_whole_or_not_at_all() {
         ("algorithms = [\"none\"]", "none"),
         ("link = \"anything\"", "anything"),
         ("acr = [\"a\"]", "acr"),
+        ("groups = { claim = \"groups\", map = { a = \"Bailiwick:administrators\" } }", "reserved"),
+        ("groups = { claim = \"groups\", map = { a = \" \" } }", "without a name"),
     ] {
         check(&format!("{entry}{more}"), Err(expected));
     }
