@@ -4,6 +4,7 @@
 //! that, every failure of client authentication reads the same.
 
 mod platform;
+mod public;
 mod svid;
 
 use std::{net::IpAddr, sync::Arc};
@@ -263,7 +264,9 @@ impl Visit<'_> {
                 let credential = found.ok_or_else(Failure::unauthenticated)?;
                 Ok(Client { agent, credential, once: None })
             }
-            ClientAuthentication::JwtSvid { .. } => Err(Failure::unauthenticated()),
+            ClientAuthentication::JwtSvid { .. } | ClientAuthentication::Public { .. } => {
+                Err(Failure::unauthenticated())
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State, response::IntoResponse};
-use bailiwick_engine::{authorization, directory::SCIM_MANAGE, tokens::ACCESS_EVALUATE};
+use bailiwick_engine::{authorization, client_documents, directory::SCIM_MANAGE, tokens::ACCESS_EVALUATE};
 use bailiwick_oauth::metadata::{AuthorizationServerMetadata, CertificatesSupported};
 use bailiwick_web::entrance::Entrance;
 use http::header;
@@ -19,6 +19,9 @@ pub(crate) async fn metadata(State(entrance): State<Arc<Entrance>>) -> impl Into
     let mut document = AuthorizationServerMetadata::new(entrance.issuer(), scopes, Vec::new())
         .with_assertions_by(&entrance.broker().settings().agent_algorithms)
         .chaining(takes, vouches);
+    if client_documents::are_admitted(&live) {
+        document = document.with_client_documents();
+    }
     let rules = entrance.certificates();
     let listener = rules.listener_origin();
     document.acr_values_supported = authorization::classes(entrance.broker());

@@ -10,6 +10,7 @@ use bailiwick_engine::{tokens::Issued, vouching::VouchedFor};
 use bailiwick_model::{grant::GrantKind, secret::Secret};
 use bailiwick_oauth::{
     authorization_details,
+    client_authentication::ClientAuthentication,
     token_request::{GrantRequest, TokenRequest},
     token_response::TokenResponse,
 };
@@ -40,7 +41,13 @@ pub(crate) async fn token(State(door): State<Arc<ClientDoor>>, message: Request)
 async fn answer(visit: &mut Visit<'_>, body: &[u8]) -> Result<Response, Failure> {
     visit.check_head()?;
     let asked = TokenRequest::parse(body).map_err(|error| Failure::of(Why::Form, error))?;
-    let client = visit.authenticate(&asked.client).await?;
+    let client = match (&asked.client, &asked.grant) {
+        // All that a client without a key can do: what it redeems is bound to it.
+        (ClientAuthentication::Public { url }, GrantRequest::AuthorizationCode(_) | GrantRequest::RefreshToken(_)) => {
+            visit.public(url).await?
+        }
+        (sent, _) => visit.authenticate(sent).await?,
+    };
     let granted = match asked.grant {
         GrantRequest::ClientCredentials(asked) => client_credentials::issue(visit, client, asked).await?.into(),
         GrantRequest::AuthorizationCode(asked) => authorization_code::issue(visit, client, asked).await?,

@@ -447,6 +447,7 @@ pub(crate) fn change_draft(broker: &Broker, by: &Principal, agent: &Agent, verb:
         .field("change", verb)
         .field("role", agent.role.as_str())
         .field("credentials", credentials.collect::<Vec<_>>())
+        .field_if("client_document", agent.documented_by().map(ToString::to_string))
         .field("environment", agent.environment.as_str())
         .field("key_protection", agent.key_protection.as_str())
         .field("redirect_uris", agent.redirect_uris.iter().map(ToString::to_string).collect::<Vec<_>>())
@@ -478,6 +479,7 @@ const fn needed(inactive: Inactive) -> &'static str {
     match inactive {
         Inactive::Unreviewed => "`bailiwick agents review` says that it is still needed; then resume it",
         Inactive::Ownerless => "`bailiwick agents owner` says who answers for it now; then resume it",
+        Inactive::Undocumented => "name the URL of its document in `clients/` of the bundle",
         Inactive::Expired | Inactive::Unknown | Inactive::Suspended | Inactive::Retired | Inactive::Elsewhere => {
             "register another one"
         }

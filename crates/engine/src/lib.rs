@@ -15,6 +15,7 @@ pub mod broker;
 pub mod bundles;
 pub mod caller;
 pub mod check;
+pub mod client_documents;
 pub mod conclude;
 pub mod connections;
 pub mod coverage;

@@ -23,7 +23,7 @@ use bailiwick_pdp::snapshot::Snapshot;
 use bailiwick_ports::store::{Quarantine, SafeModeRow};
 use jiff::Timestamp;
 
-use crate::{observation::Watch, refusal::Refusal};
+use crate::{client_documents, observation::Watch, refusal::Refusal};
 
 /// A map that shares with its copies all that did not change: a change costs the same however many there are.
 pub type Shared<K, V> = rpds::HashTrieMapSync<K, V>;
@@ -83,6 +83,9 @@ impl Live {
         };
         let agent = self.agents.get(name).ok_or(Inactive::Unknown)?;
         agent.standing(now)?;
+        if agent.documented_by().is_some_and(|url| client_documents::rule_of(self, url).is_none()) {
+            return Err(Inactive::Undocumented);
+        }
         if self.environment.is_some_and(|here| here != agent.environment) {
             return Err(Inactive::Elsewhere);
         }

@@ -1,17 +1,23 @@
-//! Requests for a user's consent: what is accepted says one thing only, and what goes back reaches only where it should.
+//! Requests for a user's consent, and documents of clients: what is accepted says one thing only, and what goes back reaches
+//! only where it should.
 #![no_main]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a target that is surprised must fail")]
 
-use bailiwick_model::redirect_uri::RedirectUri;
+use bailiwick_model::{
+    agent::ClientUrl,
+    redirect_uri::{REDIRECT_URIS_MAX, RedirectUri},
+};
 use bailiwick_oauth::{
     apart_request::{Asked, BINDING_MESSAGE_CHARACTERS_MAX, BackchannelRequest, HINT_BYTES_MAX, Hint, OPENID},
     authorization_request::{ACR_VALUES_MAX, AuthorizationQuery, STATE_BYTES_MAX},
     authorization_response::AuthorizationResponse,
+    client_document::ClientDocument,
     form::Form,
 };
 use libfuzzer_sys::fuzz_target;
 
 const ISSUER: &str = "https://broker.example";
+const CLIENT: &str = "https://client.example/client.json";
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(AuthorizationQuery::Plain(addressee)) = AuthorizationQuery::parse(data) {
@@ -48,7 +54,21 @@ fuzz_target!(|data: &[u8]| {
         assert!(!asked.resource.contains('#') && asked.acr_values.len() <= ACR_VALUES_MAX);
         assert!(asked.details.is_none_or(|details| details.task.is_none() && !details.tools.is_empty()));
     }
+    let client: ClientUrl = CLIENT.parse().expect("it is one");
+    if let Ok(document) = ClientDocument::parse(data, &client) {
+        assert!((1..=REDIRECT_URIS_MAX).contains(&document.redirect_uris.len()));
+        assert!(document.redirect_uris.is_sorted());
+    }
     if let Ok(text) = std::str::from_utf8(data) {
+        if let Ok(client) = text.parse::<ClientUrl>() {
+            let url: url::Url = text.parse().expect("a client is known by a URL");
+            assert!(
+                url.scheme() == "https" && url.has_host() && url.as_str() == text && url.path().len() > 1,
+                "{text}"
+            );
+            assert!(url.query().is_none() && url.fragment().is_none() && url.username().is_empty(), "{text}");
+            assert!(client.agent_name().is_some(), "{text}");
+        }
         for registered in ["https://client.example/cb", "http://127.0.0.1/cb"] {
             let registered: RedirectUri = registered.parse().expect("it is one");
             if registered.admits(text) {

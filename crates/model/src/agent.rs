@@ -1,6 +1,7 @@
 //! A registered agent and its life.
 
 mod attestation;
+mod client_url;
 mod credential;
 mod distinguished_name;
 mod platform_identity;
@@ -16,6 +17,7 @@ use crate::{
 
 pub use self::{
     attestation::{ATTESTATION_CERTIFICATE_BYTES_MAX, ATTESTATION_CERTIFICATES_MAX, Attestation, KeyProtection},
+    client_url::{CLIENT_URL_BYTES_MAX, ClientUrl},
     credential::{Authenticator, CertificateName, Credential, PinnedCertificate},
     distinguished_name::{ATTRIBUTE_TYPES, ATTRIBUTES_MAX, DISTINGUISHED_NAME_BYTES_MAX, DistinguishedName},
     platform_identity::{PlatformIdentity, PlatformIssuer},
@@ -166,6 +168,14 @@ impl Agent {
         }
     }
 
+    /// The URL of the document that it is a client by, if it is one without a key.
+    pub fn documented_by(&self) -> Option<&ClientUrl> {
+        self.credentials.iter().find_map(|credential| match &credential.authenticator {
+            Authenticator::Document(url) => Some(url),
+            _ => None,
+        })
+    }
+
     /// Until when it may act if nobody does anything.
     pub fn active_until(&self) -> Timestamp {
         let until = self.expires_at.min(self.review_by);
@@ -194,6 +204,9 @@ pub enum Inactive {
     /// Its owner left, and nobody took it over in time.
     #[error("its owner left, and nobody took it over")]
     Ownerless,
+    /// It is known by a document that no rule of the active bundle names any more.
+    #[error("no rule takes its document any more")]
+    Undocumented,
     /// It is registered for an environment that this broker does not serve.
     #[error("it belongs to another environment than this broker serves")]
     Elsewhere,

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use bailiwick_model::{
+    agent::ClientUrl,
     jwk::Thumbprint,
     name::{Acr, AgentName, Scope},
 };
@@ -45,6 +46,8 @@ pub enum AuthorizationQuery {
 pub struct Addressee {
     /// Who asks; nothing proves it.
     pub client: AgentName,
+    /// The document that it says to be known by.
+    pub document: Option<ClientUrl>,
     /// Where the answer would go, byte for byte as asked.
     pub redirect_uri: String,
     /// What the client wants back unchanged.
@@ -94,10 +97,11 @@ impl AuthorizationQuery {
     /// Parses the query of the authorization endpoint.
     pub fn parse(query: &[u8]) -> Result<Self, OAuthError> {
         let mut form = Form::parse(query)?;
-        let client = client(&mut form)?;
+        let (client, document) = client(&mut form)?;
         match form.take("request_uri") {
-            None => Ok(Self::Plain(Addressee::take(client, form)?)),
-            Some(request_uri) if request_uri.starts_with(REQUEST_URI_PREFIX) => {
+            None => Ok(Self::Plain(Addressee::take((client, document), form)?)),
+            // A client by its document has no key to push with.
+            Some(request_uri) if request_uri.starts_with(REQUEST_URI_PREFIX) && document.is_none() => {
                 Ok(Self::Pushed { client, request_uri })
             }
             Some(_) => Err(OAuthError::new(
@@ -114,10 +118,10 @@ impl Addressee {
         if form.take("request_uri").is_some() {
             return Err(invalid("`request_uri` cannot be pushed"));
         }
-        Self::take(client, form)
+        Self::take((client, None), form)
     }
 
-    fn take(client: AgentName, mut form: Form) -> Result<Self, OAuthError> {
+    fn take((client, document): (AgentName, Option<ClientUrl>), mut form: Form) -> Result<Self, OAuthError> {
         let redirect_uri = form.require("redirect_uri")?;
         if redirect_uri.len() > REDIRECT_BYTES_MAX {
             return Err(invalid(&format!("`redirect_uri` has more than {REDIRECT_BYTES_MAX} bytes")));
@@ -128,12 +132,12 @@ impl Addressee {
         if !state.as_ref().is_none_or(fits) {
             return Err(invalid(&format!("`state` must be printable ASCII of at most {STATE_BYTES_MAX} bytes")));
         }
-        Ok(Self { client, redirect_uri, state, rest: form })
+        Ok(Self { client, document, redirect_uri, state, rest: form })
     }
 
     /// Reads the rest. An error may be sent back by now, if client and redirect URI were checked.
     pub fn read(self) -> Result<AuthorizationRequest, OAuthError> {
-        let Self { client, redirect_uri, state, rest: mut form } = self;
+        let Self { client, document: _, redirect_uri, state, rest: mut form } = self;
         if form.take("request").is_some() {
             return Err(OAuthError::new(ErrorCode::RequestNotSupported, "signed requests are not supported"));
         }
@@ -198,8 +202,15 @@ pub(crate) fn classes(form: &mut Form) -> Result<BTreeSet<Acr>, OAuthError> {
     words.map(|word| word.parse().map_err(unfit)).collect()
 }
 
-fn client(form: &mut Form) -> Result<AgentName, OAuthError> {
-    form.parsed("client_id", "a client's id")?.ok_or_else(|| invalid("`client_id` is missing"))
+/// The client, by its name or by the URL of its document, from which a name follows.
+fn client(form: &mut Form) -> Result<(AgentName, Option<ClientUrl>), OAuthError> {
+    let unfit = || invalid("`client_id` is not a client's id");
+    let id = form.require("client_id")?;
+    if !ClientUrl::is_meant(&id) {
+        return Ok((id.parse().map_err(|_| unfit())?, None));
+    }
+    let url: ClientUrl = id.parse().map_err(|_| unfit())?;
+    Ok((url.agent_name().ok_or_else(unfit)?, Some(url)))
 }
 
 fn challenge(form: &mut Form) -> Result<CodeChallenge, OAuthError> {

@@ -1,6 +1,6 @@
 //! How a client says who it is (RFC 6749 §2.3): the parameters alone, nothing of them is verified.
 
-use bailiwick_model::name::AgentName;
+use bailiwick_model::{agent::ClientUrl, name::AgentName};
 
 use crate::{
     client_assertion::ASSERTION_TYPE,
@@ -33,6 +33,11 @@ pub enum ClientAuthentication {
         /// The client's id.
         client: AgentName,
     },
+    /// The URL of its document alone, which proves nothing (draft-ietf-oauth-client-id-metadata-document-02).
+    Public {
+        /// Its id.
+        url: ClientUrl,
+    },
 }
 
 impl std::fmt::Debug for ClientAuthentication {
@@ -45,6 +50,7 @@ impl std::fmt::Debug for ClientAuthentication {
                 f.debug_struct("JwtSvid").field("client", client).finish_non_exhaustive()
             }
             Self::Certificate { client } => f.debug_struct("Certificate").field("client", client).finish(),
+            Self::Public { url } => f.debug_struct("Public").field("url", url).finish(),
         }
     }
 }
@@ -58,10 +64,16 @@ impl ClientAuthentication {
         }
         let assertion = form.take("client_assertion");
         let kind = form.take("client_assertion_type");
-        let client = form
-            .take("client_id")
-            .map(|text| text.parse().map_err(|_| refused("`client_id` is no client")))
-            .transpose()?;
+        let id = form.take("client_id");
+        if let Some(url) = id.as_deref().filter(|id| ClientUrl::is_meant(id)) {
+            let url = url.parse().map_err(|_| refused("`client_id` is no client"))?;
+            // Whoever has a key is not known by a document.
+            return match (assertion, kind) {
+                (None, None) => Ok(Self::Public { url }),
+                _ => Err(refused("a client by its document has no assertion\nhint: leave out `client_assertion`")),
+            };
+        }
+        let client = id.map(|text| text.parse().map_err(|_| refused("`client_id` is no client"))).transpose()?;
         match (assertion, kind.as_deref()) {
             (Some(assertion), Some(ASSERTION_TYPE)) => Ok(Self::Assertion { assertion, client }),
             (Some(svid), Some(SVID_TYPE)) => Ok(Self::JwtSvid { svid, client }),
@@ -104,6 +116,12 @@ mod tests {
         check("client_assertion=a.b.c&client_id=bot", Err(ErrorCode::InvalidRequest));
         check("client_id=bot&client_secret=x", Err(ErrorCode::InvalidClient));
         check("client_id=B%20t", Err(ErrorCode::InvalidClient));
+        let url = "client_id=https%3A%2F%2Fa.example%2Fc";
+        check(url, Ok(ClientAuthentication::Public { url: "https://a.example/c".parse().unwrap() }));
+        check(&format!("{url}&{kind}&client_assertion=a.b.c"), Err(ErrorCode::InvalidClient));
+        check(&format!("{url}&client_secret=x"), Err(ErrorCode::InvalidClient));
+        check("client_id=http%3A%2F%2Fa.example%2Fc", Err(ErrorCode::InvalidClient));
+        check("client_id=https%3A%2F%2Fa.example%2Fx%2F..%2Fc", Err(ErrorCode::InvalidClient));
         check("scope=x", Err(ErrorCode::InvalidClient));
     }
 }

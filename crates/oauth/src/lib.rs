@@ -45,6 +45,7 @@ pub mod challenge;
 pub mod claims;
 pub mod client_assertion;
 pub mod client_authentication;
+pub mod client_document;
 pub mod client_registration;
 pub mod dpop;
 pub mod dpop_nonce;

@@ -122,6 +122,9 @@ pub struct AuthorizationServerMetadata {
     /// The authentication context classes that users can have (RFC 9470 §7).
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub acr_values_supported: BTreeSet<Acr>,
+    /// Whether a client can be known by the URL of its document (draft-ietf-oauth-client-id-metadata-document-02 §7).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub client_id_metadata_document_supported: bool,
     /// Where a developer reads on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service_documentation: Option<String>,
@@ -166,6 +169,7 @@ impl AuthorizationServerMetadata {
             code_challenge_methods_supported: ["S256"],
             protected_resources,
             acr_values_supported: BTreeSet::new(),
+            client_id_metadata_document_supported: false,
             service_documentation: None,
         }
     }
@@ -191,6 +195,14 @@ fn names(algorithms: &[SigningAlgorithm]) -> Vec<&'static str> {
 }
 
 impl AuthorizationServerMetadata {
+    /// The same document of a server that knows clients without a key by their documents.
+    #[must_use]
+    pub fn with_client_documents(mut self) -> Self {
+        self.client_id_metadata_document_supported = true;
+        self.token_endpoint_auth_methods_supported.push("none");
+        self
+    }
+
     /// The same document of a server that takes what other domains vouch for, or vouches to others itself.
     #[must_use]
     pub fn chaining(mut self, takes: bool, vouches: bool) -> Self {

@@ -12,6 +12,7 @@ mod approvals;
 pub mod authzen;
 mod calendar;
 pub mod catalogue;
+pub mod clients;
 pub mod coaz;
 pub mod definition;
 mod entities;

@@ -26,6 +26,7 @@ use crate::{
     annotations::Annotations,
     calendar::Calendar,
     catalogue::Catalogue,
+    clients::Clients,
     entities::Store,
     evaluate,
     finding::Finding,
@@ -53,6 +54,7 @@ pub struct Snapshot {
     calendar: Calendar,
     roles: Roles,
     templates: Templates,
+    clients: Clients,
     issuers: Issuers,
     actions: Actions,
     schema_text: String,
@@ -180,6 +182,11 @@ impl Snapshot {
     /// Every role of the bundle with its purpose, in name order.
     pub fn roles_with_purpose(&self) -> impl Iterator<Item = (&RoleName, &str)> {
         self.roles.iter().map(|(name, role)| (name, role.purpose.as_str()))
+    }
+
+    /// Clients that are known by a document of their own.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// The issuers that are trusted.

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Folders whose files form the bundle.
-pub const BUNDLE_FOLDERS: [&str; 5] = ["issuers", "policies", "roles", "systems", "templates"];
+pub const BUNDLE_FOLDERS: [&str; 6] = ["clients", "issuers", "policies", "roles", "systems", "templates"];
 
 /// What was made.
 #[derive(Debug)]

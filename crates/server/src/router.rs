@@ -20,7 +20,7 @@ pub fn network(
     let rooms = Router::new()
         .merge(bailiwick_authz_server::router(Arc::clone(entrance), fetcher.clone()))
         .merge(bailiwick_console::router(Arc::clone(entrance), providers))
-        .merge(bailiwick_console::consent::router(Arc::clone(entrance)))
+        .merge(bailiwick_console::consent::router(Arc::clone(entrance), fetcher.clone()))
         .merge(bailiwick_console::connections::router(Arc::clone(entrance), posts))
         .merge(mcp::router(gateway))
         .merge(Authzen::new(Arc::clone(entrance)).router())

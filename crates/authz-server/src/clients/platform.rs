@@ -93,15 +93,8 @@ fn fitting(
 }
 
 fn is_of(authenticator: &Authenticator, issuer: &str, agent: &AgentName) -> bool {
-    match authenticator {
-        Authenticator::Platform(PlatformIdentity { issuer: own, agent: whose }) => {
-            own.as_str() == issuer && whose == agent
-        }
-        Authenticator::Key(_)
-        | Authenticator::Certificate(_)
-        | Authenticator::SelfSigned(_)
-        | Authenticator::Spiffe(_) => false,
-    }
+    matches!(authenticator, Authenticator::Platform(PlatformIdentity { issuer: own, agent: whose })
+        if own.as_str() == issuer && whose == agent)
 }
 
 /// The signature holds: the workload's developer may know what is wrong about time and audience.

@@ -34,6 +34,7 @@ mod apart;
 mod certificate;
 mod code;
 mod details;
+mod document;
 mod exchange;
 mod hardware;
 mod own_tasks;

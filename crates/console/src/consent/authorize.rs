@@ -11,19 +11,21 @@ use axum::{
 };
 use bailiwick_engine::authorization::{self, Came, Next};
 use bailiwick_oauth::{
-    authorization_request::{AuthorizationQuery, AuthorizationRequest},
+    authorization_request::{Addressee, AuthorizationQuery, AuthorizationRequest},
     authorization_response::AuthorizationResponse,
 };
 use bailiwick_web::{entrance::Entrance, session};
 use http::{HeaderMap, StatusCode, header};
 
 use super::{
+    documents::Documents,
     notice::Notice,
     question::{see, sign_in_anew, visitor, where_asked},
 };
 
 pub(crate) async fn authorize(
     State(entrance): State<Arc<Entrance>>,
+    State(documents): State<Arc<Documents>>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Response {
@@ -32,7 +34,7 @@ pub(crate) async fn authorize(
     if let Some(elsewhere) = at_pages(&entrance, &headers, here) {
         return see(&elsewhere);
     }
-    match next(&entrance, &headers, uri.query().unwrap_or_default()).await {
+    match next((&entrance, &documents), &headers, uri.query().unwrap_or_default()).await {
         Ok(Next::Answer(location)) => see(&location),
         Ok(Next::Ask(handle)) => see(&where_asked(&entrance, handle.expose())),
         Ok(Next::SignIn(Some(handle))) => see(&sign_in_anew(&entrance, handle.expose())),
@@ -58,20 +60,33 @@ impl<E: Into<Notice>> From<E> for Stop {
     }
 }
 
-async fn next(entrance: &Entrance, headers: &HeaderMap, query: &str) -> Result<Next, Stop> {
-    let (request, came) = request(entrance, query)?;
+async fn next((entrance, documents): (&Entrance, &Documents), headers: &HeaderMap, query: &str) -> Result<Next, Stop> {
     let broker = entrance.broker();
+    let query = AuthorizationQuery::parse(query.as_bytes())?;
+    let signed_in = session::find(entrance, headers).await?.map(|signed_in| visitor(&signed_in));
+    let is_documented = matches!(query, AuthorizationQuery::Plain(Addressee { document: Some(_), .. }));
+    if let AuthorizationQuery::Plain(Addressee { document: Some(url), .. }) = &query {
+        // Nobody but a user of ours makes us fetch anything.
+        if signed_in.is_none() {
+            return Ok(Next::SignIn(None));
+        }
+        documents.agent(broker, url).await.map_err(Stop::Shown)?;
+    }
+    let (request, came) = request(entrance, query)?;
     let agent = authorization::client(broker, &request.client, &request.redirect_uri)?;
+    // By its name it would come past its document.
+    if agent.documented_by().is_some() != is_documented {
+        return Err(Stop::Shown(Notice::new(StatusCode::BAD_REQUEST, "this application is known by another address")));
+    }
     if let Err(refused) = authorization::wanted(broker, &agent, &request) {
         return Err(Stop::Back(authorization::error(broker, &request, refused)?));
     }
-    let signed_in = session::find(entrance, headers).await?.map(|signed_in| visitor(&signed_in));
     Ok(authorization::arrive(broker, request, came, signed_in.as_ref()).await?)
 }
 
-fn request(entrance: &Entrance, query: &str) -> Result<(AuthorizationRequest, Came), Stop> {
+fn request(entrance: &Entrance, query: AuthorizationQuery) -> Result<(AuthorizationRequest, Came), Stop> {
     let broker = entrance.broker();
-    match AuthorizationQuery::parse(query.as_bytes())? {
+    match query {
         AuthorizationQuery::Pushed { client, request_uri } => {
             let pushed = authorization::pushed(broker, &client, &request_uri).ok_or_else(|| {
                 let title = "this request was used already, or its time is over";

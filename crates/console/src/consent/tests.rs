@@ -9,6 +9,7 @@ use bailiwick_engine::{
     authorization::apart,
     grants, sessions, users,
 };
+use bailiwick_fetch::FetchRules;
 use bailiwick_model::{
     agent::{Authenticator, Environment, KeyProtection},
     grant::{Authentication, Grant, GrantKind, GrantStatus},
@@ -28,6 +29,8 @@ use jiff::SignedDuration;
 use tower::ServiceExt as _;
 
 use super::*;
+
+mod documents;
 
 const CALLBACK: &str = "https://client.example/cb";
 const RESOURCE: &str = "https://broker.test/mcp/files";
@@ -88,7 +91,8 @@ impl Scene {
         }
         let entrance = Entrance::new(Arc::clone(&world.broker), world.nonces(), DeclaredProxies::default());
         let entrance = Arc::new(entrance.unwrap());
-        let router = listener::around(&entrance, router(Arc::clone(&entrance)));
+        let fetcher = Fetcher::new(FetchRules::default()).unwrap();
+        let router = listener::around(&entrance, router(Arc::clone(&entrance), fetcher));
         Self { world, entrance, router }
     }
 

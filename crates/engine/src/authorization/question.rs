@@ -9,6 +9,7 @@ use bailiwick_model::{
     operation::{ActionClass, ActionTag},
     task::{Pin, ToolGrant},
 };
+use bailiwick_oauth::client_document::ClientDocument;
 use bailiwick_pdp::{
     catalogue::{System, Tool},
     normalise::is_hidden,
@@ -32,10 +33,21 @@ pub struct Question {
     pub environment: Environment,
     /// Where their browser goes with the answer; `None` where the client is told apart from it.
     pub redirect_uri: Option<String>,
+    /// Where it says about itself who it is, if nothing else says so.
+    pub published: Option<Published>,
     /// What it wants to do, system by system.
     pub systems: Vec<SystemWords>,
     /// How long each choice would hold.
     pub until: [(Lasting, Timestamp); 3],
+}
+
+/// A client that is known by a document of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// The host that it lies at: whoever has that is the client.
+    pub host: String,
+    /// Whether the answer can go nowhere but to the user's own machine, where any program may wait for it.
+    pub is_loopback_alone: bool,
 }
 
 /// What is wanted of one system.
@@ -94,6 +106,10 @@ pub(super) fn put(
         purpose: agent.purpose.clone(),
         environment: agent.environment,
         redirect_uri,
+        published: agent.documented_by().map(|url| Published {
+            host: url.host().to_owned(),
+            is_loopback_alone: ClientDocument::is_loopback_alone(&agent.redirect_uris),
+        }),
         systems: of_wanted(policy, &wanted.scopes, wanted.details.as_deref()).ok_or_else(unknown)?,
         until: Lasting::ALL.map(|lasting| (lasting, lasting.until(visitor, agent, now))),
     })

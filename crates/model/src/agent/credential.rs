@@ -6,7 +6,7 @@ use std::{fmt, net::IpAddr};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Attestation, DistinguishedName, PlatformIdentity, SpiffeId};
+use super::{Attestation, ClientUrl, DistinguishedName, PlatformIdentity, SpiffeId};
 use crate::{
     jwk::{PublicKey, Thumbprint},
     name::NameError,
@@ -47,6 +47,9 @@ pub enum Authenticator {
     /// A token that the platform on which the agent runs signs for it (RFC 7523 §2.2, by an issuer that is not the
     /// client). Which of the platform's tokens stands in the active bundle.
     Platform(PlatformIdentity),
+    /// Nothing but the URL of a document that a client publishes, which proves nobody: all that such a client can do is to send
+    /// users to our own pages, and redeem what they allow (draft-ietf-oauth-client-id-metadata-document-02).
+    Document(ClientUrl),
 }
 
 /// The one name that a certificate must bear (RFC 8705 §2.1.2). Each is compared whole: no name stands for several.
@@ -85,6 +88,7 @@ impl Authenticator {
             // Its SVID may be a certificate or a JWT.
             Self::Spiffe(_) => "spiffe",
             Self::Platform(_) => "workload_identity",
+            Self::Document(_) => "none",
         }
     }
 
@@ -96,6 +100,7 @@ impl Authenticator {
             Self::SelfSigned(pinned) => pinned.public_key,
             Self::Spiffe(id) => Thumbprint::of_canonical_json(&format!("spiffe_id:{id}")),
             Self::Platform(identity) => Thumbprint::of_canonical_json(&format!("workload:{identity}")),
+            Self::Document(url) => Thumbprint::of_canonical_json(&format!("client_document:{url}")),
         }
     }
 
@@ -103,7 +108,9 @@ impl Authenticator {
     pub fn name(&self) -> String {
         match self {
             Self::Key(key) => key.kid.clone(),
-            Self::Certificate(_) | Self::SelfSigned(_) | Self::Spiffe(_) | Self::Platform(_) => self.id().to_string(),
+            Self::Certificate(_) | Self::SelfSigned(_) | Self::Spiffe(_) | Self::Platform(_) | Self::Document(_) => {
+                self.id().to_string()
+            }
         }
     }
 
@@ -111,7 +118,9 @@ impl Authenticator {
     pub const fn key(&self) -> Option<&PublicKey> {
         match self {
             Self::Key(key) => Some(key),
-            Self::Certificate(_) | Self::SelfSigned(_) | Self::Spiffe(_) | Self::Platform(_) => None,
+            Self::Certificate(_) | Self::SelfSigned(_) | Self::Spiffe(_) | Self::Platform(_) | Self::Document(_) => {
+                None
+            }
         }
     }
 }

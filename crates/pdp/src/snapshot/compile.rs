@@ -18,6 +18,7 @@ use crate::{
     approvals,
     calendar::Calendar,
     catalogue::Catalogue,
+    clients,
     entities::Store,
     expression::{DEPTH_MAX, body, depth},
     finding::{Finding, Severity},
@@ -46,6 +47,8 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
     let (mut policies, more) = policies::read(files);
     findings.extend(more);
     let (issuers, more) = issuers::read(files);
+    findings.extend(more);
+    let (clients, more) = clients::read(files);
     findings.extend(more);
     findings.extend(unread(files));
 
@@ -91,6 +94,7 @@ fn compile_files(files: &BundleFiles) -> Result<Snapshot, Vec<Finding>> {
         calendar,
         roles,
         templates,
+        clients,
         issuers,
         actions,
         schema_text: generated.text,
@@ -141,12 +145,12 @@ fn refuse(mut findings: Vec<Finding>, more: impl IntoIterator<Item = Finding>) -
 
 /// Files that no part of the broker reads.
 fn unread(files: &BundleFiles) -> Vec<Finding> {
-    let read = ["issuers/", "policies/", "roles/", "systems/", "templates/"];
+    let read = ["clients/", "issuers/", "policies/", "roles/", "systems/", "templates/"];
     let ignored = files.iter().filter(|(path, _)| !read.iter().any(|folder| path.starts_with(folder)));
     ignored
         .map(|(path, _)| {
             Finding::warning("file-ignored", path, "nothing reads this file")
-                .with_help("a bundle has `issuers/`, `policies/`, `roles/`, `systems/` and `templates/`")
+                .with_help("a bundle has `clients/`, `issuers/`, `policies/`, `roles/`, `systems/` and `templates/`")
         })
         .collect()
 }

@@ -2,7 +2,8 @@
 // by a signed assertion, takes a token (bound to a key, if `dpop`), and calls.
 //
 // Its one argument is a plan as JSON: library (the package's file), url, issuer, client, key, algorithm, dpop, calls
-// ([[tool, arguments]]), and for a user also cookie and redirect. Prints what came of each step.
+// ([[tool, arguments]]), and for a user also cookie and redirect; with `document`, the URL of its own metadata, in the place
+// of client and key. Prints what came of each step.
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
@@ -10,14 +11,14 @@ import { answer } from "./user.mjs";
 
 const plan = JSON.parse(process.argv[2]);
 const sdk = await import(pathToFileURL(plan.library).href);
-const privateKey = readFileSync(plan.key, "utf8");
+const privateKey = plan.key === undefined ? undefined : readFileSync(plan.key, "utf8");
 const { client: clientId, issuer, algorithm } = plan;
 
 /** A client that its user sends to the authorization endpoint. */
 class ForUser {
-  addClientAuthentication = sdk.createPrivateKeyJwtAuth({
-    issuer: clientId, subject: clientId, privateKey, alg: algorithm,
-  });
+  addClientAuthentication = plan.document === undefined
+    ? sdk.createPrivateKeyJwtAuth({ issuer: clientId, subject: clientId, privateKey, alg: algorithm })
+    : undefined;
   redirectUrl = plan.redirect;
   clientMetadata = {
     client_name: clientId,
@@ -36,7 +37,15 @@ class ForUser {
   redirectToAuthorization = (url) => { this.asks = url; };
 }
 
-const provider = plan.redirect === undefined
+/** The same without a key: all that says who it is, is the URL of its document. */
+class ByDocument extends ForUser {
+  clientMetadataUrl = plan.document;
+  clientMetadata = { ...this.clientMetadata, client_name: "by its document", token_endpoint_auth_method: "none" };
+  clientInformation = () => this.information;
+  saveClientInformation = (information) => { this.information = information; };
+}
+
+const provider = plan.document !== undefined ? new ByDocument() : plan.redirect === undefined
   ? new sdk.PrivateKeyJwtProvider({ clientId, privateKey, algorithm, expectedIssuer: issuer })
   : new ForUser();
 if (plan.dpop) {

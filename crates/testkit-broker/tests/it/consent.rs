@@ -44,8 +44,10 @@ impl Scene {
         let opened = sessions::open(broker, &ada, authentication).await.unwrap();
         let cookie = session::set_cookie(&entrance, &opened).unwrap();
         let cookie = cookie.to_str().unwrap().split(';').next().unwrap().to_owned();
-        let rooms = bailiwick_authz_server::router(Arc::clone(&entrance), Fetcher::new(FetchRules::default()).unwrap())
-            .merge(bailiwick_console::consent::router(Arc::clone(&entrance)));
+        let rooms =
+            bailiwick_authz_server::router(Arc::clone(&entrance), Fetcher::new(FetchRules::default()).unwrap()).merge(
+                bailiwick_console::consent::router(Arc::clone(&entrance), Fetcher::new(FetchRules::default()).unwrap()),
+            );
         let router = listener::around(&entrance, rooms);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let folder = tempfile::tempdir().unwrap();
