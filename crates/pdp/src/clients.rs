@@ -76,11 +76,6 @@ impl Clients {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-
-    /// All rules.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &ClientRule> {
-        self.0.iter()
-    }
 }
 
 /// Whether what is written covers a URL. Neither has dot segments or escapes, so what begins alike lies below.
@@ -134,7 +129,7 @@ impl Checking<'_> {
     }
 
     fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self, written: &Spanned<String>) -> Option<T> {
-        let parsed = written.get_ref().parse();
+        let parsed = written.get_ref().parse::<T>();
         parsed.map_err(|error| self.refuse(written, "client-name", format!("{error}"), "names are as elsewhere")).ok()
     }
 

@@ -13,7 +13,7 @@ use crate::{
 /// Bytes of one URL at most.
 pub const CLIENT_URL_BYTES_MAX: usize = 512;
 /// Bytes of a host in the name that follows from a URL.
-const HOST_BYTES_MAX: usize = 40;
+const HOST_BYTES_MAX: usize = 38;
 /// Bytes of a digest in it, as hexadecimal digits: nobody finds two URLs that have 80 bits in common.
 const DIGEST_CHARACTERS: usize = 20;
 
