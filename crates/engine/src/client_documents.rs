@@ -41,8 +41,9 @@ pub fn known(broker: &Broker, url: &ClientUrl) -> Option<Arc<Agent>> {
 /// users had allowed ends when the document or its rule says something else than before.
 pub async fn accept(broker: &Broker, url: &ClientUrl, document: ClientDocument) -> Result<Arc<Agent>, Refusal> {
     let live = broker.live();
-    let rule = rule_of(&live, url).cloned().ok_or_else(|| unknown(url))?;
-    let rule = ClientRule { owner: owner_of(&live, &rule.owner)?, purpose: rule.purpose.trim().to_owned(), ..rule };
+    let mut rule = rule_of(&live, url).cloned().ok_or_else(|| unknown(url))?;
+    rule.owner = owner_of(&live, &rule.owner)?;
+    rule.purpose = rule.purpose.trim().to_owned();
     let name = url.agent_name().ok_or_else(|| unknown(url))?;
     let by = Principal::Agent(name.clone());
     match broker.agent(&name) {
