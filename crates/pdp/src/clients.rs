@@ -178,10 +178,11 @@ impl Checking<'_> {
 
 /// A client's URL, or the beginning of some.
 fn is_place(text: &str) -> bool {
-    let is_whole_host =
-        Url::parse(text).is_ok_and(|url| url.scheme() == "https" && url.as_str() == text && url.path() == "/");
-    let bare = |url: Url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    text.parse::<ClientUrl>().is_ok() || (is_whole_host && Url::parse(text).is_ok_and(bare))
+    let is_whole_host = |url: Url| {
+        let is_bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        url.scheme() == "https" && url.as_str() == text && url.path() == "/" && is_bare
+    };
+    !text.contains('*') && (text.parse::<ClientUrl>().is_ok() || Url::parse(text).is_ok_and(is_whole_host))
 }
 
 #[cfg(test)]

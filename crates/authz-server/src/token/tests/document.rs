@@ -98,7 +98,7 @@ async fn it_can_do_nothing_else() {
     let exchange = [
         ("subject_token", token.as_str()),
         ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-        ("audience", "https://broker.test/agents/gate"),
+        ("resource", RESOURCE),
     ];
     for form in [
         with(of("client_credentials"), &[("resource", RESOURCE)]),
