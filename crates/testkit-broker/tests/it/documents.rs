@@ -116,7 +116,9 @@ async fn authorize(broker: &Broker, cookie: &str, client: &str) -> (u16, String)
         ("resource", &resource),
     ];
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    let ask = http.get(format!("{}/oauth/authorize", broker.url())).query(&query).header("cookie", cookie);
+    // People's pages, and their sessions, have one name.
+    let pages = broker.url().replace("127.0.0.1", "localhost");
+    let ask = http.get(format!("{pages}/oauth/authorize")).query(&query).header("cookie", cookie);
     let answer = ask.send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
