@@ -214,7 +214,7 @@ impl Visit<'_> {
             ClientAuthentication::Assertion { .. } => Held::Key(client.credential),
             ClientAuthentication::Certificate { .. } => shown_key(&self.parts),
             // What others signed proves no key, whoever brings it.
-            ClientAuthentication::JwtSvid { .. } => Held::Nothing,
+            ClientAuthentication::JwtSvid { .. } | ClientAuthentication::Public { .. } => Held::Nothing,
         };
         hardware::check(self.entrance().broker(), &client.agent, held).map_err(|unprotected| {
             Failure::new(Why::Unprotected, ErrorCode::InvalidClient, &unprotected.to_string())

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Authenticator, ClientUrl},
+    agent::{Agent, AgentStatus, Authenticator, ClientUrl, KeyProtection},
     name::AgentName,
     principal::Principal,
 };
@@ -138,6 +138,8 @@ fn asked(name: AgentName, url: &ClientUrl, rule: ClientRule, document: ClientDoc
         environment: rule.environment,
         role: rule.role,
         authenticators: vec![Authenticator::Document(url.clone())],
+        attestation: None,
+        key_protection: KeyProtection::Any,
         systems: rule.systems,
         scopes: Vec::new(),
         redirect_uris: document.redirect_uris,

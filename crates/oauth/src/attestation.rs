@@ -82,8 +82,8 @@ fn is_of(authenticator: &Authenticator, key: &AttestedKey) -> bool {
         Authenticator::Key(own) => key.jwk == Some(own.thumbprint),
         Authenticator::SelfSigned(pinned) => key.public_key == pinned.public_key,
         Authenticator::Certificate(_) | Authenticator::Spiffe(_) => true,
-        // Its platform signs for it, and no key of its is known.
-        Authenticator::Platform(_) => false,
+        // Its platform signs for it, or nobody does, and no key of its is known.
+        Authenticator::Platform(_) | Authenticator::Document(_) => false,
     }
 }
 
