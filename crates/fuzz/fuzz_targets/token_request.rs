@@ -164,5 +164,6 @@ fn says_who(client: &ClientAuthentication) -> bool {
         ClientAuthentication::Assertion { assertion, client: _ } => !assertion.is_empty(),
         ClientAuthentication::JwtSvid { svid, client: _ } => !svid.is_empty(),
         ClientAuthentication::Certificate { client } => !client.as_str().is_empty(),
+        ClientAuthentication::Public { url } => !url.as_str().is_empty(),
     }
 }
