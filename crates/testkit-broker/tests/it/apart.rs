@@ -211,12 +211,15 @@ impl Ada {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_types_in_the_code_of_a_command_and_it_acts_for_them() {
     let Some(tools) = ready(&[Need::Broker, Need::Browser]) else { return };
-    let (scene, mut ada) = Scene::new(tools);
+    let (mut scene, mut ada) = Scene::new(tools);
     let waiting = scene.command_line();
     let asked = ada.types(&waiting.text("verification_uri"), &waiting.text("user_code").to_lowercase());
     for words in ["night-job", "Allow this only if you began it yourself", "127.0.0.1", "look things up"] {
         assert!(asked.contains(words), "{words}: {asked}");
     }
+    // Neither the request nor whoever waits is lost with a server that ends.
+    scene.depot.broker.kill();
+    scene.depot.broker.serve_verified();
     assert!(ada.says("allow").contains("night-job may act for you"));
     let told = waiting.tells();
     let mut client = scene.client().await;

@@ -3,9 +3,12 @@
 
 use bailiwick_engine::{
     authorization::{Lasting, Visitor, apart},
+    directory::{self, Profile},
     users,
 };
-use bailiwick_model::{id::ConsentRequestId, limits::CONSENT_REQUESTS_PER_CLIENT_AND_USER_MAX};
+use bailiwick_model::{
+    directory::DirectoryEntry, id::ConsentRequestId, limits::CONSENT_REQUESTS_PER_CLIENT_AND_USER_MAX,
+};
 
 use super::{
     exchange::{cast, token},
@@ -14,11 +17,12 @@ use super::{
 use crate::clients::{PER_ADDRESS, QUESTIONS};
 
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-const CIBA: &str = "urn:openid:params:grant-type:ciba";
+pub(super) const CIBA: &str = "urn:openid:params:grant-type:ciba";
 const READ: &str =
     r#"[{"type":"bailiwick_tool","actions":["files.read_text_file"],"arguments":{"path":{"under":"/data"}}}]"#;
 
 type Pairs = Vec<(&'static str, String)>;
+type Sent<'a> = &'a [(&'static str, &'a str)];
 
 /// A scene with two users, in which by their registrations `support` may ask users and `other` may not.
 async fn asking() -> Scene {
@@ -64,7 +68,7 @@ impl Scene {
     }
 
     /// Somebody who proved just now who they are.
-    fn present(&self, user: &str) -> Visitor {
+    pub(super) fn present(&self, user: &str) -> Visitor {
         let now = self.world.clock.now();
         let authentication = bailiwick_model::grant::Authentication {
             at: now,
@@ -84,7 +88,7 @@ impl Scene {
         waiting[0].id
     }
 
-    async fn answered(&self, user: &str, lasting: Option<Lasting>) {
+    pub(super) async fn answered(&self, user: &str, lasting: Option<Lasting>) {
         let id = self.only(user).await;
         apart::answer(&self.world.broker, &self.present(user), id, lasting).await.unwrap();
     }
@@ -350,6 +354,88 @@ async fn no_is_no_and_nobody_gets_in_who_ended_meanwhile() {
     let broker = &scene.world.broker;
     agents::deregister(broker, &"support".parse().unwrap(), None).await.unwrap();
     assert!(apart::by_code(broker, &scene.present("u-ada"), &code).await.is_err(), "nobody waits with this code");
+}
+
+/// As identity providers tell us: nobody is removed, they are only active no more.
+#[tokio::test]
+async fn a_directory_that_stops_somebody_ends_what_they_were_asked() {
+    let scene = asking().await;
+    let broker = &scene.world.broker;
+    let by = Principal::Workload("idp".parse().unwrap());
+    let profile = |active| Profile {
+        name: "Cy".to_owned(),
+        email: Some("cy@example.com".to_owned()),
+        entry: DirectoryEntry {
+            user_name: "cy".to_owned(),
+            external_id: None,
+            active,
+            given_name: None,
+            family_name: None,
+        },
+    };
+    let user = directory::create_user(broker, &by, profile(true)).await.unwrap();
+    let id = user.id.to_string();
+    let ask = async || held(&scene.backchannel("support", &[("login_hint", "cy@example.com")]).await, "auth_req_id");
+    let allowed = ask().await;
+    scene.answered(&id, Some(Lasting::Day)).await;
+    let waiting = ask().await;
+    let user = directory::change_user(broker, &by, (&user.id, user.version), profile(false)).await.unwrap();
+    for held in [&allowed, &waiting] {
+        refused(&scene.poll("support", CIBA, held).await, 400, "invalid_grant");
+    }
+    refused(&scene.backchannel("support", &[("login_hint", "cy@example.com")]).await, 400, "unknown_user_id");
+    directory::change_user(broker, &by, (&user.id, user.version), profile(true)).await.unwrap();
+    for held in [&allowed, &waiting] {
+        refused(&scene.poll("support", CIBA, held).await, 400, "access_denied");
+    }
+}
+
+/// What the suite for FAPI-CIBA asks of a server in poll mode, case by case, by what its names say.
+#[tokio::test]
+async fn the_back_channel_refuses_what_the_suite_for_ciba_sends() {
+    let mut scene = asking().await;
+    let long = "x".repeat(65);
+    let several = [("id_token_hint", "e30.e30.x")];
+    let cases: [(&str, Sent<'_>, &str); 10] = [
+        ("authorization request with no hint", &[("login_hint", "")], "invalid_request"),
+        ("authorization request with multiple hints", &several, "invalid_request"),
+        ("login hint token", &[("login_hint", ""), ("login_hint_token", "e30.e30.x")], "invalid_request"),
+        ("id token hint that is none of ours", &[("login_hint", ""), several[0]], "unknown_user_id"),
+        (
+            "potentially bad binding message",
+            &[("binding_message", "1234 \u{1F44D}\u{1F3FF} \u{5B57}")],
+            "invalid_binding_message",
+        ),
+        ("long binding message", &[("binding_message", &long)], "invalid_binding_message"),
+        ("request object", &[("request", "e30.e30.x")], "request_not_supported"),
+        ("unsigned request object", &[("request", "eyJhbGciOiJub25lIn0.e30.")], "request_not_supported"),
+        ("scope without openid", &[("scope", "files:read")], "invalid_scope"),
+        ("negative requested expiry", &[("requested_expiry", "-1")], "invalid_request"),
+    ];
+    for (name, sent, error) in cases {
+        scene.router = endpoint(&scene.world);
+        let answer = scene.backchannel("support", sent).await;
+        assert_eq!((answer.status, answer.json["error"].as_str()), (400, Some(error)), "{name}: {:?}", answer.json);
+        assert!(answer.json.get("auth_req_id").is_none(), "{name}");
+    }
+    assert!(apart::waiting(&scene.world.broker, &"u-ada".parse().unwrap()).await.unwrap().is_empty());
+
+    // `auth-req-id-expired`, `user-rejects-authentication`, `multiple-call-to-token-endpoint`, and the client of another.
+    scene.router = endpoint(&scene.world);
+    let id = held(&scene.backchannel("support", &[("requested_expiry", "30")]).await, "auth_req_id");
+    refused(&scene.poll("writer", CIBA, &id).await, 400, "invalid_grant");
+    scene.answered("u-ada", Some(Lasting::Session)).await;
+    scene.world.clock.advance(31);
+    refused(&scene.poll("support", CIBA, &id).await, 400, "expired_token");
+    scene.world.clock.advance(600);
+    let next = held(&scene.backchannel("support", &[]).await, "auth_req_id");
+    refused(&scene.poll("support", CIBA, &id).await, 400, "invalid_grant");
+    scene.answered("u-ada", None).await;
+    refused(&scene.poll("support", CIBA, &next).await, 400, "access_denied");
+    let last = held(&scene.backchannel("support", &[]).await, "auth_req_id");
+    for error in ["authorization_pending", "slow_down", "slow_down"] {
+        refused(&scene.poll("support", CIBA, &last).await, 400, error);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Clients that prove themselves by the certificate of their connection (RFC 8705): who is let in, and above all who is not.
 
-use bailiwick_engine::lifecycle;
+use bailiwick_engine::{authorization::Lasting, lifecycle};
 use bailiwick_model::agent::{Authenticator, CertificateName, KeyProtection, PinnedCertificate};
 use bailiwick_oauth::{certificate::Certificate, certificate_path::Authorities, key_policy::KeyPolicy};
 use bailiwick_web::certificate::{CertificateRules, ClientCertificate, OverMutualTls};
@@ -10,7 +10,7 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 
-use super::*;
+use super::{apart::CIBA, *};
 
 const LISTENER: &str = "https://broker.test:8421";
 const ID: &str = "spiffe://prod.test/reader";
@@ -387,4 +387,41 @@ async fn where_hardware_is_demanded_a_certificate_is_of_the_attested_key() {
     let proof = world.proof("reader", "POST", &format!("{LISTENER}/oauth/token"), None);
     let bound = certified.over("/oauth/token", &of(&in_device)).header("dpop", proof);
     refused(&certified.scene.send(bound, &form).await, 400, "invalid_dpop_proof");
+}
+
+#[tokio::test]
+async fn what_a_certificate_asked_a_user_for_is_for_that_certificate() {
+    let mut certified = Certified::new().await;
+    certified.scene.world.publish(bundle::with_delegation()).await;
+    certified.scene.world.enlist("support", "support").await;
+    let scene = &certified.scene;
+    let [one, other] = ["one", "other"].map(|name| self_signed(client(&[("cn", name)])));
+    for certificate in [&one, &other] {
+        certified.add("support", pinned(certificate)).await;
+    }
+    let groups = ["sales".to_owned()].into();
+    users::add(&scene.world.broker, &operator(), "u-ada".parse().unwrap(), "Ada", None, groups).await.unwrap();
+    let form = [
+        ("client_id", "support".to_owned()),
+        ("scope", "openid files:read".to_owned()),
+        ("login_hint", "u-ada".to_owned()),
+        ("resource", RESOURCE.to_owned()),
+    ];
+    let asked = scene.send(certified.over("/oauth/bc-authorize", std::slice::from_ref(&one)), &form).await;
+    assert_eq!(asked.status, 200, "{:?}", asked.json);
+    scene.answered("u-ada", Some(Lasting::Day)).await;
+    let poll = async |certificate: &CertificateDer<'static>| {
+        let form = [
+            ("client_id", "support".to_owned()),
+            ("grant_type", CIBA.to_owned()),
+            ("auth_req_id", asked.json["auth_req_id"].as_str().unwrap().to_owned()),
+        ];
+        scene.send(certified.over("/oauth/token", std::slice::from_ref(certificate)), &form).await
+    };
+    refused(&poll(&other).await, 400, "invalid_grant");
+    let answer = poll(&one).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.json);
+    let claims = part(answer.json["access_token"].as_str().unwrap(), 1);
+    assert_eq!(claims["sub"], "user:u-ada");
+    assert!(claims["cnf"]["x5t#S256"].is_string(), "{claims}");
 }
