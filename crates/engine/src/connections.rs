@@ -7,6 +7,7 @@
 mod account;
 mod connect;
 mod ending;
+mod own;
 mod tokens;
 
 use std::sync::Arc;
@@ -21,10 +22,11 @@ use bailiwick_model::{
 use bailiwick_pdp::catalogue::Accounts;
 use tokio::sync::broadcast;
 
-use self::{connect::Attempts, tokens::Renewals};
+use self::{connect::Attempts, own::OwnTokens, tokens::Renewals};
 pub use self::{
     connect::{Returned, begin, finish},
     ending::{GIVE_UP_AFTER, end, take_back},
+    own::own_token,
     tokens::{NoToken, token},
 };
 use crate::{broker::Broker, evidence::Draft, live::Live, refusal::Refusal};
@@ -45,13 +47,14 @@ const ENDS_MAX: usize = 1_024;
 pub(crate) struct UnderWay {
     attempts: Attempts,
     renewals: Renewals,
+    own: OwnTokens,
     ended: broadcast::Sender<(UserId, SystemName)>,
 }
 
 impl Default for UnderWay {
     fn default() -> Self {
         let ended = broadcast::Sender::new(ENDS_MAX);
-        Self { attempts: Attempts::default(), renewals: Renewals::default(), ended }
+        Self { attempts: Attempts::default(), renewals: Renewals::default(), own: OwnTokens::default(), ended }
     }
 }
 

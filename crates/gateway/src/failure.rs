@@ -41,7 +41,9 @@ pub(crate) fn upstream(error: &UpstreamError, permit: &Permitted, passage: &Pass
         UpstreamError::NoUser | UpstreamError::NotConnected => {
             (OutcomeStatus::NotForwarded, "no account of a user is connected")
         }
-        UpstreamError::NotRenewed => (OutcomeStatus::NotForwarded, "the token of a user's account is not renewed"),
+        UpstreamError::NotRenewed => {
+            (OutcomeStatus::NotForwarded, "the upstream's authorization server gives no token")
+        }
         error if error.reached_upstream() => {
             (OutcomeStatus::UpstreamFailed, "the upstream broke off or broke the protocol")
         }

@@ -6,6 +6,7 @@ mod accounts;
 mod check;
 pub(crate) mod file;
 mod lock;
+mod oauth_client;
 mod pattern;
 pub(crate) mod records;
 mod step_up_check;
@@ -28,7 +29,8 @@ use bailiwick_model::{
 };
 use serde_json::Value;
 
-pub use self::accounts::{Accounts, ClientAuthentication};
+pub use self::accounts::Accounts;
+pub use self::oauth_client::{ClientAuthentication, OauthClient};
 pub use self::pattern::{ArgumentPath, FieldPath, FieldStep};
 use crate::{coaz::Mapping, finding::Finding, json_schema::RecordType, normalise::Normaliser};
 
@@ -124,7 +126,7 @@ pub enum Upstream {
         /// Its endpoint: `https`, or `http` on this machine.
         url: url::Url,
         /// The credential that is injected into every call; where there are `accounts`, only into the broker's own looks.
-        credential: Option<InjectedCredential>,
+        credential: Option<HttpCredential>,
         /// Where it holds its own users: every call is made with the account of the user whom it is made for.
         accounts: Option<Box<Accounts>>,
     },
@@ -163,6 +165,25 @@ impl System {
         match self.upstream {
             Upstream::Client(kind) => Some(kind),
             Upstream::Stdio { .. } | Upstream::Http { .. } => None,
+        }
+    }
+}
+
+/// What the broker itself shows to an upstream over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HttpCredential {
+    /// A header.
+    Header(InjectedCredential),
+    /// A token of its own, got and renewed by `client_credentials` (RFC 6749 §4.4).
+    Token(Box<OauthClient>),
+}
+
+impl HttpCredential {
+    /// The secret of the vault that it needs.
+    pub const fn secret(&self) -> Option<&SecretName> {
+        match self {
+            Self::Header(header) => Some(&header.secret),
+            Self::Token(client) => client.authentication.secret(),
         }
     }
 }

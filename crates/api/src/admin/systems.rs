@@ -2,7 +2,7 @@
 //! One file per endpoint; this one holds what they share.
 
 use bailiwick_engine::live::Seen;
-use bailiwick_pdp::catalogue::{System, Upstream};
+use bailiwick_pdp::catalogue::{HttpCredential, System, Upstream};
 use bailiwick_ports::store::Quarantine;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -69,8 +69,8 @@ impl SystemView {
             }
             Upstream::Client(kind) => (format!("client: {}", kind.as_str()), Vec::new()),
             Upstream::Http { url, credential, accounts } => {
-                let own = credential.iter().map(|credential| &credential.secret);
-                let client = accounts.iter().filter_map(|accounts| accounts.client_authentication.secret());
+                let own = credential.iter().filter_map(HttpCredential::secret);
+                let client = accounts.iter().filter_map(|accounts| accounts.client.authentication.secret());
                 (url.to_string(), own.chain(client).map(ToString::to_string).collect())
             }
         };

@@ -121,6 +121,7 @@ impl Login {
                     return error("invalid_grant");
                 }
             }
+            "client_credentials" => assert_eq!(of("scope"), "contacts.read"),
             "refresh_token" if self.refresh.lock().unwrap().remove(&of("refresh_token")) => {}
             _ => return error("invalid_grant"),
         }
@@ -418,6 +419,12 @@ async fn a_server_that_is_away_ends_nothing_and_one_that_refuses_does() {
     let ada = scene.signed_in("ada").await;
     scene.connect(&ada, "ada").await;
     scene.world.clock.advance(580);
+    scene.login.is(Mood::Away);
+    let before = scene.asked();
+    for token in futures((0..10).map(|_| scene.token("ada", None))).await {
+        assert_eq!(token.unwrap(), "access-token-1");
+    }
+    assert_eq!(scene.asked(), before + 1, "whoever waited behind it does not wait for the same");
     for mood in [Mood::Away, Mood::Broken, Mood::ClientUnknown] {
         scene.login.is(mood);
         assert_eq!(scene.token("ada", None).await.unwrap(), "access-token-1", "{mood:?}: it has not ended yet");
@@ -504,4 +511,39 @@ async fn sealed_tokens_open_nowhere_else() {
     let older = Connection { version: 2, ..of_ada };
     store.renew_connection(older, entry()).await.unwrap();
     assert_eq!(scene.token("ada", None).await, Err(NoToken::Unavailable), "an older version's");
+}
+
+/// The broker's own, in nobody's name: one for everybody who needs it, renewed in time, not asked for again and again.
+#[tokio::test]
+async fn the_brokers_own_token_is_asked_for_once_and_renewed() {
+    let scene = Scene::new().await;
+    let policy = scene.world.broker.live().policy.clone().unwrap();
+    let (accounts, binding) = policy.catalogue().system(&crm()).unwrap().accounts().unwrap();
+    let own = async |refused: Option<&str>| {
+        let refused = refused.map(|token| Secret::new(token.to_owned()));
+        let (broker, login) = (&scene.world.broker, scene.login.as_ref());
+        let client = (&accounts.client, binding);
+        let token = connections::own_token(broker, login, &crm(), client, refused.as_ref()).await;
+        token.map(|token| token.expose().clone())
+    };
+    for token in futures((0..10).map(|_| own(None))).await {
+        assert_eq!(token.unwrap(), "access-token-1");
+    }
+    assert_eq!(own(Some("access-token-1")).await.unwrap(), "access-token-2");
+    assert_eq!(own(Some("access-token-1")).await.unwrap(), "access-token-2", "it was renewed already");
+    scene.world.clock.advance(580);
+    assert_eq!(own(None).await.unwrap(), "access-token-3");
+    assert_eq!(scene.asked(), 3);
+    scene.world.clock.advance(580);
+    for mood in [Mood::Away, Mood::Wider, Mood::ClientUnknown] {
+        scene.login.is(mood);
+        let before = scene.asked();
+        for token in futures((0..10).map(|_| own(None))).await {
+            assert_eq!(token, Err(NoToken::Unavailable), "{mood:?}");
+        }
+        assert_eq!(scene.asked(), before + 1, "{mood:?}: whoever waited does not ask again");
+        scene.world.clock.advance(3);
+    }
+    scene.login.is(Mood::Honest);
+    assert!(own(None).await.is_ok());
 }

@@ -7,7 +7,7 @@ use bailiwick_oauth::{
     client_assertion::ASSERTION_TYPE,
     foreign_grant::{self, GivenTokens, NotGiven},
 };
-use bailiwick_pdp::catalogue::{Accounts, ClientAuthentication};
+use bailiwick_pdp::catalogue::{Accounts, ClientAuthentication, OauthClient};
 use bailiwick_ports::{
     connections::{Answered, FormPosts},
     new_id,
@@ -42,28 +42,46 @@ impl std::fmt::Display for Failed {
     }
 }
 
-/// Asks the token endpoint, and takes nothing that is wider than `at_most`; none of those is whatever the server gives.
+/// Asks the token endpoint.
 pub(super) async fn ask(
     broker: &Broker,
     posts: &dyn FormPosts,
-    accounts: &Accounts,
+    client: &OauthClient,
     mut form: Fields,
-    at_most: &BTreeSet<Scope>,
 ) -> Result<GivenTokens, Failed> {
-    if let Some(resource) = &accounts.resource {
+    if let Some(resource) = &client.resource {
         form.push(plain("resource", resource));
     }
-    let answered = post(broker, posts, accounts, &accounts.token_endpoint, form).await.map_err(Failed::NotAsked)?;
-    let given = foreign_grant::read(answered.status, answered.body.expose()).map_err(Failed::NotGiven)?;
-    let wider = |given: &BTreeSet<Scope>| !at_most.is_empty() && !given.is_subset(at_most);
-    if given.scopes.as_ref().is_some_and(wider) {
+    let answered = post(broker, posts, client, &client.token_endpoint, form).await.map_err(Failed::NotAsked)?;
+    foreign_grant::read(answered.status, answered.body.expose()).map_err(Failed::NotGiven)
+}
+
+/// The same for a user's account. What is wider than `at_most` is not taken, and taken back; none of those is whatever the
+/// server gives.
+pub(super) async fn ask_for_user(
+    broker: &Broker,
+    posts: &dyn FormPosts,
+    accounts: &Accounts,
+    form: Fields,
+    at_most: &BTreeSet<Scope>,
+) -> Result<GivenTokens, Failed> {
+    let given = ask(broker, posts, &accounts.client, form).await?;
+    if is_wider(&given, at_most) {
         // What nobody asked for is not kept, and need not live.
         for token in [given.refresh.as_ref(), Some(&given.access)].into_iter().flatten() {
             drop(revoke(broker, posts, accounts, token).await);
         }
-        return Err(Failed::NotGiven(NotGiven::Unfit("it gives more than was asked for")));
+        return Err(WIDER);
     }
     Ok(given)
+}
+
+/// More was given than was asked for.
+pub(super) const WIDER: Failed = Failed::NotGiven(NotGiven::Unfit("it gives more than was asked for"));
+
+/// Whether a server gave more than it was asked for.
+pub(super) fn is_wider(given: &GivenTokens, at_most: &BTreeSet<Scope>) -> bool {
+    !at_most.is_empty() && given.scopes.as_ref().is_some_and(|given| !given.is_subset(at_most))
 }
 
 /// Asks the server to take a token back (RFC 7009). `false` asks to try again later.
@@ -74,7 +92,7 @@ pub(super) async fn revoke(
     token: &Secret<String>,
 ) -> Result<bool, String> {
     let Some(endpoint) = &accounts.revocation_endpoint else { return Ok(true) };
-    let answered = post(broker, posts, accounts, endpoint, vec![("token", token.clone())]).await?;
+    let answered = post(broker, posts, &accounts.client, endpoint, vec![("token", token.clone())]).await?;
     // A token that is none of its own is taken back already; what it refuses for good is not asked for again.
     Ok(matches!(answered.status, 200..=299 | 400..=428 | 430..=499))
 }
@@ -83,24 +101,24 @@ pub(super) async fn revoke(
 async fn post(
     broker: &Broker,
     posts: &dyn FormPosts,
-    accounts: &Accounts,
+    client: &OauthClient,
     endpoint: &url::Url,
     mut form: Fields,
 ) -> Result<Answered, String> {
     let mut authorization = None;
-    match &accounts.client_authentication {
-        ClientAuthentication::None => form.push(plain("client_id", &accounts.client_id)),
+    match &client.authentication {
+        ClientAuthentication::None => form.push(plain("client_id", &client.client_id)),
         ClientAuthentication::SecretBasic(name) => {
-            authorization = Some(foreign_grant::basic(&accounts.client_id, &secret(broker, name).await?));
+            authorization = Some(foreign_grant::basic(&client.client_id, &secret(broker, name).await?));
         }
         ClientAuthentication::SecretPost(name) => {
-            form.push(plain("client_id", &accounts.client_id));
+            form.push(plain("client_id", &client.client_id));
             form.push(("client_secret", secret(broker, name).await?));
         }
         ClientAuthentication::PrivateKeyJwt => {
-            form.push(plain("client_id", &accounts.client_id));
+            form.push(plain("client_id", &client.client_id));
             form.push(plain("client_assertion_type", ASSERTION_TYPE));
-            form.push(("client_assertion", assertion(broker, accounts)?));
+            form.push(("client_assertion", assertion(broker, client)?));
         }
     }
     posts.post(endpoint, &form, authorization.as_ref()).await.map_err(|error| error.to_string())
@@ -114,11 +132,11 @@ async fn secret(broker: &Broker, name: &bailiwick_model::name::SecretName) -> Re
 }
 
 /// Signed by our own token key, which the server finds at our `jwks_uri`. Its type is no access token's.
-fn assertion(broker: &Broker, accounts: &Accounts) -> Result<Secret<String>, String> {
+fn assertion(broker: &Broker, client: &OauthClient) -> Result<Secret<String>, String> {
     let (signer, now) = (broker.token_signer(), broker.now());
     let key = signer.current();
     let jti = new_id!(TokenId, now, broker.entropy()).to_string();
-    let input = foreign_grant::assertion(&accounts.client_id, &accounts.issuer, &jti, &key, now);
+    let input = foreign_grant::assertion(&client.client_id, &client.issuer, &jti, &key, now);
     let signature = signer.sign_as(&key.kid, input.as_bytes()).map_err(|error| error.to_string())?;
     Ok(Secret::new(input.assemble(&signature)))
 }

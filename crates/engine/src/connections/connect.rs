@@ -29,7 +29,7 @@ use crate::{
 /// How long a user may take at the other side.
 const ATTEMPT_LIVES: SignedDuration = SignedDuration::from_mins(10);
 /// Attempts under way together, and of them those of one session.
-const ATTEMPTS_MAX: usize = 1_024;
+const ATTEMPTS_MAX: usize = 4_096;
 const ATTEMPTS_OF_ONE_MAX: usize = 8;
 
 /// Attempts under way, by `state`, which only their own session can take out.
@@ -79,10 +79,10 @@ pub fn begin(broker: &Broker, session: &Session, system: &SystemName, origin: &s
     let state = attempts.put(&session.id.to_string(), attempt, broker.now(), broker.entropy());
     let state = state.map_err(|_| Refusal::Unavailable("too many accounts are being connected at once".to_owned()))?;
     let ask = ConsentAsk {
-        client: &accounts.client_id,
+        client: &accounts.client.client_id,
         redirect_uri: &redirect_uri,
-        scopes: &accounts.scopes,
-        resource: accounts.resource.as_deref(),
+        scopes: &accounts.client.scopes,
+        resource: accounts.client.resource.as_deref(),
         state: &state,
         verifier: &verifier,
     };
@@ -110,7 +110,7 @@ pub async fn finish(
     if binding != attempt.binding {
         return Err(Refusal::Conflict(format!("how accounts at `{system}` are connected was changed meanwhile")));
     }
-    if iss.is_some_and(|iss| iss != accounts.issuer) {
+    if iss.is_some_and(|iss| iss != accounts.client.issuer) {
         return Err(Refusal::Conflict(format!("the answer is not from the server of `{system}`")));
     }
     if let Some(error) = error {
@@ -124,20 +124,21 @@ pub async fn finish(
         plain("redirect_uri", &attempt.redirect_uri),
         ("code_verifier", attempt.verifier),
     ];
-    let given = account::ask(broker, posts, &accounts, form, &accounts.scopes).await.map_err(|failed| {
-        tracing::warn!(system.name = %system, error = %failed, "an account is not connected");
-        match failed {
-            Failed::NotGiven(why) => Refusal::Conflict(format!("the server of `{system}` gave no tokens: {why}")),
-            Failed::NotAsked(_) => Refusal::Unavailable(format!("the server of `{system}` cannot be asked now")),
-        }
-    })?;
+    let given =
+        account::ask_for_user(broker, posts, &accounts, form, &accounts.client.scopes).await.map_err(|failed| {
+            tracing::warn!(system.name = %system, error = %failed, "an account is not connected");
+            match failed {
+                Failed::NotGiven(why) => Refusal::Conflict(format!("the server of `{system}` gave no tokens: {why}")),
+                Failed::NotAsked(_) => Refusal::Unavailable(format!("the server of `{system}` cannot be asked now")),
+            }
+        })?;
     let now = broker.now();
     let mut connection = Connection {
         id: new_id!(ConnectionId, now, broker.entropy()),
         user: session.user.clone(),
         system: system.clone(),
         binding,
-        scopes: given.scopes.unwrap_or_else(|| accounts.scopes.clone()),
+        scopes: given.scopes.unwrap_or_else(|| accounts.client.scopes.clone()),
         sealed: Vec::new(),
         version: 1,
         connected_at: now,

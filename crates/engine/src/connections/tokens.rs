@@ -42,12 +42,18 @@ pub enum NoToken {
     Unavailable,
 }
 
+/// For so long whoever waited behind a renewal that failed does not try again: a server that is away is waited for once.
+const AFTER_FAILURE: SignedDuration = SignedDuration::from_secs(2);
+
+/// One renewal at a time; until when, after one that failed, none is tried.
+type Turn = tokio::sync::Mutex<Option<Timestamp>>;
+
 /// Who renews what, in this process.
 #[derive(Default)]
-pub(super) struct Renewals(Mutex<HashMap<ConnectionId, Weak<tokio::sync::Mutex<()>>>>);
+pub(super) struct Renewals(Mutex<HashMap<ConnectionId, Weak<Turn>>>);
 
 impl Renewals {
-    fn turn(&self, id: ConnectionId) -> Arc<tokio::sync::Mutex<()>> {
+    fn turn(&self, id: ConnectionId) -> Arc<Turn> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(&id).and_then(Weak::upgrade) {
             return turn;
@@ -76,13 +82,24 @@ pub async fn token(
     let (user, system, id) = (user.clone(), system.clone(), found.connection.id);
     let renewing = tokio::spawn(async move {
         let turn = broker.connections.renewals.turn(id);
-        let _turn = turn.lock().await;
+        let mut not_before = turn.lock().await;
         // Whoever had the turn before may have renewed it.
-        let found = Found::of(&broker, &user, &system).await?;
-        if found.serves(broker.now(), refused.as_ref()) {
+        let (found, now) = (Found::of(&broker, &user, &system).await?, broker.now());
+        if found.serves(now, refused.as_ref()) {
             return Ok(found.tokens.access);
         }
-        renew(&broker, posts.as_ref(), found, refused.as_ref()).await
+        let spent = found.is_spent(now, refused.as_ref());
+        if not_before.is_some_and(|until| now < until) {
+            return if spent { Err(NoToken::Unavailable) } else { Ok(found.tokens.access) };
+        }
+        let access = found.tokens.access.clone();
+        match renew(&broker, posts.as_ref(), found, spent).await {
+            Err(NoToken::Unavailable) => {
+                *not_before = broker.now().checked_add(AFTER_FAILURE).ok();
+                if spent { Err(NoToken::Unavailable) } else { Ok(access) }
+            }
+            renewed => renewed,
+        }
     });
     renewing.await.unwrap_or(Err(NoToken::Unavailable))
 }
@@ -107,7 +124,8 @@ impl Found {
 
     /// Whether a call can be made with it as it is.
     fn serves(&self, now: Timestamp, refused: Option<&Secret<String>>) -> bool {
-        !is_due(&self.connection, now) && refused != Some(&self.tokens.access)
+        !renewal_due(self.connection.renewed_at, self.connection.expires_at, now)
+            && refused != Some(&self.tokens.access)
     }
 
     /// Whether it is no good at all any more without a renewal.
@@ -116,32 +134,23 @@ impl Found {
     }
 }
 
-fn is_due(connection: &Connection, now: Timestamp) -> bool {
-    connection.expires_at.is_some_and(|end| {
-        let life = end.duration_since(connection.renewed_at);
-        end.duration_since(now) <= RENEW_BEFORE.min(life / 4)
-    })
+/// Whether a token that was given at `since` is to be renewed.
+pub(super) fn renewal_due(since: Timestamp, ends_at: Option<Timestamp>, now: Timestamp) -> bool {
+    ends_at.is_some_and(|end| end.duration_since(now) <= RENEW_BEFORE.min(end.duration_since(since) / 4))
 }
 
-async fn renew(
-    broker: &Broker,
-    posts: &dyn FormPosts,
-    found: Found,
-    refused: Option<&Secret<String>>,
-) -> Result<Secret<String>, NoToken> {
-    let spent = found.is_spent(broker.now(), refused);
+async fn renew(broker: &Broker, posts: &dyn FormPosts, found: Found, spent: bool) -> Result<Secret<String>, NoToken> {
     let Found { accounts, mut connection, tokens } = found;
     let Some(refresh) = tokens.refresh else {
         return if spent { give_up(broker, &connection).await } else { Ok(tokens.access) };
     };
     let form = vec![plain("grant_type", "refresh_token"), ("refresh_token", refresh.clone())];
-    let given = match account::ask(broker, posts, &accounts, form, &connection.scopes).await {
+    let given = match account::ask_for_user(broker, posts, &accounts, form, &connection.scopes).await {
         Ok(given) => given,
         Err(failed) => {
             tracing::warn!(connection.id = %connection.id, error = %failed, "an account's token is not renewed");
             return match failed {
                 Failed::NotGiven(why) if !why.is_passing() => give_up(broker, &connection).await,
-                Failed::NotGiven(_) | Failed::NotAsked(_) if !spent => Ok(tokens.access),
                 Failed::NotGiven(_) | Failed::NotAsked(_) => Err(NoToken::Unavailable),
             };
         }

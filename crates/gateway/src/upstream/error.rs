@@ -64,8 +64,8 @@ pub enum UpstreamError {
     /// The system holds its own users, and the caller's has no account connected.
     #[error("the user for whom this agent acts has no account connected there, or has to connect it again")]
     NotConnected,
-    /// The token of the user's account has to be renewed, and cannot be now.
-    #[error("the server that renews the token of its user's account does not answer")]
+    /// A token has to be had or renewed, and cannot be now.
+    #[error("its authorization server gives no token now")]
     NotRenewed,
     /// The server answers with an HTTP status that carries no MCP message.
     #[error("the server answers with HTTP status {0}")]

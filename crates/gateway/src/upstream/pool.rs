@@ -246,7 +246,7 @@ impl Pool {
             let opened = self.inner.opened_for(&system, caller, message.revision, refused.as_ref()).await?;
             let Opened { live, fresh, own } = opened;
             let checked = match (&tool, message.definition) {
-                (Some(tool), Some(pinned)) if live.needs_own_check() || own.is_some() => {
+                (Some(tool), Some(pinned)) if live.needs_own_check() || system.target.has_accounts() => {
                     let checked = live.check_definition(tool, pinned).await;
                     if matches!(checked, Err(UpstreamError::DefinitionChanged(_))) {
                         system.verify_now.notify_one();
@@ -260,10 +260,10 @@ impl Pool {
                 Err(error) => Err(error),
             };
             match (reply, own) {
-                // It refused the token of its user's account, and did nothing: once more with a renewed one.
+                // It refused a token that can be renewed, and did nothing: once more with a renewed one.
                 (Err(UpstreamError::CredentialRefused(401)), Some(own)) => match refused {
                     None => refused = Some(own.secret),
-                    Some(_) => return Err(UpstreamError::NotConnected),
+                    Some(_) => return Err(system.refused()),
                 },
                 // A session that ended or a credential that was replaced meanwhile: nothing was done, so once more.
                 (Err(UpstreamError::Status(404) | UpstreamError::CredentialRefused(_)), _)

@@ -6,9 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use bailiwick_engine::connections::NoToken;
 use bailiwick_model::{
+    digest::Digest,
     name::{SecretName, SystemName, UserId},
     secret::Secret,
 };
+use bailiwick_pdp::catalogue::OauthClient;
 use bytes::Bytes;
 
 /// Secrets shorter than this are not looked for in what an upstream says: they would be found everywhere.
@@ -19,6 +21,14 @@ pub const REDACTED_BYTES_MIN: usize = 6;
 pub trait Secrets: Send + Sync {
     /// The value of a secret, or why there is none.
     async fn reveal(&self, name: &SecretName) -> Result<Secret<String>, SecretUnavailable>;
+    /// The broker's own token at a system, as this client; `binding` is what it is bound to. One that the system has just
+    /// `refused` is renewed.
+    async fn own_token(
+        &self,
+        system: &SystemName,
+        client: (&OauthClient, Digest),
+        refused: Option<&Secret<String>>,
+    ) -> Result<Secret<String>, NoToken>;
     /// The token of a user's own account at a system. One that the system has just `refused` is renewed.
     async fn account_token(
         &self,

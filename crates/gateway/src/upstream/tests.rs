@@ -10,7 +10,7 @@ use bailiwick_model::{
     principal::Principal,
     secret::Secret,
 };
-use bailiwick_pdp::catalogue::Upstream;
+use bailiwick_pdp::catalogue::{OauthClient, Upstream};
 use serde_json::{Value, json};
 
 use super::*;
@@ -29,6 +29,15 @@ impl Secrets for OneSecret {
         } else {
             Err(SecretUnavailable("no such secret".into()))
         }
+    }
+
+    async fn own_token(
+        &self,
+        _: &SystemName,
+        _: (&OauthClient, Digest),
+        _: Option<&Secret<String>>,
+    ) -> Result<Secret<String>, NoToken> {
+        Err(NoToken::Unavailable)
     }
 
     async fn account_token(

@@ -10,9 +10,11 @@ use bailiwick_engine::{
     definitions, secrets,
 };
 use bailiwick_model::{
+    digest::Digest,
     name::{SecretName, SystemName, UserId},
     secret::Secret,
 };
+use bailiwick_pdp::catalogue::OauthClient;
 use bailiwick_ports::connections::FormPosts;
 
 use super::{
@@ -40,6 +42,15 @@ impl Secrets for BrokerSecrets {
         let opened = opened.map_err(|error| SecretUnavailable(error.to_string()))?;
         let text = std::str::from_utf8(opened.expose()).map_err(|_| SecretUnavailable("it is not text".into()))?;
         Ok(Secret::new(text.to_owned()))
+    }
+
+    async fn own_token(
+        &self,
+        system: &SystemName,
+        client: (&OauthClient, Digest),
+        refused: Option<&Secret<String>>,
+    ) -> Result<Secret<String>, NoToken> {
+        connections::own_token(&self.broker, self.posts.as_ref(), system, client, refused).await
     }
 
     async fn account_token(

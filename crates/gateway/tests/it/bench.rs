@@ -36,6 +36,7 @@ use bailiwick_model::{
     agent::{Authenticator, Environment, KeyProtection},
     bundle::BundleFiles,
     confirmation::Confirmation,
+    digest::Digest,
     id::TaskId,
     jwk::{SigningAlgorithm, Thumbprint},
     name::{AgentName, Scope, SecretName, SystemName, UserId},
@@ -44,7 +45,7 @@ use bailiwick_model::{
     task::ToolGrant,
 };
 use bailiwick_oauth::{certificate_path::Authorities, key_policy::KeyPolicy};
-use bailiwick_pdp::definition;
+use bailiwick_pdp::{catalogue::OauthClient, definition};
 use bailiwick_ports::{chance::random, store::Store, upstreams::Upstreams as _};
 use bailiwick_store::{Identity, Options, SqliteStore};
 use bailiwick_web::{address::DeclaredProxies, entrance::Entrance};
@@ -75,6 +76,15 @@ struct NoSecrets;
 impl Secrets for NoSecrets {
     async fn reveal(&self, name: &SecretName) -> Result<Secret<String>, SecretUnavailable> {
         Err(SecretUnavailable(format!("no secret `{name}`")))
+    }
+
+    async fn own_token(
+        &self,
+        _: &SystemName,
+        _: (&OauthClient, Digest),
+        _: Option<&Secret<String>>,
+    ) -> Result<Secret<String>, NoToken> {
+        Err(NoToken::Unavailable)
     }
 
     async fn account_token(

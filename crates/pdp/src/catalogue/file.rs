@@ -52,6 +52,7 @@ pub(super) struct UpstreamEntry {
     pub(super) url: Option<String>,
     pub(super) client: Option<ClientKind>,
     pub(super) credential: Option<CredentialEntry>,
+    pub(super) client_credentials: Option<OauthClientEntry>,
     pub(super) accounts: Option<AccountsEntry>,
     #[serde(default)]
     pub(super) danger_plain_http: bool,
@@ -69,14 +70,55 @@ pub(super) struct CredentialEntry {
     pub(super) secret: SecretName,
 }
 
-/// `[upstream.accounts]`.
+/// `[upstream.accounts]`. One table with what stands of the client: it knows every key that may be there.
+#[derive(Debug, Deserialize)]
+#[serde(from = "AccountsTable")]
+pub(super) struct AccountsEntry {
+    pub(super) authorization_endpoint: String,
+    pub(super) revocation_endpoint: Option<String>,
+    pub(super) client: OauthClientEntry,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct AccountsEntry {
+struct AccountsTable {
+    authorization_endpoint: String,
+    revocation_endpoint: Option<String>,
+    issuer: String,
+    token_endpoint: String,
+    client_id: String,
+    client_authentication: Option<String>,
+    secret: Option<SecretName>,
+    #[serde(default)]
+    scopes: BTreeSet<Scope>,
+    resource: Option<String>,
+}
+
+impl From<AccountsTable> for AccountsEntry {
+    fn from(table: AccountsTable) -> Self {
+        let AccountsTable {
+            authorization_endpoint,
+            revocation_endpoint,
+            issuer,
+            token_endpoint,
+            client_id,
+            client_authentication,
+            secret,
+            scopes,
+            resource,
+        } = table;
+        let client =
+            OauthClientEntry { issuer, token_endpoint, client_id, client_authentication, secret, scopes, resource };
+        Self { authorization_endpoint, revocation_endpoint, client }
+    }
+}
+
+/// `[upstream.client_credentials]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OauthClientEntry {
     pub(super) issuer: String,
-    pub(super) authorization_endpoint: String,
     pub(super) token_endpoint: String,
-    pub(super) revocation_endpoint: Option<String>,
     pub(super) client_id: String,
     pub(super) client_authentication: Option<String>,
     pub(super) secret: Option<SecretName>,

@@ -44,7 +44,9 @@ fn the_fixtures_are_read_as_written() {
     assert_eq!(tree.effect, EffectMapping::UNKNOWN);
 
     let mail = catalogue.system(&"mail".parse().unwrap()).unwrap();
-    let Upstream::Http { credential: Some(credential), .. } = &mail.upstream else { panic!("{:?}", mail.upstream) };
+    let Upstream::Http { credential: Some(HttpCredential::Header(credential)), .. } = &mail.upstream else {
+        panic!("{:?}", mail.upstream)
+    };
     assert_eq!((credential.header.as_str(), credential.prefix.as_str()), ("authorization", "Bearer "));
     assert_eq!(mail.call_timeout_s, 10);
     assert_eq!(catalogue.facts().len(), 2);

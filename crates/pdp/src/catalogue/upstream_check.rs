@@ -4,9 +4,10 @@ use bailiwick_model::name::{SecretName, SystemName};
 use url::{Host, Url};
 
 use super::{
-    CALL_TIMEOUT_S, CALL_TIMEOUT_S_MAX, ClientKind, InjectedCredential, Upstream, VERIFY_EVERY_S, VERIFY_EVERY_S_MAX,
-    accounts,
+    CALL_TIMEOUT_S, CALL_TIMEOUT_S_MAX, ClientKind, HttpCredential, InjectedCredential, Upstream, VERIFY_EVERY_S,
+    VERIFY_EVERY_S_MAX, accounts,
     file::{CredentialEntry, UpstreamEntry},
+    oauth_client,
 };
 use crate::finding::Finding;
 
@@ -90,8 +91,19 @@ impl Check<'_> {
 
     /// Nothing is sent to a client, so nothing says how.
     fn client(&mut self, kind: ClientKind, entry: &UpstreamEntry) -> Option<Upstream> {
-        let UpstreamEntry { stdio: _, env, secret_env, shared, url: _, client: _, credential, accounts, .. } = entry;
-        let other = credential.is_some() || accounts.is_some();
+        let UpstreamEntry {
+            stdio: _,
+            env,
+            secret_env,
+            shared,
+            url: _,
+            client: _,
+            credential,
+            client_credentials,
+            accounts,
+            ..
+        } = entry;
+        let other = credential.is_some() || client_credentials.is_some() || accounts.is_some();
         if !env.is_empty() || !secret_env.is_empty() || shared.is_some() || other {
             self.error("upstream-mixed", "an upstream with `client` has nothing else", None);
         }
@@ -99,8 +111,10 @@ impl Check<'_> {
     }
 
     fn stdio(&mut self, entry: UpstreamEntry) -> Option<Upstream> {
-        if entry.credential.is_some() || entry.accounts.is_some() || entry.danger_plain_http {
-            let message = "`credential`, `accounts` and `danger_plain_http` belong to an upstream with `url`";
+        let http = entry.credential.is_some() || entry.client_credentials.is_some() || entry.accounts.is_some();
+        if http || entry.danger_plain_http {
+            let message = "`credential`, `client_credentials`, `accounts` and `danger_plain_http` belong to an upstream \
+                           with `url`";
             self.error("upstream-mixed", message, None);
         }
         for name in entry.env.keys().chain(entry.secret_env.keys()) {
@@ -157,14 +171,24 @@ impl Check<'_> {
             let help = "use `https`, or set `danger_plain_http = true` if nobody else can listen on that network";
             self.error("url-plain", "the URL leaves this machine without encryption", Some(help));
         }
-        let credential = entry.credential.map(|credential| self.credential(credential));
-        let accounts = match entry.accounts {
-            Some(entry) => {
-                let mut faults = Vec::new();
-                let checked = accounts::check(self.system, &url, entry, &mut faults);
-                faults.into_iter().for_each(|(code, message)| self.error(code, message, None));
-                Some(Box::new(checked?))
+        let mut faults = Vec::new();
+        let credential = match (entry.credential, entry.client_credentials) {
+            (Some(header), None) => Some(HttpCredential::Header(self.credential(header))),
+            (None, Some(client)) => {
+                let client = oauth_client::check(self.system, &url, client, &mut faults);
+                client.map(|client| HttpCredential::Token(Box::new(client)))
             }
+            (None, None) => None,
+            (Some(_), Some(_)) => {
+                self.error("upstream-mixed", "an upstream has `credential` or `client_credentials`, not both", None);
+                None
+            }
+        };
+        let accounts = entry.accounts.map(|entry| accounts::check(self.system, &url, entry, &mut faults).map(Box::new));
+        faults.into_iter().for_each(|(code, message)| self.error(code, message, None));
+        // An entry that cannot be read is no entry that is not there.
+        let accounts = match accounts {
+            Some(checked) => Some(checked?),
             None => None,
         };
         Some(Upstream::Http { url, credential, accounts })

@@ -1,11 +1,14 @@
 //! Writes what is proposed as TOML that a person reads before publishing it.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use bailiwick_model::{
     agent::Environment,
     digest::Digest,
-    name::{SystemName, ToolName},
+    name::{Scope, SystemName, ToolName},
     operation::{ActionClass, ActionTag},
 };
 use serde_json::Value;
@@ -16,7 +19,7 @@ use super::{
     classify, client_tools, fields,
 };
 use crate::{
-    catalogue::{Accounts, ArgumentPath, ClientKind, Upstream},
+    catalogue::{ArgumentPath, ClientKind, HttpCredential, Upstream},
     definition::visible,
     json_schema,
     normalise::is_hidden,
@@ -192,7 +195,11 @@ pub(super) fn start(system: &SystemName, upstream: &Upstream, environment: Envir
         Upstream::Http { url, credential, accounts } => {
             let _ = writeln!(toml, "url = {}", string(url.as_str()));
             match credential {
-                Some(credential) => {
+                Some(HttpCredential::Token(client)) => {
+                    let all = one_table(client.written(), &client.scopes);
+                    let _ = writeln!(toml, "client_credentials = {all}");
+                }
+                Some(HttpCredential::Header(credential)) => {
                     let (header, prefix) = (string(&credential.header), string(&credential.prefix));
                     let secret = &credential.secret;
                     let _ = writeln!(
@@ -208,21 +215,19 @@ pub(super) fn start(system: &SystemName, upstream: &Upstream, environment: Envir
                 }
             }
             if let Some(accounts) = accounts {
-                toml.push_str(&connected(accounts));
+                let all = one_table(accounts.written(), &accounts.client.scopes);
+                let _ = writeln!(toml, "accounts = {all}");
             }
         }
     }
     toml
 }
 
-/// How users connect their accounts, in one line.
-fn connected(accounts: &Accounts) -> String {
-    let mut all = accounts.written();
-    // An empty one says that the server knows no resources; none would say the system's own URL.
-    all.entry("resource").or_default();
-    let all: Vec<String> = all.iter().map(|(key, text)| format!("{key} = {}", string(text))).collect();
-    let scopes: Vec<String> = accounts.scopes.iter().map(|scope| string(scope.as_str())).collect();
-    format!("accounts = {{ {}, scopes = [{}] }}\n", all.join(", "), scopes.join(", "))
+/// A client of an authorization server, in one line.
+fn one_table(texts: BTreeMap<&'static str, String>, scopes: &BTreeSet<Scope>) -> String {
+    let all: Vec<String> = texts.iter().map(|(key, text)| format!("{key} = {}", string(text))).collect();
+    let scopes: Vec<String> = scopes.iter().map(|scope| string(scope.as_str())).collect();
+    format!("{{ {}, scopes = [{}] }}", all.join(", "), scopes.join(", "))
 }
 
 /// A TOML key, quoted only where it must be.

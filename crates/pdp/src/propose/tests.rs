@@ -298,6 +298,14 @@ fn a_file_that_cannot_be_extended_is_refused() {
 
 #[test]
 fn a_started_file_is_valid() {
+    let client = || crate::catalogue::OauthClient {
+        issuer: "https://login.example".to_owned(),
+        token_endpoint: "https://login.example/token".parse().unwrap(),
+        client_id: "bailiwick \"x\"".to_owned(),
+        authentication: crate::catalogue::ClientAuthentication::SecretPost("crm/c".parse().unwrap()),
+        scopes: ["a".parse().unwrap(), "b".parse().unwrap()].into(),
+        resource: None,
+    };
     let upstreams = [
         Upstream::Stdio {
             command: String::from("node"),
@@ -311,15 +319,15 @@ fn a_started_file_is_valid() {
             url: "https://crm.example/mcp".parse().unwrap(),
             credential: None,
             accounts: Some(Box::new(crate::catalogue::Accounts {
-                issuer: "https://login.example".to_owned(),
+                client: client(),
                 authorization_endpoint: "https://login.example/authorize".parse().unwrap(),
-                token_endpoint: "https://login.example/token".parse().unwrap(),
                 revocation_endpoint: Some("https://login.example/revoke".parse().unwrap()),
-                client_id: "bailiwick \"x\"".to_owned(),
-                client_authentication: crate::catalogue::ClientAuthentication::SecretPost("crm/c".parse().unwrap()),
-                scopes: ["a".parse().unwrap(), "b".parse().unwrap()].into(),
-                resource: None,
             })),
+        },
+        Upstream::Http {
+            url: "https://crm.example/mcp".parse().unwrap(),
+            credential: Some(crate::catalogue::HttpCredential::Token(Box::new(client()))),
+            accounts: None,
         },
     ];
     for upstream in upstreams {

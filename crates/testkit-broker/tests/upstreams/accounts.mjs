@@ -2,7 +2,7 @@
 // and the MCP TypeScript SDK as its server, which takes a call only with a token that the first one gave. What to do comes
 // as JSON in argv[2]:
 //
-// {"provider": FILE, "sdk": FOLDER, "client": ID, "jwks": URL, "redirect": URL, "ttl": SECONDS, "looks": KEY, "log": FILE}
+// {"provider": FILE, "sdk": FOLDER, "client": ID, "jwks": URL, "redirect": URL, "ttl": SECONDS, "log": FILE}
 //
 // Prints {"issuer", "mcp"} first. Whoever signs in is whom they say. Every message that reaches the MCP server is a line of
 // the log: its method, the account and token that it came with, and the account whose session it is in; so is each refresh
@@ -42,7 +42,7 @@ const mcp = `${await listening(service)}/mcp`;
 const provider = new Provider(issuer, {
   clients: [{
     client_id: plan.client,
-    grant_types: ["authorization_code", "refresh_token"],
+    grant_types: ["authorization_code", "refresh_token", "client_credentials"],
     redirect_uris: [plan.redirect],
     response_types: ["code"],
     token_endpoint_auth_method: "private_key_jwt",
@@ -69,6 +69,7 @@ const provider = new Provider(issuer, {
   features: {
     devInteractions: { enabled: false },
     revocation: { enabled: true },
+    clientCredentials: { enabled: true },
     resourceIndicators: {
       enabled: true,
       getResourceServerInfo: (_, asked) => {
@@ -114,9 +115,10 @@ function serverOf() {
 
 // Whose token it is; "" is the broker's own, which looks and does not call.
 async function accountOf(token) {
-  if (token === plan.looks) return "";
+  const good = (found) => found && !found.isExpired && [found.aud].flat().includes(mcp);
+  if (good(token && (await provider.ClientCredentials.find(token)))) return "";
   const found = token && (await provider.AccessToken.find(token));
-  return found && !found.isExpired && [found.aud].flat().includes(mcp) ? found.accountId : undefined;
+  return good(found) ? found.accountId : undefined;
 }
 
 service.on("request", async (request, response) => {

@@ -18,7 +18,7 @@ use axum::{
     routing::any,
     serve::ListenerExt,
 };
-use bailiwick_pdp::catalogue::{InjectedCredential, Upstream};
+use bailiwick_pdp::catalogue::{HttpCredential, InjectedCredential, Upstream};
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -245,7 +245,7 @@ async fn start(stateless: bool) -> (Arc<Fake>, Target) {
         secret: "files/api-key".parse().unwrap(),
     };
     let url = format!("http://{address}/mcp").parse().unwrap();
-    (fake, target(Upstream::Http { url, credential: Some(credential), accounts: None }))
+    (fake, target(Upstream::Http { url, credential: Some(HttpCredential::Header(credential)), accounts: None }))
 }
 
 fn modern(message: Forward) -> Forward {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bailiwick_model::{name::SecretName, secret::Secret};
-use bailiwick_pdp::catalogue::{InjectedCredential, Upstream};
+use bailiwick_pdp::catalogue::{HttpCredential, InjectedCredential, Upstream};
 use http::{HeaderName, HeaderValue};
 
 use super::{Inner, System};
@@ -29,20 +29,31 @@ impl Inner {
         Live::greet(connection, era, capabilities, OPEN_TIMEOUT).await
     }
 
-    /// The control connection. Opening it finds out which eras the server speaks.
+    /// The control connection, in nobody's name. Opening it finds out which eras the server speaks.
     pub(super) async fn control(&self, system: &System) -> Result<Arc<Live>, UpstreamError> {
+        let own = self.own(system, None, None).await?;
+        match (self.control_by(system, own.as_ref()).await, own) {
+            (Err(UpstreamError::CredentialRefused(401)), Some(before)) => {
+                let renewed = self.own(system, None, Some(&before.secret)).await?;
+                self.control_by(system, renewed.as_ref()).await
+            }
+            (opened, _) => opened,
+        }
+    }
+
+    async fn control_by(&self, system: &System, own: Option<&Credential>) -> Result<Arc<Live>, UpstreamError> {
         // It stays open as long as its system does.
         let forever = std::time::Duration::from_secs(10 * 365 * 24 * 3_600);
         let open = async {
             let era = system.target.revision.map(|revision| revision.era());
-            let probing = self.connect(system, era.unwrap_or(Era::Stateless), forever, None).await?;
+            let probing = self.connect(system, era.unwrap_or(Era::Stateless), forever, own).await?;
             let offers = match era {
                 Some(era) => Offers::only(era),
                 None => probe(&probing, &system.name).await?,
             };
             let era = offers.era_for(Era::Stateless);
             let connection = match probing {
-                Connection::Http(_) if era == Era::Handshake => self.connect(system, era, forever, None).await?,
+                Connection::Http(_) if era == Era::Handshake => self.connect(system, era, forever, own).await?,
                 same => same,
             };
             let live = Live::greet(connection, era, "{}", OPEN_TIMEOUT).await?;
@@ -51,13 +62,17 @@ impl Inner {
             Ok(live)
         };
         let (live, _) = system.control.live(system, open).await?;
+        if let (Connection::Http(connection), Some(own)) = (&live.connection, own) {
+            connection.renew(own.clone());
+        }
         Ok(live)
     }
 
     /// Whether it takes `initialize`, on a connection of its own.
     pub(super) async fn takes_handshake(&self, system: &System) -> bool {
         let greet = async {
-            let connection = self.connect(system, Era::Handshake, PROBE_TIMEOUT, None).await?;
+            let own = self.own(system, None, None).await?;
+            let connection = self.connect(system, Era::Handshake, PROBE_TIMEOUT, own.as_ref()).await?;
             Live::greet(connection, Era::Handshake, "{}", PROBE_TIMEOUT).await
         };
         greet.await.is_ok()
@@ -95,8 +110,8 @@ impl Inner {
             Upstream::Http { url, credential, accounts: _ } => {
                 let credential = match (own, credential) {
                     (Some(own), _) => Some(own.clone()),
-                    (None, Some(declared)) => Some(self.credential(declared).await?),
-                    (None, None) => None,
+                    (None, Some(HttpCredential::Header(declared))) => Some(self.credential(declared).await?),
+                    (None, Some(HttpCredential::Token(_)) | None) => None,
                 };
                 let dial = Dial {
                     client: self.client.clone(),

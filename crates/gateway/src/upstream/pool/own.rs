@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bailiwick_engine::connections::NoToken;
 use bailiwick_model::secret::Secret;
+use bailiwick_pdp::catalogue::{HttpCredential, Upstream};
 
 use super::{Inner, Key, System};
 use crate::upstream::{
@@ -19,7 +20,7 @@ pub(super) struct Opened {
     pub(super) live: Arc<Live>,
     /// Whether it was opened just now.
     pub(super) fresh: bool,
-    /// The credential of its user's account, where there are accounts.
+    /// The credential, where it is a token that is renewed: of its user's account, or the broker's own.
     pub(super) own: Option<Credential>,
 }
 
@@ -44,7 +45,7 @@ impl Inner {
     ) -> Result<Opened, UpstreamError> {
         let era = revision.era();
         // Before anything is opened: without an account nothing is, and who lacks one waits for nobody's patience.
-        let mut own = self.own(system, caller, refused).await?;
+        let mut own = self.own(system, Some(caller), refused).await?;
         if self.era_for(system, era).await? != era {
             return Err(UpstreamError::Revision { system: system.name.clone(), revision });
         }
@@ -55,13 +56,13 @@ impl Inner {
             let opened = slot.live(system, self.open(system, era, &key.capabilities, own.as_ref())).await;
             match (opened, &own) {
                 (Err(UpstreamError::CredentialRefused(401)), Some(before)) if may_renew => {
-                    own = self.own(system, caller, Some(&before.secret)).await?;
+                    own = self.own(system, Some(caller), Some(&before.secret)).await?;
                     may_renew = false;
                 }
-                (Err(UpstreamError::CredentialRefused(401)), Some(_)) => return Err(UpstreamError::NotConnected),
+                (Err(UpstreamError::CredentialRefused(401)), Some(_)) => return Err(system.refused()),
                 // Connections that were refused again and again are not opened at once, whatever their token.
                 (Err(UpstreamError::BackingOff { .. }), Some(_)) if refused.is_some() => {
-                    return Err(UpstreamError::NotConnected);
+                    return Err(system.refused());
                 }
                 (Err(error), _) => return Err(error),
                 (Ok((live, fresh)), _) => {
@@ -74,23 +75,37 @@ impl Inner {
         }
     }
 
-    /// The credential of the account of the caller's user; `None` where the system holds no users.
-    async fn own(
+    /// The token to come with, where tokens are renewed: that of the account of the caller's user, or the broker's own. A
+    /// caller at a system that holds its own users never comes with the broker's.
+    pub(super) async fn own(
         &self,
         system: &System,
-        caller: &CallerKey,
+        caller: Option<&CallerKey>,
         refused: Option<&Secret<String>>,
     ) -> Result<Option<Credential>, UpstreamError> {
-        if !system.target.has_accounts() {
-            return Ok(None);
-        }
-        let user = caller.user.as_ref().ok_or(UpstreamError::NoUser)?;
-        let token = self.secrets.account_token(&system.name, user, refused).await;
+        let Upstream::Http { url, credential, accounts } = &system.target.upstream else { return Ok(None) };
+        let token = match (caller, accounts, credential) {
+            (Some(caller), Some(_), _) => {
+                let user = caller.user.as_ref().ok_or(UpstreamError::NoUser)?;
+                self.secrets.account_token(&system.name, user, refused).await
+            }
+            (_, _, Some(HttpCredential::Token(client))) => {
+                self.secrets.own_token(&system.name, (client.as_ref(), client.binding(url)), refused).await
+            }
+            (_, _, Some(HttpCredential::Header(_)) | None) => return Ok(None),
+        };
         let token = token.map_err(|error| match error {
             NoToken::NotConnected => UpstreamError::NotConnected,
             NoToken::Unavailable => UpstreamError::NotRenewed,
         })?;
         Credential::bearer(&token).map(Some).ok_or(UpstreamError::NotConnected)
+    }
+}
+
+impl System {
+    /// What it means that a token is refused which was just renewed.
+    pub(super) const fn refused(&self) -> UpstreamError {
+        if self.target.has_accounts() { UpstreamError::NotConnected } else { UpstreamError::CredentialRefused(401) }
     }
 }
 

@@ -10,11 +10,14 @@ use async_trait::async_trait;
 use axum::{Router, body::Body, extract::State, http::HeaderMap, http::Method, http::Response, routing::any};
 use bailiwick_engine::connections::NoToken;
 use bailiwick_model::{
+    digest::Digest,
     name::{SecretName, SystemName, UserId},
     principal::{DelegationChain, Principal},
     secret::Secret,
 };
-use bailiwick_pdp::catalogue::{Accounts, ClientAuthentication, InjectedCredential, Upstream};
+use bailiwick_pdp::catalogue::{
+    Accounts, ClientAuthentication, HttpCredential, InjectedCredential, OauthClient, Upstream,
+};
 use serde_json::{Value, json};
 
 use crate::upstream::{tests::*, *};
@@ -83,12 +86,28 @@ struct Wallet {
     now: Mutex<BTreeMap<String, String>>,
     next: Mutex<BTreeMap<String, String>>,
     asked: Mutex<Vec<(String, Option<String>)>>,
+    /// The broker's own tokens, each good until it is refused.
+    own: Mutex<Vec<String>>,
 }
 
 #[async_trait]
 impl Secrets for Wallet {
     async fn reveal(&self, _: &SecretName) -> Result<Secret<String>, SecretUnavailable> {
         Ok(Secret::new(OWN_LOOKS.to_owned()))
+    }
+
+    async fn own_token(
+        &self,
+        system: &SystemName,
+        (client, _): (&OauthClient, Digest),
+        refused: Option<&Secret<String>>,
+    ) -> Result<Secret<String>, NoToken> {
+        assert_eq!((system.as_str(), client.client_id.as_str()), ("files", "bailiwick"));
+        let mut own = self.own.lock().unwrap();
+        if refused.is_some_and(|refused| own.first().is_some_and(|token| token == refused.expose())) {
+            own.remove(0);
+        }
+        own.first().cloned().map(Secret::new).ok_or(NoToken::Unavailable)
     }
 
     async fn account_token(
@@ -108,6 +127,17 @@ impl Secrets for Wallet {
     }
 }
 
+fn client() -> OauthClient {
+    OauthClient {
+        issuer: "https://login.test".to_owned(),
+        token_endpoint: "https://login.test/token".parse().unwrap(),
+        client_id: "bailiwick".to_owned(),
+        authentication: ClientAuthentication::None,
+        scopes: [].into(),
+        resource: None,
+    }
+}
+
 struct Scene {
     server: Arc<Server>,
     wallet: Arc<Wallet>,
@@ -116,28 +146,27 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
+        let accounts = Accounts {
+            client: client(),
+            authorization_endpoint: "https://login.test/authorize".parse().unwrap(),
+            revocation_endpoint: None,
+        };
+        let header = InjectedCredential {
+            header: "authorization".into(),
+            prefix: "Bearer ".into(),
+            secret: "files/looks".parse().unwrap(),
+        };
+        Self::with(HttpCredential::Header(header), Some(Box::new(accounts))).await
+    }
+
+    async fn with(credential: HttpCredential, accounts: Option<Box<Accounts>>) -> Self {
         let (server, wallet) = (Arc::new(Server::default()), Arc::new(Wallet::default()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url: reqwest::Url = format!("http://{}/mcp", listener.local_addr().unwrap()).parse().unwrap();
         let router = Router::new().route("/mcp", any(serve)).with_state(Arc::clone(&server));
         tokio::spawn(async move { axum::serve(listener, router).await });
         let pool = Pool::new(Arc::clone(&wallet) as Arc<dyn Secrets>, PoolLimits::default()).unwrap();
-        let accounts = Accounts {
-            issuer: "https://login.test".to_owned(),
-            authorization_endpoint: "https://login.test/authorize".parse().unwrap(),
-            token_endpoint: "https://login.test/token".parse().unwrap(),
-            revocation_endpoint: None,
-            client_id: "bailiwick".to_owned(),
-            client_authentication: ClientAuthentication::None,
-            scopes: [].into(),
-            resource: None,
-        };
-        let credential = InjectedCredential {
-            header: "authorization".into(),
-            prefix: "Bearer ".into(),
-            secret: "files/looks".parse().unwrap(),
-        };
-        let upstream = Upstream::Http { url, credential: Some(credential), accounts: Some(Box::new(accounts)) };
+        let upstream = Upstream::Http { url, credential: Some(credential), accounts };
         pool.configure([(system(), target(upstream))]);
         let scene = Self { server, wallet, pool };
         scene.takes(OWN_LOOKS, "nobody");
@@ -234,4 +263,39 @@ async fn a_renewed_token_goes_on_in_the_session_and_neither_is_told() {
     scene.call(Some("ada"), "one").await.unwrap();
     let sessions = scene.server.sessions.lock().unwrap().values().filter(|owner| *owner == "ada").count();
     assert_eq!(sessions, 2, "a closed one does not");
+}
+
+#[tokio::test]
+async fn a_system_without_users_is_called_with_the_brokers_own_token_which_is_renewed() {
+    let scene = Scene::with(HttpCredential::Token(Box::new(client())), None).await;
+    assert_eq!(scene.call(None, "one").await, Err(UpstreamError::NotRenewed), "none is to be had");
+    *scene.wallet.own.lock().unwrap() = ["own-first", "own-second", "own-third"].map(str::to_owned).to_vec();
+    scene.takes("own-first", "broker");
+    assert_eq!(scene.call(None, "one").await.unwrap()["header"], "Bearer ****");
+    assert_eq!(scene.call(Some("ada"), "one").await.unwrap()["account"], "broker", "users have no accounts there");
+    scene.server.takes.lock().unwrap().remove("own-first");
+    scene.takes("own-second", "broker");
+    scene.call(None, "one").await.unwrap();
+    scene.server.takes.lock().unwrap().remove("own-second");
+    assert_eq!(scene.call(None, "one").await, Err(UpstreamError::CredentialRefused(401)), "renewed once, and no more");
+    assert_eq!(scene.calls(), ["own-first", "own-first", "own-second"]);
+}
+
+#[tokio::test]
+async fn where_there_are_accounts_the_brokers_own_token_is_for_looks_alone() {
+    let accounts = Accounts {
+        client: client(),
+        authorization_endpoint: "https://login.test/authorize".parse().unwrap(),
+        revocation_endpoint: None,
+    };
+    let scene = Scene::with(HttpCredential::Token(Box::new(client())), Some(Box::new(accounts))).await;
+    *scene.wallet.own.lock().unwrap() = vec!["own-first".to_owned()];
+    scene.takes("own-first", "broker");
+    assert_eq!(scene.call(None, "one").await, Err(UpstreamError::NoUser));
+    assert_eq!(scene.call(Some("ada"), "one").await, Err(UpstreamError::NotConnected));
+    scene.connect("ada", "token-of-ada");
+    assert_eq!(scene.call(Some("ada"), "one").await.unwrap()["account"], "ada");
+    assert_eq!(scene.calls(), ["token-of-ada"]);
+    let sessions = scene.server.sessions.lock().unwrap();
+    assert!(sessions.values().any(|owner| owner == "broker"), "it looked");
 }
