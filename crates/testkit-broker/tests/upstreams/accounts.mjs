@@ -13,6 +13,9 @@ import { createServer } from "node:http";
 import { randomUUID } from "node:crypto";
 import { pathToFileURL } from "node:url";
 
+// Nobody reads what the provider says of itself, and its first line is all that is read of this.
+console.info = console.warn = () => {};
+
 const plan = JSON.parse(process.argv[2]);
 const { default: Provider } = await import(pathToFileURL(plan.provider));
 const sdk = (part) => import(pathToFileURL(`${plan.sdk}/dist/esm/server/${part}.js`));
