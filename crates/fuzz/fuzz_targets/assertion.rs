@@ -4,11 +4,12 @@
 
 use bailiwick_fuzz::{
     edit::edited,
-    signed::{AGENT, ASSERTION, DOMAIN, DOMAIN_KEYS, ID_JAG, ISSUER, agent, now},
+    signed::{AGENT, ASSERTION, DOMAIN, DOMAIN_KEYS, ID_JAG, ID_TOKEN, ISSUER, NONCE, agent, now},
 };
 use bailiwick_oauth::{
     claims::Claims,
     client_assertion::{AssertionExpectation, UnverifiedAssertion},
+    foreign_id_token::{IdToken, IdTokenRules},
     foreign_token::{ForeignError, ForeignRules, UnverifiedForeign},
     id_jag::{ID_JAG_TTL_S_MAX, IdJag},
     json::parse_object,
@@ -35,6 +36,16 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(verified.is_ok(), assertion == *ID_JAG, "{assertion}");
         if let Ok(verified) = verified {
             assert_eq!(IdJag::read(&verified.claims).unwrap().client, agent().as_str());
+        }
+    }
+    let client = agent();
+    let rules = IdTokenRules { issuer: DOMAIN, client_id: client.as_str(), nonce: NONCE, max_age_s: None };
+    let raw = String::from_utf8_lossy(data).into_owned();
+    for token in [Some(raw), edited(&ID_TOKEN, data)].into_iter().flatten() {
+        let verified = IdToken::verify(&token, &DOMAIN_KEYS, &rules, now());
+        assert_eq!(verified.is_ok(), token == *ID_TOKEN, "{token}");
+        if let Ok(verified) = verified {
+            assert_eq!((&*verified.subject, verified.verified_email()), ("00u1", Some("ada@example.com")));
         }
     }
     if let Ok(members) = parse_object(data)

@@ -18,9 +18,11 @@ use bailiwick_oauth::{
     access_token::AccessTokenClaims,
     foreign_keys::{ForeignKeys, Purpose},
     id_jag::Vouching,
+    jws::{SigningInput, TokenType},
     verifying_key::KeySet,
 };
 use jiff::Timestamp;
+use serde_json::json;
 
 /// The issuer.
 pub const ISSUER: &str = "https://broker.example";
@@ -97,6 +99,20 @@ pub static ID_JAG: LazyLock<String> = LazyLock::new(|| {
         expires_at: Timestamp::from_second(1_800_000_300).unwrap(),
     };
     let input = vouching.signing_input(ISSUER_KEY.public());
+    let signature = ISSUER_KEY.sign(input.as_bytes()).unwrap();
+    input.assemble(&signature)
+});
+
+/// What a sign-in with it was asked with.
+pub const NONCE: &str = "n-1";
+
+/// Whom it says a sign-in of ours was by.
+pub static ID_TOKEN: LazyLock<String> = LazyLock::new(|| {
+    let claims = json!({
+        "iss": DOMAIN, "aud": agent().as_str(), "sub": "00u1", "nonce": NONCE, "acr": "gold", "amr": ["pwd"],
+        "iat": now().as_second(), "exp": now().as_second() + 300, "email": "ada@example.com", "email_verified": true,
+    });
+    let input = SigningInput::new(TokenType::WorkloadToken, ISSUER_KEY.public(), &claims.to_string());
     let signature = ISSUER_KEY.sign(input.as_bytes()).unwrap();
     input.assemble(&signature)
 });
