@@ -25,9 +25,8 @@ pub(crate) async fn run(arguments: &Arguments, ask: &Secrets, output: &Output) -
             let value = read(from_file.as_deref(), output)?;
             let body = json!({"value": value.expose()});
             door.ask(Method::PUT, &format!("/api/v1/secrets/{name}"), Some(&body)).await?;
-            output.note(&format!(
-                "`{name}` is in the vault; name it in `systems/*.toml`, its value is never shown again"
-            ));
+            let file = if name.as_str().starts_with("sign_in/") { "bailiwick.toml" } else { "systems/*.toml" };
+            output.note(&format!("`{name}` is in the vault; name it in `{file}`, its value is never shown again"));
         }
         Secrets::List => {
             let listed = door.read("/api/v1/secrets").await?;
