@@ -24,6 +24,7 @@ mod audit;
 mod care;
 mod decisions;
 mod grants;
+mod keys;
 mod observations;
 mod policy;
 mod registration_tokens;
@@ -119,6 +120,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .merge(tasks::routes())
         .merge(grants::routes())
         .merge(tokens::routes())
+        .merge(keys::routes())
         .merge(systems::routes())
         .merge(policy::routes())
         .merge(safe_mode::routes())

@@ -53,11 +53,13 @@ pub enum EventKind {
     SessionChanged,
     /// A client asked whether a token holds, or for its end.
     TokenExamined,
+    /// A key of the issuer's was published, began to sign, or was destroyed.
+    KeyChanged,
 }
 
 impl EventKind {
     /// All kinds, in the order in which they were frozen.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Intent,
         Self::Outcome,
         Self::Denial,
@@ -79,6 +81,7 @@ impl EventKind {
         Self::GrantChanged,
         Self::SessionChanged,
         Self::TokenExamined,
+        Self::KeyChanged,
     ];
 
     /// The text inside the leaf. Frozen: a leaf with another text is not a leaf.
@@ -105,6 +108,7 @@ impl EventKind {
             Self::GrantChanged => "grant_changed",
             Self::SessionChanged => "session_changed",
             Self::TokenExamined => "token_examined",
+            Self::KeyChanged => "key_changed",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod clients;
+mod keys;
 mod observe;
 mod operators;
 mod registration;
@@ -12,7 +13,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::{access::*, clients::*, observe::*, operators::*, registration::*, scim::*, users::*};
+pub(crate) use self::{access::*, clients::*, keys::*, observe::*, operators::*, registration::*, scim::*, users::*};
 use crate::output::Format;
 
 /// Heads the options that every command has.
@@ -121,6 +122,9 @@ pub(crate) enum Command {
     /// See every access token that is out there, and revoke one.
     #[command(subcommand)]
     Tokens(Tokens),
+    /// See and change the keys that sign tokens: the planned way, and after a compromise.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Validate, test, publish and roll back policy.
     #[command(subcommand)]
     Policy(Policy),

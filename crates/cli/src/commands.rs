@@ -12,6 +12,7 @@ mod doctor;
 mod explain;
 mod grants;
 mod init;
+mod keys;
 mod observe;
 mod permissions;
 mod policy;
@@ -61,6 +62,7 @@ pub(crate) async fn run(arguments: &Arguments, output: &Output) -> Result<Exit, 
         Command::Tasks(ask) => tasks::run(arguments, ask, output).await,
         Command::Grants(ask) => grants::run(arguments, ask, output).await,
         Command::Tokens(ask) => tokens::run(arguments, ask, output).await,
+        Command::Keys(ask) => keys::run(arguments, ask, output).await,
         Command::Policy(ask) => policy::run(arguments, ask, output).await,
         Command::SafeMode(ask) => safe_mode::run(arguments, ask, output).await,
         Command::Observe(ask) => observe::run(arguments, ask, output).await,

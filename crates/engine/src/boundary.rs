@@ -1,10 +1,11 @@
 //! The signed boundary: which policies nobody gets past, tied to the bundle that holds them.
 
-use bailiwick_model::bundle::BundleFiles;
+use bailiwick_audit_log::event::{Canonical, EventKind};
+use bailiwick_model::{bundle::BundleFiles, principal::Principal};
 use bailiwick_oauth::verifying_key::VerifyingKey;
 use bailiwick_ports::{signer::TokenSigner, store::PublishedBundle};
 
-use crate::refusal::Refusal;
+use crate::{broker::Broker, evidence::Draft, refusal::Refusal};
 
 /// The text whose signature ties a boundary to a bundle.
 pub(crate) fn statement(files: &BundleFiles) -> String {
@@ -29,5 +30,32 @@ pub(crate) fn check(signer: &dyn TokenSigner, bundle: &PublishedBundle) -> Resul
     let signed = signer.trusted_for_long().iter().any(|key| {
         VerifyingKey::of(key).is_ok_and(|key| key.verify(statement.as_bytes(), &bundle.boundary_signature).is_ok())
     });
-    if signed { Ok(()) } else { Err(altered("the boundary's signature")) }
+    if signed {
+        return Ok(());
+    }
+    Err(Refusal::Conflict(format!(
+        "no key that is trusted signed the boundary of bundle {}: restore a backup, or publish its files again if the key \
+         was given up",
+        bundle.revision
+    )))
+}
+
+/// Signs the active bundle's boundary with the key of now, if it is what was published.
+pub(crate) async fn sign_anew(broker: &Broker, by: &Principal) -> Result<(), Refusal> {
+    let Some(revision) = broker.live().policy.as_ref().map(|policy| policy.revision()) else { return Ok(()) };
+    let store = &broker.ports.store;
+    let kept = store.bundle(revision).await?.ok_or_else(|| Refusal::Missing(format!("bundle `{revision}`")))?;
+    check(broker.token_signer(), &kept)?;
+    let signed = broker.token_signer().sign(statement(&kept.files).as_bytes());
+    let signature = signed.map_err(|error| Refusal::Unavailable(error.to_string()))?;
+    let entry = Draft::event(broker, EventKind::BundleActivated)
+        .field("by", by.to_string())
+        .field("change", "signed_anew")
+        .field("bundle", revision.to_string())
+        .field("boundary", kept.boundary.to_string())
+        .field("boundary_signature", Canonical::Bytes(signature.clone()))
+        .public(broker);
+    let epoch = store.publish_bundle(PublishedBundle { boundary_signature: signature, ..kept }, entry).await?;
+    broker.replace_live(epoch, |_| ());
+    Ok(())
 }

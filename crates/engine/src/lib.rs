@@ -53,6 +53,7 @@ pub mod sessions;
 pub mod start;
 pub mod suggest;
 pub mod tasks;
+pub mod token_keys;
 pub mod tokens;
 pub mod users;
 pub mod vouching;

@@ -17,7 +17,7 @@ use bailiwick_model::{
     jwk::{PublicKey, SigningAlgorithm},
     limits::ACCESS_TOKEN_TTL_S_MAX,
 };
-use bailiwick_ports::signer::{SignError, TokenSigner};
+use bailiwick_ports::signer::{KeyChangeError, Rotation, SignError, TokenKeyState, TokenSigner};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -40,47 +40,6 @@ const STATES_EXPECTED: &str = "the states of token keys";
 /// Seconds that a retired key stays published: the longest life of a token, and a minute for clocks.
 pub fn retired_for_s() -> i64 {
     i64::try_from(ACCESS_TOKEN_TTL_S_MAX).unwrap_or(i64::MAX - 60) + 60
-}
-
-/// What a key is good for now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
-pub enum TokenKeyState {
-    /// Published, does not sign yet.
-    Next {
-        /// Since when.
-        since: Timestamp,
-    },
-    /// Signs.
-    Current {
-        /// Since when.
-        since: Timestamp,
-    },
-    /// Signs no more; its tokens may still live.
-    Retired {
-        /// Since when.
-        since: Timestamp,
-    },
-}
-
-/// What a step of the rotation did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rotation {
-    /// A next key was made and is published.
-    Published {
-        /// Its name.
-        kid: String,
-    },
-    /// The next key signs from now on.
-    Promoted {
-        /// Its name.
-        kid: String,
-    },
-    /// A retired key was destroyed.
-    Destroyed {
-        /// Its name.
-        kid: String,
-    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -192,13 +151,7 @@ impl TokenKeys {
         Ok(Self { folder: folder.to_owned(), held: RwLock::new(Keys { current, others, gone }) })
     }
 
-    /// Every key with its state.
-    pub fn states(&self) -> Vec<(PublicKey, TokenKeyState)> {
-        self.keys().all().map(|held| (held.key.public().clone(), held.state)).collect()
-    }
-
-    /// Makes and publishes a next key, unless there is one.
-    pub fn begin_rotation(&self, now: Timestamp) -> Result<Option<Rotation>, SecretFileError> {
+    fn begin(&self, now: Timestamp) -> Result<Option<Rotation>, SecretFileError> {
         self.change(|keys, folder| {
             if keys.others.iter().any(|held| matches!(held.state, TokenKeyState::Next { .. })) {
                 return Ok(None);
@@ -210,41 +163,37 @@ impl TokenKeys {
         })
     }
 
-    /// Does what is due: promotes a next key that was published long enough,
-    /// destroys a retired one whose tokens have ended, begins a rotation when
-    /// the current key is old. Call it every minute or so.
-    pub fn advance(&self, now: Timestamp) -> Result<Vec<Rotation>, SecretFileError> {
+    fn do_what_is_due(&self, now: Timestamp) -> Result<Vec<Rotation>, SecretFileError> {
         let mut done = Vec::new();
         if let TokenKeyState::Current { since } = self.keys().current.state
             && age_s(since, now) >= TOKEN_KEY_AGE_S_MAX
         {
-            done.extend(self.begin_rotation(now)?);
+            done.extend(self.begin(now)?);
         }
         done.extend(self.change(|keys, _| Ok(promote(keys, now)))?);
-        let destroyed = self.change(|keys, _| {
-            let is_over = |held: &Held| match held.state {
-                TokenKeyState::Retired { since } => age_s(since, now) >= retired_for_s(),
-                TokenKeyState::Next { .. } | TokenKeyState::Current { .. } => false,
-            };
-            let (over, kept): (Vec<Held>, Vec<Held>) = keys.others.drain(..).partition(is_over);
+        let is_over = |held: &Held| match held.state {
+            TokenKeyState::Retired { since } => age_s(since, now) >= retired_for_s(),
+            TokenKeyState::Next { .. } | TokenKeyState::Current { .. } => false,
+        };
+        let over = self.change(|keys, _| {
+            let (over, kept) = keys.others.drain(..).partition(is_over);
             keys.others = kept;
-            let destroyed = |held: &Held| Gone::Destroyed { since: now, public: held.key.public().clone() };
-            keys.gone.extend(over.iter().map(destroyed));
-            Ok::<Vec<Held>, SecretFileError>(over)
+            keys.bury(&over, now);
+            Ok(over)
         })?;
-        done.extend(self.destroy(destroyed)?);
+        done.extend(self.destroy(over)?);
         Ok(done)
     }
 
-    /// After a compromise: a new key signs at once, and all others are destroyed
-    /// and unpublished without overlap, the ones of the past included. Every token issued so far is refused from now
-    /// on, and so is every bundle until it is published again.
-    pub fn replace_all(&self, now: Timestamp) -> Result<Vec<Rotation>, SecretFileError> {
+    fn replace(&self, now: Timestamp) -> Result<Vec<Rotation>, SecretFileError> {
         let before = self.change(|keys, folder| {
             let current = Held { key: generate(folder)?, state: TokenKeyState::Current { since: now } };
-            keys.gone.clear();
             let mut before = std::mem::take(&mut keys.others);
             before.push(std::mem::replace(&mut keys.current, current));
+            // A next key has signed nothing; of the others, the public halves are needed a moment longer.
+            let signed: Vec<Held> =
+                before.iter().filter(|held| !matches!(held.state, TokenKeyState::Next { .. })).cloned().collect();
+            keys.bury(&signed, now);
             Ok(before)
         })?;
         self.destroy(before)
@@ -284,13 +233,47 @@ impl Keys {
         std::iter::once(&self.current).chain(&self.others)
     }
 
+    /// Keeps the public halves of keys whose private ones are about to be destroyed.
+    fn bury(&mut self, over: &[Held], now: Timestamp) {
+        let destroyed = |held: &Held| Gone::Destroyed { since: now, public: held.key.public().clone() };
+        self.gone.extend(over.iter().map(destroyed));
+    }
+
     fn same_states(&self, other: &Self) -> bool {
         let name = |held: &Held| (held.key.public().kid.clone(), held.state);
         self.all().map(name).eq(other.all().map(name)) && self.gone == other.gone
     }
 }
 
+fn unchanged(error: SecretFileError) -> KeyChangeError {
+    KeyChangeError(error.to_string())
+}
+
 impl TokenSigner for TokenKeys {
+    fn states(&self) -> Vec<(PublicKey, TokenKeyState)> {
+        self.keys().all().map(|held| (held.key.public().clone(), held.state)).collect()
+    }
+
+    fn begin_rotation(&self, now: Timestamp) -> Result<Option<Rotation>, KeyChangeError> {
+        self.begin(now).map_err(unchanged)
+    }
+
+    fn advance(&self, now: Timestamp) -> Result<Vec<Rotation>, KeyChangeError> {
+        self.do_what_is_due(now).map_err(unchanged)
+    }
+
+    fn replace_all(&self, now: Timestamp) -> Result<Vec<Rotation>, KeyChangeError> {
+        self.replace(now).map_err(unchanged)
+    }
+
+    fn forget_past(&self) -> Result<(), KeyChangeError> {
+        self.change(|keys, _| {
+            keys.gone.clear();
+            Ok(())
+        })
+        .map_err(unchanged)
+    }
+
     fn current(&self) -> PublicKey {
         self.keys().current.key.public().clone()
     }

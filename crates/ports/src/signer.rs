@@ -1,11 +1,70 @@
 //! Keys that sign. Private keys stay behind this trait.
 
 use bailiwick_model::jwk::PublicKey;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// A signature that could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot sign: {0}")]
 pub struct SignError(pub String);
+
+/// Keys that could not be changed; they are as they were.
+#[derive(Debug, thiserror::Error)]
+#[error("the issuer's keys cannot be changed: {0}")]
+pub struct KeyChangeError(pub String);
+
+/// What a key of the issuer's is good for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
+pub enum TokenKeyState {
+    /// Published, does not sign yet.
+    Next {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Signs.
+    Current {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Signs no more; its tokens may still live.
+    Retired {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// What a step of a rotation did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// A next key was made and is published.
+    Published {
+        /// Its name.
+        kid: String,
+    },
+    /// The next key signs from now on.
+    Promoted {
+        /// Its name.
+        kid: String,
+    },
+    /// A key's private half was destroyed.
+    Destroyed {
+        /// Its name.
+        kid: String,
+    },
+}
+
+impl Rotation {
+    /// The step as recorded, and the key's name.
+    pub const fn told(&self) -> (&'static str, &String) {
+        match self {
+            Self::Published { kid } => ("published", kid),
+            Self::Promoted { kid } => ("promoted", kid),
+            Self::Destroyed { kid } => ("destroyed", kid),
+        }
+    }
+}
 
 /// Signs JWTs with the issuer's current key.
 pub trait TokenSigner: Send + Sync {
@@ -28,6 +87,19 @@ pub trait TokenSigner: Send + Sync {
         }
         self.sign(signing_input)
     }
+    /// Every published key with its state, the current one first.
+    fn states(&self) -> Vec<(PublicKey, TokenKeyState)>;
+    /// Makes and publishes a next key; `None` if there is one.
+    fn begin_rotation(&self, now: Timestamp) -> Result<Option<Rotation>, KeyChangeError>;
+    /// Does what is due: promotes a next key that was published long enough, destroys a retired one whose tokens have
+    /// ended, begins a rotation when the current key is old. Call it every minute or so.
+    fn advance(&self, now: Timestamp) -> Result<Vec<Rotation>, KeyChangeError>;
+    /// After a compromise, the first half: a new key signs at once, and all others are destroyed and unpublished without
+    /// overlap, so that every token issued so far is refused. What outlives tokens is still verified by the old ones,
+    /// until [`Self::forget_past`]: sign it anew in between.
+    fn replace_all(&self, now: Timestamp) -> Result<Vec<Rotation>, KeyChangeError>;
+    /// The second half: keys of the past verify nothing any more.
+    fn forget_past(&self) -> Result<(), KeyChangeError>;
 }
 
 /// Signs checkpoints with Ed25519 (C2SP signed-note). Never the key that signs tokens.

@@ -503,7 +503,8 @@ pub trait Store: Connections + Send + Sync {
     async fn task(&self, id: TaskId) -> Result<Option<Task>, StoreError>;
 
     // ---- policy ------------------------------------------------------------
-    /// Keeps a bundle and makes it the active one. Returns the new epoch.
+    /// Keeps a bundle and makes it the active one. Of one that is kept already, the signature becomes this one. Returns the
+    /// new epoch.
     async fn publish_bundle(&self, bundle: PublishedBundle, entry: Entry) -> Result<u64, StoreError>;
     /// Makes an earlier bundle the active one again. Returns the new epoch.
     async fn activate_bundle(&self, revision: BundleRevision, entry: Entry) -> Result<u64, StoreError>;

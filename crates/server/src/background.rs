@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bailiwick_engine::{connections, lifecycle, observation};
-use bailiwick_keys::chance::SystemClock;
-use bailiwick_ports::{chance::Clock as _, connections::FormPosts, signer::CheckpointSigner, store::Store as _};
+use bailiwick_engine::{connections, lifecycle, observation, token_keys};
+use bailiwick_ports::{connections::FormPosts, signer::CheckpointSigner, store::Store as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::wiring::Wired;
@@ -86,17 +85,17 @@ pub async fn take_back(wired: Arc<Wired>, posts: Arc<dyn FormPosts>, stop: Cance
     }
 }
 
-/// Takes due steps of a rotation of the issuer's keys.
+/// Takes due steps of a rotation of the issuer's keys, the first time at once: a broker that starts often rotates too.
 pub async fn rotate(wired: Arc<Wired>, stop: CancellationToken) {
     loop {
+        match token_keys::advance(&wired.broker).await {
+            Ok(steps) if steps.is_empty() => {}
+            Ok(steps) => tracing::info!(steps = steps.len(), "signing keys rotated"),
+            Err(error) => tracing::error!(%error, "a step of the signing keys' rotation failed, or is not recorded"),
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(ROTATE_EVERY) => {}
-        }
-        match wired.token_keys.advance(SystemClock.now()) {
-            Ok(steps) if steps.is_empty() => {}
-            Ok(steps) => tracing::info!(steps = steps.len(), "signing keys rotated"),
-            Err(error) => tracing::error!(%error, "signing keys not rotated"),
         }
     }
 }

@@ -353,7 +353,7 @@ async fn status_tells_what_doctor_judges() {
 #[tokio::test]
 async fn a_bundle_outlives_the_key_that_signed_it() {
     use bailiwick_keys::token_keys::{PUBLISH_AHEAD_S, retired_for_s};
-    use bailiwick_ports::chance::Clock as _;
+    use bailiwick_ports::{chance::Clock as _, signer::TokenSigner as _};
     let scene = Scene::new().await;
     let revision = ok(&scene.admin("GET", "/api/v1/policy", None).await, 200)["revision"].clone();
     let keys = &scene.world.token_keys;
@@ -366,8 +366,9 @@ async fn a_bundle_outlives_the_key_that_signed_it() {
     assert_eq!(ok(&again, 200)["revision"], revision);
     // A key that was given up after a compromise vouches for nothing any more.
     keys.replace_all(scene.world.clock.now()).unwrap();
+    keys.forget_past().unwrap();
     let again = scene.admin("POST", "/api/v1/policy/rollback", Some(json!({"revision": revision}))).await;
-    refused(&again, 503, "unavailable");
+    refused(&again, 409, "publish its files again");
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ fn the_kinds_are_frozen() {
         texts,
         "intent outcome denial evaluated listed token_issued token_refused agent_changed task_changed bundle_activated \
          safe_mode_changed definition_changed secret_changed sealed_opened replica alert observation_changed \
-         user_changed grant_changed session_changed token_examined"
+         user_changed grant_changed session_changed token_examined key_changed"
     );
     for kind in EventKind::ALL {
         assert_eq!(kind.as_str().parse(), Ok(kind));

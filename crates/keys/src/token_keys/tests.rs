@@ -121,7 +121,11 @@ fn after_a_compromise_nothing_old_verifies() {
     assert_eq!(world.keys.replace_all(at(START_S + 1)).unwrap().len(), 2, "the next key is gone too");
     assert!(!verifies(&world.published(), &old));
     assert!(verifies(&world.published(), &world.signed()));
+    let trusted = |keys: &TokenKeys| KeySet::new(&keys.trusted_for_long()).unwrap();
+    assert!(verifies(&trusted(&world.keys), &old), "what outlives tokens can still be signed anew");
+    world.keys.forget_past().unwrap();
     assert_eq!(world.keys.trusted_for_long(), world.keys.published(), "nor is an older one trusted any more");
+    assert!(!verifies(&trusted(&TokenKeys::load(&world.path()).unwrap()), &old));
     assert_eq!((world.pem_files(), world.keys.published().len()), (1, 1));
 }
 

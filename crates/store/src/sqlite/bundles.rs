@@ -16,7 +16,7 @@ use super::{
     turn::Turn,
 };
 
-/// Keeps a bundle, unless it is kept already, and makes it the active one.
+/// Keeps a bundle, or its latest signature if it is kept already, and makes it the active one.
 pub(crate) fn publish(turn: &mut Turn<'_>, bundle: &PublishedBundle, entry: Entry) -> Step<u64> {
     check(bundle)?;
     let revision = bundle.revision.as_bytes();
@@ -31,6 +31,8 @@ pub(crate) fn publish(turn: &mut Turn<'_>, bundle: &PublishedBundle, entry: Entr
         for (path, content) in bundle.files.iter() {
             turn.execute(statements::INSERT_BUNDLE_FILE, params![revision, path, content])?;
         }
+    } else {
+        turn.execute(statements::SIGN_BUNDLE_ANEW, params![bundle.boundary_signature, revision])?;
     }
     turn.execute(statements::ACTIVATE_BUNDLE, [revision])?;
     turn.decisive_change(entry)

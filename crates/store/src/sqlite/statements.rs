@@ -270,6 +270,7 @@ statements! {
     // ---- bundles ----
     INSERT_BUNDLE = "INSERT INTO bundles (revision, boundary, boundary_signature, published_at, published_by) \
         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (revision) DO NOTHING";
+    SIGN_BUNDLE_ANEW = "UPDATE bundles SET boundary_signature = $1 WHERE revision = $2";
     INSERT_BUNDLE_FILE = "INSERT INTO bundle_files (revision, path, content) VALUES ($1, $2, $3)";
     ACTIVATE_BUNDLE = "INSERT INTO active_bundle (one, revision) VALUES (1, $1) \
         ON CONFLICT (one) DO UPDATE SET revision = excluded.revision";

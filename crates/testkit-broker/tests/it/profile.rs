@@ -77,9 +77,10 @@ const REDEEMED: &[Case] = &[
     ("ensure-code-is-sent-once", |_| json!({ "code": ["a", "b"] }), "invalid_request"),
 ];
 
-struct Scene<'a> {
-    depot: &'a Depot,
-    http: reqwest::Client,
+/// The code flow of a client at a depot's broker.
+pub(crate) struct Scene<'a> {
+    pub(crate) depot: &'a Depot,
+    pub(crate) http: reqwest::Client,
 }
 
 impl Scene<'_> {
@@ -120,14 +121,14 @@ impl Scene<'_> {
         self.post(client, "/oauth/par", honest, changes).await
     }
 
-    async fn redeem(&self, client: &HttpClient<'_>, code: &str, changes: &Value) -> HttpAnswer {
+    pub(crate) async fn redeem(&self, client: &HttpClient<'_>, code: &str, changes: &Value) -> HttpAnswer {
         let honest = json!({
             "grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT, "code_verifier": VERIFIER,
         });
         self.post(client, "/oauth/token", honest, changes).await
     }
 
-    async fn renew(&self, client: &HttpClient<'_>, token: &str, changes: &Value) -> HttpAnswer {
+    pub(crate) async fn renew(&self, client: &HttpClient<'_>, token: &str, changes: &Value) -> HttpAnswer {
         let honest = json!({ "grant_type": "refresh_token", "refresh_token": token });
         self.post(client, "/oauth/token", honest, changes).await
     }
@@ -144,7 +145,7 @@ impl Scene<'_> {
         Url::parse_with_params(&self.url("/oauth/authorize"), parameters).unwrap()
     }
 
-    async fn code(&self, person: &Person, client: &HttpClient<'_>, agent: &Agent) -> String {
+    pub(crate) async fn code(&self, person: &Person, client: &HttpClient<'_>, agent: &Agent) -> String {
         let visit = person.answer(&self.pushed(client, agent).await, REDIRECT, "allow").await;
         visit.parameter("code").unwrap_or_else(|| panic!("{visit:?}"))
     }

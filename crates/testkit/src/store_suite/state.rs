@@ -116,7 +116,8 @@ pub async fn bundles_are_published_and_rolled_back(bench: &dyn Bench) {
     assert_eq!(store.bundles().await.unwrap(), [bare(&second), bare(&first)]);
     store.activate_bundle(first.revision, activated("evt_3")).await.unwrap();
     assert_eq!(store.load().await.unwrap().bundle, Some(first.clone()));
-    // Publishing what is kept already is choosing it: its first publication stands.
+    // Publishing what is kept already is choosing it: its first publication stands, under the signature of now.
+    let second = PublishedBundle { boundary_signature: b"by another key".to_vec(), ..second };
     let again = PublishedBundle { published_at: at(99), ..second.clone() };
     store.publish_bundle(again, activated("evt_4")).await.unwrap();
     assert_eq!(store.load().await.unwrap().bundle, Some(second.clone()));

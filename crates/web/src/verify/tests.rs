@@ -16,7 +16,7 @@ use bailiwick_model::{
     id::GrantId,
     principal::{DelegationChain, Principal},
 };
-use bailiwick_ports::chance::Clock as _;
+use bailiwick_ports::{chance::Clock as _, signer::TokenSigner as _};
 use bailiwick_testkit_engine::{
     bundle,
     world::{ISSUER, World, operator, part},
