@@ -145,9 +145,7 @@ pub(crate) fn soak(root: &Path) -> Result<(), Failure> {
 }
 
 fn end_to_end_tools(root: &Path) -> Result<Tally, Failure> {
-    tools::install_servers(root)?;
-    tools::install_browser(root)?;
-    tools::install_device(root).map(|()| Tally::default())
+    tools::install_end_to_end(root).map(|()| Tally::default())
 }
 
 fn close(root: &Path, steps: Steps) -> Result<(), Failure> {

@@ -45,11 +45,7 @@ fn main() -> ExitCode {
             if env::args().any(|word| word == "--smoke") { ci::bench(&root) } else { bench::run(&root) }
         }),
         Some("soak") => root().and_then(|root| ci::soak(&root)),
-        Some("tools") => root().and_then(|root| {
-            tools::install_servers(&root)?;
-            tools::install_browser(&root)?;
-            tools::install_device(&root)
-        }),
+        Some("tools") => root().and_then(|root| tools::install_end_to_end(&root)),
         Some("help" | "--help" | "-h") => {
             say::out(USAGE.trim_end());
             Ok(())

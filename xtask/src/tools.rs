@@ -89,7 +89,7 @@ fn cargo_install(root: &Path, name: &str, flags: &[&str], opt_level: &str) -> Re
 }
 
 /// Installs the MCP servers and clients that the end-to-end tests run.
-pub(crate) fn install_servers(root: &Path) -> Result<(), Failure> {
+fn install_servers(root: &Path) -> Result<(), Failure> {
     let pins = pins(root)?;
     let folder = servers(root);
     for (name, packages) in [("node", &pins.node), ("clients", &pins.clients), ("bench", &pins.bench)] {
@@ -125,9 +125,13 @@ pub(crate) fn install_browser(root: &Path) -> Result<(), Failure> {
     debian(root, "chromium")
 }
 
-/// Sees that a device in software is there, which holds agents' keys in the tests.
-pub(crate) fn install_device(root: &Path) -> Result<(), Failure> {
-    debian(root, "softhsm2-util")
+/// Everything that the end-to-end tests need besides the binary: servers and clients of others, a browser, a device in
+/// software that holds agents' keys, and what sets a program's clock.
+pub(crate) fn install_end_to_end(root: &Path) -> Result<(), Failure> {
+    install_servers(root)?;
+    install_browser(root)?;
+    debian(root, "softhsm2-util")?;
+    debian(root, "faketime")
 }
 
 /// Installs a program of Debian's unless it is there.

@@ -9,7 +9,7 @@ use axum::{
     extract::Request,
     middleware::from_fn_with_state,
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{get, post},
 };
 use bailiwick_engine::{
     directory::{self, DirectoryRefusal, SCIM_MANAGE, TOKEN_PREFIX},
@@ -34,6 +34,7 @@ use serde_json::Value;
 
 mod discovery;
 mod groups;
+mod search;
 mod users;
 
 /// Bytes of one body: a group with as many members as one message may name.
@@ -79,6 +80,13 @@ impl Scim {
             .route("/ResourceTypes/{id}", get(discovery::resource_type))
             .route("/Schemas", get(discovery::schemas))
             .route("/Schemas/{id}", get(discovery::schema))
+            .route("/.search", post(search::all))
+            .route("/Users/.search", post(search::users))
+            .route("/Groups/.search", post(search::groups))
+            .fallback(|| async { Fault::from(ScimError::new(404, "there is no such endpoint")).0 })
+            .method_not_allowed_fallback(|| async {
+                Fault::from(ScimError::new(405, "this endpoint does not take this method")).0
+            })
             .with_state(Arc::new(self))
             .layer(from_fn_with_state(entrance, with_nonce));
         let limits = Limits { body_bytes_max: BODY_BYTES_MAX, to_its_end: true, ..Limits::default() };

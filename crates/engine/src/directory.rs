@@ -182,19 +182,22 @@ fn ending(broker: &Broker, by: &Principal, id: &UserId, reason: &str) -> Option<
 }
 
 fn checked(profile: Profile) -> Result<Profile, Refusal> {
-    let Profile { name, email, entry: DirectoryEntry { user_name, external_id, active, given_name, family_name } } =
-        profile;
+    let Profile { name, email, entry } = profile;
     let line = |what: &str, value: String| text(what, &value, "write one line");
     let maybe = |what: &str, value: Option<String>| value.map(|value| line(what, value)).transpose();
     Ok(Profile {
         name: line("name", name)?,
         email: maybe("email", email)?,
         entry: DirectoryEntry {
-            user_name: line("userName", user_name)?,
-            external_id: maybe("externalId", external_id)?,
-            given_name: maybe("givenName", given_name)?,
-            family_name: maybe("familyName", family_name)?,
-            active,
+            user_name: line("userName", entry.user_name)?,
+            external_id: maybe("externalId", entry.external_id)?,
+            given_name: maybe("givenName", entry.given_name)?,
+            family_name: maybe("familyName", entry.family_name)?,
+            display_name: maybe("displayName", entry.display_name)?,
+            formatted_name: maybe("name.formatted", entry.formatted_name)?,
+            email_type: maybe("emails.type", entry.email_type)?,
+            email_primary: entry.email_primary,
+            active: entry.active,
         },
     })
 }

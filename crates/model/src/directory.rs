@@ -22,6 +22,18 @@ pub struct DirectoryEntry {
     pub given_name: Option<String>,
     /// `name.familyName`.
     pub family_name: Option<String>,
+    /// `displayName`, which people are called by before anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// `name.formatted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formatted_name: Option<String>,
+    /// What the directory calls the address that is kept: `emails.type`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_type: Option<String>,
+    /// Whether the directory prefers that address to others of theirs: `emails.primary`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email_primary: Option<bool>,
     /// Whether the directory lets them act at all. What operators say stands beside it; both must.
     pub active: bool,
 }

@@ -61,13 +61,22 @@ pub fn schemas(issuer: &str) -> Vec<Value> {
         read_only(complex(
             "groups",
             true,
-            vec![text("value", false, "none", false), text("display", false, "none", false)],
+            vec![
+                text("value", false, "none", false),
+                text("display", false, "none", false),
+                reference("Group"),
+                one_of("type", &["direct"]),
+            ],
         )),
     ];
     let group = [
         text("displayName", true, "server", true),
         text("externalId", false, "none", true),
-        complex("members", true, vec![text("value", false, "none", true), text("type", false, "none", false)]),
+        complex(
+            "members",
+            true,
+            vec![text("value", false, "none", true), reference("User"), one_of("type", &["User"])],
+        ),
     ];
     let schema = |id: &str, name: &str, attributes: &[Value]| {
         json!({
@@ -80,6 +89,15 @@ pub fn schemas(issuer: &str) -> Vec<Value> {
 
 fn text(name: &str, required: bool, uniqueness: &str, case_exact: bool) -> Value {
     attribute(name, "string", json!({ "required": required, "uniqueness": uniqueness, "caseExact": case_exact }))
+}
+
+fn one_of(name: &str, values: &[&str]) -> Value {
+    attribute(name, "string", json!({ "canonicalValues": values }))
+}
+
+/// Where a resource of another kind is.
+fn reference(kind: &str) -> Value {
+    attribute("$ref", "reference", json!({ "referenceTypes": [kind], "caseExact": true }))
 }
 
 fn boolean(name: &str) -> Value {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::{error::ScimError, filter::Filter, path::AttributePath};
+use crate::{error::ScimError, filter::Filter, object::Object, path::AttributePath};
 
 /// Resources of one page at most, and of one that says nothing.
 pub const PAGE_MAX: usize = 200;
@@ -29,24 +29,52 @@ pub struct ListQuery {
 impl ListQuery {
     /// Reads a query. What it says of an order is not heard: `sort` is not supported.
     pub fn parse(query: &str) -> Result<Self, ScimError> {
-        let mut read = Self { start_index: 1, count: PAGE_MAX, ..Self::default() };
+        let mut read = Self::all();
         let mut seen = BTreeSet::new();
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let name = name.to_ascii_lowercase();
-            let number = || value.parse::<i64>().map_err(|_| ScimError::value(format!("`{name}` is not a number")));
-            match name.as_str() {
-                "filter" => read.filter = Some(Filter::parse(&value)?),
-                "startindex" => read.start_index = usize::try_from(number()?.max(1)).unwrap_or(usize::MAX),
-                "count" => read.count = usize::try_from(number()?.max(0)).unwrap_or(PAGE_MAX).min(PAGE_MAX),
-                "attributes" => read.attributes = names(&value)?,
-                "excludedattributes" => read.excluded = names(&value)?,
-                _ => continue,
-            }
-            if !seen.insert(name.clone()) {
+            if read.set(&name, &value)? && !seen.insert(name.clone()) {
                 return Err(ScimError::syntax(format!("`{name}` stands twice")));
             }
         }
         Ok(read)
+    }
+
+    /// Reads the body of a search (RFC 7644 §3.4.3), which says the same.
+    pub fn read(value: &Value) -> Result<Self, ScimError> {
+        let object = Object::of(value)?;
+        object.of_schema("urn:ietf:params:scim:api:messages:2.0:SearchRequest")?;
+        let mut read = Self::all();
+        for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+            let text = match value {
+                Value::Array(all) => {
+                    let all: Option<Vec<&str>> = all.iter().map(Value::as_str).collect();
+                    all.ok_or_else(|| ScimError::value(format!("`{name}` holds more than names")))?.join(",")
+                }
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            read.set(&name.to_ascii_lowercase(), &text)?;
+        }
+        Ok(read)
+    }
+
+    fn all() -> Self {
+        Self { start_index: 1, count: PAGE_MAX, ..Self::default() }
+    }
+
+    /// Sets what is called by this name, in lower case; `false` is a name that says nothing to us.
+    fn set(&mut self, name: &str, value: &str) -> Result<bool, ScimError> {
+        let number = || value.parse::<i64>().map_err(|_| ScimError::value(format!("`{name}` is not a number")));
+        match name {
+            "filter" => self.filter = Some(Filter::parse(value)?),
+            "startindex" => self.start_index = usize::try_from(number()?.max(1)).unwrap_or(usize::MAX),
+            "count" => self.count = usize::try_from(number()?.max(0)).unwrap_or(PAGE_MAX).min(PAGE_MAX),
+            "attributes" => self.attributes = names(value)?,
+            "excludedattributes" => self.excluded = names(value)?,
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Whether an attribute (in lower case) would be sent.
@@ -126,6 +154,27 @@ mod tests {
         }
         for query in ["count=many", "startIndex=", "filter=x", "count=1&count=2", "attributes=a.b.c"] {
             assert!(ListQuery::parse(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_search_asks_the_same_in_a_body() {
+        let schema = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+        let body = json!({
+            "schemas": [schema], "filter": "displayName eq \"g3\"", "startIndex": 2, "count": 1,
+            "attributes": ["displayName", "members"], "excludedAttributes": null,
+        });
+        let query = "filter=displayName+eq+%22g3%22&startIndex=2&count=1&attributes=displayName,members";
+        assert_eq!(ListQuery::read(&body).unwrap(), ListQuery::parse(query).unwrap());
+        for wrong in [
+            json!([]),
+            json!({ "filter": "id pr" }),
+            json!({ "schemas": [schema], "count": {} }),
+            json!({ "schemas": [schema], "attributes": [1] }),
+            json!({ "schemas": [schema], "filter": "x" }),
+            json!({ "schemas": [schema], "count": 1, "COUNT": 2 }),
+        ] {
+            assert!(ListQuery::read(&wrong).is_err(), "{wrong}");
         }
     }
 

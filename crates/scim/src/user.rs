@@ -45,14 +45,20 @@ pub struct UserAttributes {
     pub user_name: String,
     /// `externalId`.
     pub external_id: Option<String>,
-    /// `displayName`, or `name.formatted`.
+    /// `displayName`.
     pub display_name: Option<String>,
+    /// `name.formatted`.
+    pub formatted_name: Option<String>,
     /// `name.givenName`.
     pub given_name: Option<String>,
     /// `name.familyName`.
     pub family_name: Option<String>,
     /// The one address that we keep: the primary one, else that of work, else the first.
     pub email: Option<String>,
+    /// Its type, such as `work`.
+    pub email_type: Option<String>,
+    /// Whether the directory prefers it to others of theirs.
+    pub email_primary: Option<bool>,
     /// `active`; `None` says nothing.
     pub active: Option<bool>,
 }
@@ -77,8 +83,11 @@ impl UserAttributes {
         self.display_name.clone().or_else(|| self.full_name()).unwrap_or_else(|| self.user_name.clone())
     }
 
-    /// Given and family name together.
+    /// The whole name as the directory writes it, else given and family name together.
     pub fn full_name(&self) -> Option<String> {
+        if self.formatted_name.is_some() {
+            return self.formatted_name.clone();
+        }
         let parts: Vec<&str> =
             [&self.given_name, &self.family_name].into_iter().flatten().map(String::as_str).collect();
         (!parts.is_empty()).then(|| parts.join(" "))
@@ -99,13 +108,14 @@ impl UserAttributes {
             }
             ("name", Some("givenname")) => self.given_name = Some(text()?),
             ("name", Some("familyname")) => self.family_name = Some(text()?),
-            // The display name counts more, in whatever order they come.
-            ("name", Some("formatted")) => {
-                let formatted = text()?;
-                self.display_name.get_or_insert(formatted);
+            ("name", Some("formatted")) => self.formatted_name = Some(text()?),
+            ("emails", None) => {
+                let Email { address, kind, primary } = email(value)?.unwrap_or_default();
+                (self.email, self.email_type, self.email_primary) = (address, kind, primary);
             }
-            ("emails", None) => self.email = email(value)?,
             ("emails", Some("value")) => self.email = Some(text()?),
+            ("emails", Some("type")) => self.email_type = Some(text()?),
+            ("emails", Some("primary")) => self.email_primary = Some(object::flag(name, value)?),
             ("emails", Some(_)) => {}
             (name, _) if is_not_kept(name, sub) => {}
             (name, _) => return Err(ScimError::path(format!("a user has no attribute `{name}`"))),
@@ -120,11 +130,17 @@ impl UserAttributes {
                 return Err(ScimError::mutability(format!("`{name}` can be replaced, and not taken away")));
             }
             ("externalid", None) => self.external_id = None,
-            ("displayname", None) | ("name", Some("formatted")) => self.display_name = None,
-            ("name", None) => (self.given_name, self.family_name) = (None, None),
+            ("displayname", None) => self.display_name = None,
+            ("name", None) => (self.formatted_name, self.given_name, self.family_name) = (None, None, None),
+            ("name", Some("formatted")) => self.formatted_name = None,
             ("name", Some("givenname")) => self.given_name = None,
             ("name", Some("familyname")) => self.family_name = None,
-            ("emails", _) => self.email = None,
+            ("emails", None | Some("value")) => {
+                (self.email, self.email_type, self.email_primary) = (None, None, None);
+            }
+            ("emails", Some("type")) => self.email_type = None,
+            ("emails", Some("primary")) => self.email_primary = None,
+            ("emails", Some(_)) => {}
             (name, _) if is_not_kept(name, sub) => {}
             (name, _) => return Err(ScimError::path(format!("a user has no attribute `{name}`"))),
         }
@@ -139,27 +155,44 @@ fn is_not_kept(name: &str, sub: Option<&str>) -> bool {
         || (name == "name" && sub.is_some_and(|sub| NOT_KEPT.contains(&sub)))
 }
 
+/// What an address is for where the directory does not say.
+const EMAIL_TYPE: &str = "work";
+
+/// An address, and what the directory says of it.
+#[derive(Default)]
+struct Email {
+    address: Option<String>,
+    kind: Option<String>,
+    primary: Option<bool>,
+}
+
+impl Email {
+    fn of(value: &Value) -> Result<Self, ScimError> {
+        if value.is_string() {
+            return Ok(Self { address: Some(object::text("emails", value)?), ..Self::default() });
+        }
+        let object = Object::of(value)?;
+        let primary = object.get("primary").map(|value| object::flag("primary", value)).transpose()?;
+        Ok(Self { address: object.text("value")?, kind: object.text("type")?, primary })
+    }
+
+    fn rank(&self) -> u8 {
+        let work = self.kind.as_ref().is_some_and(|kind| kind.eq_ignore_ascii_case(EMAIL_TYPE));
+        if self.primary == Some(true) { 2 } else { u8::from(work) }
+    }
+}
+
 /// The address of a list of them that counts.
-fn email(value: &Value) -> Result<Option<String>, ScimError> {
+fn email(value: &Value) -> Result<Option<Email>, ScimError> {
     let single = std::slice::from_ref(value);
-    let all = value.as_array().map_or(single, Vec::as_slice);
-    let mut best: Option<(u8, String)> = None;
-    for one in all {
-        let (rank, address) = match one {
-            Value::String(_) => (0, object::text("emails", one)?),
-            one => {
-                let object = Object::of(one)?;
-                let Some(address) = object.text("value")? else { continue };
-                let primary = object.get("primary").map(|value| object::flag("primary", value)).transpose()?;
-                let work = object.text("type")?.is_some_and(|kind| kind.eq_ignore_ascii_case("work"));
-                (if primary == Some(true) { 2 } else { u8::from(work) }, address)
-            }
-        };
-        if best.as_ref().is_none_or(|(known, _)| rank > *known) {
-            best = Some((rank, address));
+    let mut best: Option<Email> = None;
+    for one in value.as_array().map_or(single, Vec::as_slice) {
+        let one = Email::of(one)?;
+        if one.address.is_some() && best.as_ref().is_none_or(|known| one.rank() > known.rank()) {
+            best = Some(one);
         }
     }
-    Ok(best.map(|(_, address)| address))
+    Ok(best)
 }
 
 /// A user as it is sent.
@@ -169,8 +202,6 @@ pub struct UserResource<'a> {
     pub id: &'a str,
     /// What the directory said of it.
     pub attributes: &'a UserAttributes,
-    /// What people call them.
-    pub name: &'a str,
     /// Whether they may act.
     pub active: bool,
     /// The groups that they are in: id and display name.
@@ -184,14 +215,12 @@ pub struct UserResource<'a> {
 impl UserResource<'_> {
     /// As it is sent by the server with this issuer.
     pub fn to_json(&self, issuer: &str) -> Value {
-        let UserAttributes { user_name, external_id, given_name, family_name, email, .. } = self.attributes;
+        let UserAttributes { user_name, external_id, display_name, given_name, family_name, .. } = self.attributes;
         let location = format!("{issuer}{BASE_PATH}/Users/{}", self.id);
         let mut json = json!({
             "schemas": [SCHEMA],
             "id": self.id,
             "userName": user_name,
-            "displayName": self.name,
-            "name": { "formatted": self.name },
             "active": self.active,
             "meta": {
                 "resourceType": "User", "created": self.created_at.to_string(), "location": location,
@@ -204,15 +233,23 @@ impl UserResource<'_> {
                 object.insert(name.to_owned(), value);
             }
         };
-        for (pointer, text) in
-            [("/externalId", external_id), ("/name/givenName", given_name), ("/name/familyName", family_name)]
-        {
+        if let Some(full) = self.attributes.full_name() {
+            set("/name", json!({ "formatted": full }));
+        }
+        for (pointer, text) in [
+            ("/externalId", external_id),
+            ("/displayName", display_name),
+            ("/name/givenName", given_name),
+            ("/name/familyName", family_name),
+        ] {
             if let Some(text) = text {
                 set(pointer, text.as_str().into());
             }
         }
-        if let Some(email) = email {
-            set("/emails", json!([{ "value": email, "type": "work", "primary": true }]));
+        if let Some(email) = &self.attributes.email {
+            let kind = self.attributes.email_type.as_deref().unwrap_or(EMAIL_TYPE);
+            let primary = self.attributes.email_primary.unwrap_or(true);
+            set("/emails", json!([{ "value": email, "type": kind, "primary": primary }]));
         }
         if !self.groups.is_empty() {
             let groups = self.groups.iter().map(|(id, display)| {

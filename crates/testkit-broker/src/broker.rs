@@ -20,6 +20,9 @@ use crate::{ports::free_port, tools::Tools};
 /// How long a server may take until it is ready: generous, since other tests run beside it.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// Where Debian has the library that sets a program's clock.
+pub(crate) const LIBFAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
 /// An installation, and its server while one runs.
 #[derive(Debug)]
 pub struct Broker {
@@ -112,6 +115,15 @@ impl Broker {
         command.args(["-c", &script, "bash"]).arg(plain.get_program()).args(plain.get_args());
         command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(self.folder.path());
+        self.serve_by(command);
+    }
+
+    /// Starts the server with a clock that is so many seconds ahead, and goes on from there.
+    pub fn serve_ahead(&mut self, seconds: i64) {
+        let mut command = self.command(&["serve", "--listen", &self.address()]);
+        command.env("LD_PRELOAD", LIBFAKETIME).env("FAKETIME", format!("+{seconds}s"));
+        // Only what time it is, not how fast it passes.
+        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
         self.serve_by(command);
     }
 

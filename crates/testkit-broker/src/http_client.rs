@@ -3,7 +3,7 @@
 //! sent wrongly on purpose: that is what half of the stories do.
 
 use bailiwick_keys::agent_key::{AgentKey, ProofSubject};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::{Client, RequestBuilder, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -45,6 +45,8 @@ pub struct HttpClient<'a> {
     nonce: Option<String>,
     session: Option<String>,
     last_id: u64,
+    /// How far this client's clock, and the broker's, are ahead of the real time.
+    pub ahead: SignedDuration,
     /// The access token in use.
     pub token: String,
 }
@@ -141,6 +143,11 @@ impl<'a> HttpClient<'a> {
         client.token
     }
 
+    /// A client that has asked for nothing yet.
+    pub fn idle(broker: &Broker, agent: &'a Agent, system: &str) -> Self {
+        Self::of(broker, agent, &format!("/mcp/{system}"), Revision::Stateless, None)
+    }
+
     fn of(broker: &Broker, agent: &'a Agent, path: &str, revision: Revision, task: Option<&str>) -> Self {
         let issuer = broker.url();
         Self {
@@ -154,6 +161,7 @@ impl<'a> HttpClient<'a> {
             nonce: None,
             session: None,
             last_id: 0,
+            ahead: SignedDuration::ZERO,
             token: String::new(),
         }
     }
@@ -203,11 +211,15 @@ impl<'a> HttpClient<'a> {
         send(self.http.post(&endpoint).form(&form).header("dpop", proof)).await
     }
 
+    fn now(&self) -> Timestamp {
+        Timestamp::now() + self.ahead
+    }
+
     /// A fresh assertion of who this client is.
     pub fn assertion(&self) -> String {
         let name = self.agent.name.parse().expect("an agent's name");
         let jti = Uuid::new_v4().to_string();
-        self.agent.key.sign_client_assertion(&self.issuer, &name, Timestamp::now(), &jti).expect("a signature")
+        self.agent.key.sign_client_assertion(&self.issuer, &name, self.now(), &jti).expect("a signature")
     }
 
     /// A fresh proof of possession by the agent's own key.
@@ -218,7 +230,7 @@ impl<'a> HttpClient<'a> {
     /// A fresh proof by whatever key.
     pub fn proof_by(&self, key: &AgentKey, method: &str, uri: &str, token: Option<&str>) -> String {
         let subject = ProofSubject { method, uri, nonce: self.nonce.as_deref(), access_token: token };
-        key.sign_dpop(&subject, Timestamp::now(), &Uuid::new_v4().to_string()).expect("a signature")
+        key.sign_dpop(&subject, self.now(), &Uuid::new_v4().to_string()).expect("a signature")
     }
 
     /// What one message has to carry: the token, and a fresh proof for it.

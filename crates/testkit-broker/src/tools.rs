@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::broker::LIBFAKETIME;
+
 /// Where Debian has the library of SoftHSM, a device in software.
 pub const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 /// Where Debian has the browser.
@@ -30,6 +32,10 @@ pub enum Need {
     Provider,
     /// SoftHSM: `cargo xtask tools`.
     Device,
+    /// What sets a program's clock: `cargo xtask tools`.
+    Clock,
+    /// The compliance tester of others for SCIM: `cargo xtask tools`.
+    Scim,
     /// Chromium, and Node.js with what drives it: `cargo xtask tools`.
     Browser,
 }
@@ -85,6 +91,8 @@ impl Tools {
             Need::Clients => (self.installed.join("clients/installed"), "cargo xtask tools"),
             Need::Provider => (self.installed.join("bench/installed"), "cargo xtask tools"),
             Need::Device => (PathBuf::from(SOFTHSM), "cargo xtask tools"),
+            Need::Clock => (PathBuf::from(LIBFAKETIME), "cargo xtask tools"),
+            Need::Scim => (self.installed.join("python-scim/installed"), "cargo xtask tools"),
             Need::Browser if Path::new(CHROMIUM).exists() => {
                 (self.installed.join("browser/installed"), "cargo xtask tools")
             }

@@ -6,6 +6,8 @@ use super::{Finding, TextFile};
 const EXEMPT: &[&str] = &["Cargo.lock", "xtask/src/tidy/text.rs", "LICENSE"];
 /// Folders in which people's own files lie, as they start an absolute path.
 const MACHINE_FOLDERS: &[&str] = &["/home/", "/root/", "/work/", "/Users/"];
+/// Those of them that hold a folder per person, whose name begins with no dot: `…/.search` is an endpoint of SCIM.
+const PEOPLES_FOLDERS: &[&str] = &["/home/", "/Users/"];
 /// Labels of hosts that serve packages: configuration of a machine, never of this repository.
 const REGISTRY_LABELS: &[&str] = &["artifactory", "deb", "files", "index", "mirror", "pypi", "registry", "static"];
 
@@ -41,8 +43,10 @@ fn starts_a_path(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         let before = line.get(..at).and_then(|text| text.chars().next_back());
         let after = line.get(at + folder.len()..).and_then(|text| text.chars().next());
+        let begins = |c: char| c != '.' || !PEOPLES_FOLDERS.contains(&folder);
         let goes_on = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        !before.is_some_and(|c| goes_on(c) || matches!(c, '/' | '*' | '}' | ')')) && after.is_some_and(goes_on)
+        !before.is_some_and(|c| goes_on(c) || matches!(c, '/' | '*' | '}' | ')'))
+            && after.is_some_and(|c| goes_on(c) && begins(c))
     })
 }
 
@@ -55,7 +59,14 @@ mod tests {
         for bad in ["see /home/jane/x", "\"/root/.ssh\"", "cd /work/main", "/Users/joe"] {
             assert!(complaint(bad).is_some(), "{bad}");
         }
-        for good in ["https://example.com/work/x", "target/work/x", "the /home/ folder", "at work", "a/root/b"] {
+        for good in [
+            "https://example.com/work/x",
+            "target/work/x",
+            "the /home/ folder",
+            "at work",
+            "a/root/b",
+            "/Users/.search",
+        ] {
             assert!(complaint(good).is_none(), "{good}");
         }
     }

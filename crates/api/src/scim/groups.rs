@@ -32,11 +32,14 @@ pub(super) async fn list(State(scim): State<Shared>, message: Request) -> Respon
     let listed = async {
         let (_, parts, _) = admitted(&scim, message).await?;
         let query = ListQuery::parse(parts.uri.query().unwrap_or_default())?;
-        let groups = directory::groups(scim.entrance.broker());
-        let page = query.page(groups.iter().map(|group| json(&scim, group)));
-        Ok::<_, Fault>(answer(StatusCode::OK, &page))
+        Ok::<_, Fault>(answer(StatusCode::OK, &query.page(found(&scim))))
     };
     listed.await.unwrap_or_else(|fault| fault.0)
+}
+
+/// All of them.
+pub(super) fn found(scim: &Scim) -> impl Iterator<Item = Value> {
+    directory::groups(scim.entrance.broker()).into_iter().map(|group| json(scim, &group))
 }
 
 /// `POST /Groups`.

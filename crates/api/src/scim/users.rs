@@ -38,21 +38,26 @@ pub(super) async fn list(State(scim): State<Shared>, message: Request) -> Respon
     let listed = async {
         let (_, parts, _) = admitted(&scim, message).await?;
         let query = ListQuery::parse(parts.uri.query().unwrap_or_default())?;
-        let groups = groups(&scim);
-        let users = directory::users(scim.entrance.broker());
-        let sole = |attribute| query.filter.as_ref().and_then(|filter| filter.sole_equality(attribute));
-        // What a directory asks most: whether it knows somebody already.
-        let (name, external) = (sole("username").map(str::to_lowercase), sole("externalid"));
-        let near = users.iter().filter(|user| {
-            let entry = user.provisioned();
-            let is = |wanted: &str, of: Option<&str>| of == Some(wanted);
-            name.as_deref().is_none_or(|name| is(name, entry.map(|entry| entry.user_name.to_lowercase()).as_deref()))
-                && external.is_none_or(|id| is(id, entry.and_then(|entry| entry.external_id.as_deref())))
-        });
-        let page = query.page(near.map(|user| json(&scim, user, &groups)));
-        Ok::<_, Fault>(answer(StatusCode::OK, &page))
+        Ok::<_, Fault>(answer(StatusCode::OK, &query.page(found(&scim, &query))))
     };
     listed.await.unwrap_or_else(|fault| fault.0)
+}
+
+/// Those whom a question could mean; what it says beyond a name is looked at one by one.
+pub(super) fn found<'a>(scim: &'a Scim, query: &'a ListQuery) -> impl Iterator<Item = Value> + 'a {
+    let groups = groups(scim);
+    let sole = |attribute| query.filter.as_ref().and_then(|filter| filter.sole_equality(attribute));
+    // What a directory asks most: whether it knows somebody already.
+    let (name, external) = (sole("username").map(str::to_lowercase), sole("externalid"));
+    let is = |wanted: &str, of: Option<&str>| of == Some(wanted);
+    directory::users(scim.entrance.broker())
+        .into_iter()
+        .filter(move |user| {
+            let entry = user.provisioned();
+            name.as_deref().is_none_or(|name| is(name, entry.map(|entry| entry.user_name.to_lowercase()).as_deref()))
+                && external.is_none_or(|id| is(id, entry.and_then(|entry| entry.external_id.as_deref())))
+        })
+        .map(move |user| json(scim, &user, &groups))
 }
 
 /// `POST /Users`.
@@ -142,14 +147,29 @@ fn groups(scim: &Scim) -> BTreeMap<String, String> {
 /// A user as the directory said it.
 fn attributes(user: &User) -> UserAttributes {
     let mut attributes = UserAttributes { email: user.email.clone(), ..UserAttributes::default() };
-    if let Some(DirectoryEntry { user_name, external_id, given_name, family_name, active }) = user.provisioned() {
+    if let Some(entry) = user.provisioned() {
+        let DirectoryEntry {
+            user_name,
+            external_id,
+            given_name,
+            family_name,
+            display_name,
+            formatted_name,
+            email_type,
+            email_primary,
+            active,
+        } = entry;
+        attributes.email_primary = *email_primary;
+        attributes.display_name.clone_from(display_name);
+        attributes.formatted_name.clone_from(formatted_name);
+        attributes.email_type.clone_from(email_type);
         attributes.user_name.clone_from(user_name);
         attributes.external_id.clone_from(external_id);
         attributes.given_name.clone_from(given_name);
         attributes.family_name.clone_from(family_name);
         attributes.active = Some(*active);
     }
-    // A name that was put together is put together again when its parts change.
+    // One of before it was kept what a directory calls whom.
     if attributes.name() != user.name {
         attributes.display_name = Some(user.name.clone());
     }
@@ -158,9 +178,30 @@ fn attributes(user: &User) -> UserAttributes {
 
 fn profile(attributes: UserAttributes, active: bool) -> Profile {
     let name = attributes.name();
-    let UserAttributes { user_name, external_id, given_name, family_name, email, display_name: _, active: _ } =
-        attributes;
-    Profile { name, email, entry: DirectoryEntry { user_name, external_id, given_name, family_name, active } }
+    let UserAttributes {
+        user_name,
+        external_id,
+        given_name,
+        family_name,
+        email,
+        display_name,
+        formatted_name,
+        email_type,
+        email_primary,
+        active: _,
+    } = attributes;
+    let entry = DirectoryEntry {
+        user_name,
+        external_id,
+        given_name,
+        family_name,
+        display_name,
+        formatted_name,
+        email_type,
+        email_primary,
+        active,
+    };
+    Profile { name, email, entry }
 }
 
 fn json(scim: &Scim, user: &User, groups: &BTreeMap<String, String>) -> Value {
@@ -168,7 +209,6 @@ fn json(scim: &Scim, user: &User, groups: &BTreeMap<String, String>) -> Value {
     let resource = UserResource {
         id: user.id.as_str(),
         attributes: &attributes(user),
-        name: &user.name,
         active: user.standing().is_ok(),
         groups: of_directory.filter_map(|name| Some((groups.get(name)?.clone(), name.clone()))).collect(),
         created_at: user.created_at,

@@ -137,7 +137,7 @@ async fn a_user_is_provisioned_found_changed_and_removed() {
     assert_eq!(made.status, 201, "{}", made.text);
     let (id, json) = (made.json()["id"].as_str().unwrap().to_owned(), made.json());
     assert!(id.starts_with("usr-") && !id.to_lowercase().contains("ada"), "an id says nothing: {id}");
-    assert_eq!((&json["displayName"], &json["externalId"]), (&json!("Ada Lovelace"), &json!("00u1")));
+    assert_eq!((&json["name"]["formatted"], &json["externalId"]), (&json!("Ada Lovelace"), &json!("00u1")));
     assert_eq!(made.headers["location"], format!("https://broker.test/scim/v2/Users/{id}"));
     assert_eq!((made.headers["etag"].to_str().unwrap(), &json["meta"]["version"]), ("W/\"1\"", &json!("W/\"1\"")));
     assert_eq!(kind(&directory.send("POST", "/Users", Some(body)).await), (409, "uniqueness".to_owned()));
@@ -152,7 +152,7 @@ async fn a_user_is_provisioned_found_changed_and_removed() {
     let path = format!("/Users/{id}");
     let renamed =
         directory.patch(&path, json!([{ "op": "Replace", "path": "name.familyName", "value": "King" }])).await;
-    assert_eq!((renamed.status, &renamed.json()["displayName"]), (200, &json!("Ada King")), "{}", renamed.text);
+    assert_eq!((renamed.status, &renamed.json()["name"]["formatted"]), (200, &json!("Ada King")), "{}", renamed.text);
     let stale =
         directory.with("PUT", &path, Some(json!({ "schemas": [USER], "userName": "ada" })), &[("if-match", "W/\"1\"")]);
     assert_eq!(kind(&stale.await).0, 412);

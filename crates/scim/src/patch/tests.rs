@@ -53,7 +53,7 @@ fn a_user_changes_as_directories_say_it() {
             "the primary one",
             json!([{ "op": "replace", "path": "emails", "value": [
             { "value": "old@example.com", "type": "work" }, { "value": "ada@new.example", "primary": "True" }] }]),
-            moved,
+            UserAttributes { email_primary: Some(true), ..moved },
         ),
         ("taken away", json!([{ "op": "remove", "path": "emails" }]), UserAttributes { email: None, ..ada() }),
         (

@@ -26,6 +26,7 @@ mod crowds;
 mod custody;
 mod definitions;
 mod delegation;
+mod directory;
 mod documents;
 mod doors;
 mod environments;

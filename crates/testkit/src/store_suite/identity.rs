@@ -444,6 +444,10 @@ fn provisioned(id: &str, user_name: &str) -> User {
         external_id: Some("00u1".into()),
         given_name: Some("Ada".into()),
         family_name: None,
+        display_name: Some("Ada L.".into()),
+        formatted_name: None,
+        email_type: None,
+        email_primary: Some(false),
         active: true,
     };
     User { directory: Some(entry), ..user(id) }
