@@ -15,6 +15,8 @@ const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const signing = { ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'ES256', kid: 'peer' };
 
 const server = createServer();
+// Its connections wait while others are measured; hung up on just then, a question would be lost that nobody measured.
+server.keepAliveTimeout = 60_000;
 await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
 const issuer = `http://127.0.0.1:${server.address().port}`;
 

@@ -3,7 +3,9 @@
 //
 // Its one argument is a plan as JSON: library (the package's file), url, issuer, client, key, algorithm, dpop, calls
 // ([[tool, arguments]]), and for a user also cookie and redirect; with `document`, the URL of its own metadata, in the place
-// of client and key. Prints what came of each step.
+// of client and key. For a user of another domain, the assertion that vouches for them: then the proofs are by the client's
+// own key, to which the assertion belongs. Prints what came of each step.
+import { createHash, createPrivateKey, createPublicKey } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
@@ -45,11 +47,34 @@ class ByDocument extends ForUser {
   saveClientInformation = (information) => { this.information = information; };
 }
 
-const provider = plan.document !== undefined ? new ByDocument() : plan.redirect === undefined
-  ? new sdk.PrivateKeyJwtProvider({ clientId, privateKey, algorithm, expectedIssuer: issuer })
-  : new ForUser();
+/** The SDK's provider of enterprise-managed authorization, which by itself knows secrets only. */
+function vouchedFor() {
+  const provider = new sdk.CrossAppAccessProvider({
+    assertion: async () => plan.assertion, clientId, expectedIssuer: issuer,
+  });
+  provider.addClientAuthentication = sdk.createPrivateKeyJwtAuth({
+    issuer: clientId, subject: clientId, privateKey, alg: algorithm,
+  });
+  return provider;
+}
+
+function ownKey() {
+  const { kty, crv, x, y } = createPublicKey(privateKey).export({ format: "jwk" });
+  const thumbprint = createHash("sha256").update(JSON.stringify({ crv, kty, x, y })).digest("base64url");
+  return { privateKey: createPrivateKey(privateKey), publicJwk: { kty, crv, x, y }, thumbprint, alg: algorithm };
+}
+
+function chosen() {
+  if (plan.assertion !== undefined) return vouchedFor();
+  if (plan.document !== undefined) return new ByDocument();
+  if (plan.redirect !== undefined) return new ForUser();
+  return new sdk.PrivateKeyJwtProvider({ clientId, privateKey, algorithm, expectedIssuer: issuer });
+}
+
+const provider = chosen();
 if (plan.dpop) {
-  const session = await sdk.DpopSession.create();
+  const keyPair = plan.assertion === undefined ? undefined : ownKey();
+  const session = await sdk.DpopSession.create({ keyPair });
   provider.dpop = () => session;
 }
 

@@ -1,7 +1,7 @@
 //! Two domains: one knows the user and vouches for them, the other has the systems. An agent that both know gets from one to
 //! the other, and the evidence of both tells the same.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, process::Command, sync::Arc};
 
 use bailiwick_engine::{
     agents::{self, Registration},
@@ -19,9 +19,10 @@ use bailiwick_model::{
 };
 use bailiwick_ports::new_id;
 use bailiwick_testkit_broker::{
+    broker::Agent,
     http_client::{HttpAnswer, HttpClient, Revision, send},
     stdio_client::{codes, succeeded},
-    tools::{Need, ready},
+    tools::{Need, Tools, ready},
 };
 use bailiwick_testkit_engine::{
     bundle,
@@ -32,7 +33,7 @@ use bailiwick_web::{address::DeclaredProxies, entrance::Entrance, listener};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::world::Depot;
+use crate::{clients::read_json, world::Depot};
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -157,13 +158,11 @@ fn json_of(answer: &HttpAnswer) -> Value {
     serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {} {}", answer.status, answer.body))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_user_of_one_broker_is_vouched_for_at_another() {
-    let Some(tools) = ready(&[Need::Broker]) else { return };
-    let mut depot = Depot::stdio(&tools);
+/// The domain that has the systems, an agent that both know, and the domain that knows the user, which is trusted here.
+async fn domains(tools: &Tools) -> (Depot, Agent, Home) {
+    let depot = Depot::stdio(tools);
     let agent = depot.broker.register("partner-7", "clerk", &[]);
-    let there = depot.broker.url();
-    let home = Home::new(&there, &agent.key).await;
+    let home = Home::new(&depot.broker.url(), &agent.key).await;
     let trust = format!(
         "issuer = \"{}\"\nkeys = {{ discovery = \"oauth-authorization-server\" }}\nalgorithms = [\"ES256\"]\n\
          [id_jag]\nsubjects = {{ h-ada = \"ada\" }}\nscopes = [\"depot:read\"]\n",
@@ -173,18 +172,55 @@ async fn a_user_of_one_broker_is_vouched_for_at_another() {
     depot.broker.write("policies/users/staff.cedar", STAFF);
     depot.broker.publish();
     depot.broker.run(&["users", "add", "ada", "--name", "Ada", "--group", "staff"]).succeeded();
+    (depot, agent, home)
+}
 
-    // Keys of this machine are fetched only once the operator names its network.
+/// Keys of this machine are fetched only once the operator names its network.
+fn open_to_this_machine(depot: &mut Depot) {
+    let configuration = depot.broker.read("bailiwick.toml");
+    depot.broker.kill();
+    depot.broker.write("bailiwick.toml", &format!("{configuration}\n[fetch]\nallow = [\"127.0.0.0/8\"]\n"));
+    depot.broker.serve_verified();
+}
+
+/// The MCP SDK's own provider of enterprise-managed authorization redeems what the user's domain vouches for.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_typescript_sdk_redeems_what_another_domain_vouches_for() {
+    let Some(tools) = ready(&[Need::Broker, Need::Clients]) else { return };
+    let (mut depot, agent, home) = domains(&tools).await;
+    open_to_this_machine(&mut depot);
+    let vouched = json_of(&home.vouch(&depot.broker.url(), "depot:read", &agent.key).await);
+    let plan = json!({
+        "library": tools.client_modules().join("@modelcontextprotocol/client/dist/index.mjs"),
+        "url": format!("{}/mcp/depot", depot.broker.url()), "issuer": depot.broker.url(), "client": agent.name,
+        "key": agent.key_file, "algorithm": "ES256", "dpop": true, "assertion": vouched["access_token"],
+        "calls": [["lookup", { "path": "/public/a" }], ["write_note", { "id": "n", "text": "x" }]],
+    });
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/mcp_typescript_sdk.mjs");
+    let told = tokio::task::spawn_blocking(move || read_json(Command::new("node").arg(script).arg(plan.to_string())));
+    let told = told.await.unwrap();
+    assert_eq!(told["token_type"].as_str().unwrap().to_lowercase(), "dpop", "{told}");
+    assert_eq!(told["calls"][0]["content"][0]["text"], r#"lookup {"path":"/public/a"}"#, "{told}");
+    assert_eq!(told["calls"][1]["isError"], true, "reads only: {told}");
+    assert_eq!(depot.ledger.acts(), 1);
+    let evidence = depot.broker.evidence();
+    let intent = evidence.iter().find(|line| line["entry"]["kind"] == "intent").unwrap();
+    assert!(intent.to_string().contains("user:ada"), "{intent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_of_one_broker_is_vouched_for_at_another() {
+    let Some(tools) = ready(&[Need::Broker]) else { return };
+    let (mut depot, agent, home) = domains(&tools).await;
+    let there = depot.broker.url();
+
     let vouched = json_of(&home.vouch(&there, "depot:read", &agent.key).await);
     assert_eq!((&vouched["issued_token_type"], &vouched["token_type"]), (&json!(ID_JAG), &json!("N_A")), "{vouched}");
     let assertion = vouched["access_token"].as_str().unwrap().to_owned();
     let form = [("grant_type", JWT_BEARER), ("assertion", assertion.as_str())];
     let early = ask(&there, "partner-7", &agent.key, &form).await;
     assert_eq!(json_of(&early)["error"], "temporarily_unavailable", "{}", early.body);
-    let configuration = depot.broker.read("bailiwick.toml");
-    depot.broker.kill();
-    depot.broker.write("bailiwick.toml", &format!("{configuration}\n[fetch]\nallow = [\"127.0.0.0/8\"]\n"));
-    depot.broker.serve_verified();
+    open_to_this_machine(&mut depot);
 
     let granted = json_of(&ask(&there, "partner-7", &agent.key, &form).await);
     assert_eq!((&granted["token_type"], &granted["scope"]), (&json!("DPoP"), &json!("depot:read")), "{granted}");

@@ -32,6 +32,8 @@ const JOBS: usize = 100;
 const AT_ONCE: usize = 32;
 /// Workers that call with one agent's token at the same time.
 const WORKERS: usize = 4;
+/// Between two calls of one worker: nobody has to be measured at full speed.
+const PACE: Duration = Duration::from_millis(5);
 /// Calls of one worker at most, so that an end that ends nothing fails instead of running for ever.
 const CALLS_MAX: usize = 10_000;
 
@@ -69,25 +71,25 @@ async fn go_on(mut client: HttpClient<'_>, done: &AtomicBool) -> usize {
 }
 
 /// Metadata with a key that was just made, and the key.
-fn new_key() -> (Value, AgentKey) {
+pub(crate) fn new_key() -> (Value, AgentKey) {
     let key = AgentKey::generate(SigningAlgorithm::ES256).unwrap();
     let jwk: Value = serde_json::from_str(key.public_jwk()).unwrap();
     (json!({ "jwks": { "keys": [jwk] } }), key)
 }
 
 /// A client that registered by itself, and what manages its registration.
-struct Job {
+pub(crate) struct Job {
     agent: Agent,
-    uri: String,
-    access: String,
+    pub(crate) uri: String,
+    pub(crate) access: String,
 }
 
 impl Job {
-    async fn ask(url: &str, token: &str, metadata: &Value) -> HttpAnswer {
+    pub(crate) async fn ask(url: &str, token: &str, metadata: &Value) -> HttpAnswer {
         send(reqwest::Client::new().post(format!("{url}/oauth/register")).bearer_auth(token).json(metadata)).await
     }
 
-    async fn register(url: &str, token: &str) -> Self {
+    pub(crate) async fn register(url: &str, token: &str) -> Self {
         let (metadata, key) = new_key();
         let answer = Self::ask(url, token, &metadata).await;
         assert_eq!(answer.status, 201, "{}", answer.body);
@@ -197,6 +199,7 @@ async fn work(mut worker: HttpClient<'_>, answered: Arc<AtomicBool>) -> [usize; 
     let mut counts = [0, 0];
     for _ in 0..CALLS_MAX {
         let late = answered.load(Ordering::SeqCst);
+        tokio::time::sleep(PACE).await;
         let allowed = was_allowed(&worker.ask("tools/call", lookup()).await);
         counts[0] += usize::from(allowed);
         counts[1] += usize::from(allowed && late);
@@ -257,4 +260,65 @@ async fn however_an_agent_ends_no_call_is_allowed_after_the_answer() {
         // One that was stopped has no word any more: whoever has its key must not be able to end it for good.
         assert_eq!(deregister(&last, &url).await.status, 401, "{end:?}");
     }
+}
+
+/// Seconds before the review is missed at which the broker of the story starts.
+const BEFORE_THE_REVIEW_S: i64 = 20;
+
+/// A day passes in seconds: nobody looked at one of two agents in time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missed_review_stops_the_agent_and_nobody_else() {
+    let Some(tools) = ready(&[Need::Broker, Need::Clock]) else { return };
+    let mut depot = Depot::stdio(&tools);
+    // Without a budget, which the calls of half a minute would use up.
+    depot.broker.write("roles/tireless.toml", "purpose = \"Read on and on\"\nallow = [\"depot:read\"]\n");
+    depot.broker.publish();
+    let forgotten = depot.broker.register("forgotten", "tireless", &["--review-days", "1"]);
+    let steady = depot.broker.register("steady", "tireless", &["--review-days", "90"]);
+    depot.broker.kill();
+    let ahead = 24 * 60 * 60 - BEFORE_THE_REVIEW_S;
+    depot.broker.serve_ahead(ahead);
+    depot.broker.wait_until_verified();
+    let broker = &depot.broker;
+    let client = async |agent| {
+        let mut client = HttpClient::idle(broker, agent, "depot");
+        client.ahead = jiff::SignedDuration::from_secs(ahead);
+        client.take_token().await;
+        client
+    };
+    let (mut late, bystander, worker) = (client(&forgotten).await, client(&steady).await, client(&forgotten).await);
+    assert!(was_allowed(&late.ask("tools/call", lookup()).await), "until then it works");
+    let (missed, done) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+    let stopped = async {
+        loop {
+            let recorded = broker.evidence().iter().any(|line| {
+                line["entry"]["kind"] == "agent_changed"
+                    && line["entry"]["body"]["agent"] == "forgotten"
+                    && line["entry"]["body"]["change"] == "suspended"
+            });
+            if recorded {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        missed.store(true, Ordering::SeqCst);
+    };
+    let calls = async {
+        let counts = work(worker, Arc::clone(&missed)).await;
+        done.store(true, Ordering::SeqCst);
+        counts
+    };
+    let ([allowed, after], (), undisturbed) = tokio::join!(calls, stopped, go_on(bystander, &done));
+    assert!(allowed > 0 && undisturbed > 0, "{allowed}, {undisturbed}");
+    assert_eq!(after, 0, "allowed after it was suspended");
+    assert!(!was_allowed(&late.ask("tools/call", lookup()).await), "its token still lives, and opens nothing");
+    assert!(!late.ask_token().await.status.is_success());
+    let findings = broker.run(&["agents", "findings", "--output", "json"]).succeeded().json();
+    assert!(findings.to_string().contains("forgotten"), "{findings}");
+
+    // Somebody looks at it after all.
+    broker.run(&["agents", "review", "forgotten", "--reason", "looked at late", "--days", "30"]).succeeded();
+    broker.run(&["agents", "resume", "forgotten", "--reason", "it is needed"]).succeeded();
+    let mut back = client(&forgotten).await;
+    assert!(was_allowed(&back.ask("tools/call", lookup()).await));
 }

@@ -18,7 +18,12 @@ use bailiwick_testkit_broker::{
 use reqwest::{Client, RequestBuilder, StatusCode, Url, redirect::Policy};
 use serde_json::{Value, json};
 
-use crate::{clients::read_json, custody::hold_nothing, world::Depot};
+use crate::{
+    clients::read_json,
+    custody::hold_nothing,
+    pipelines::{Job, new_key},
+    world::Depot,
+};
 
 const REDIRECT: &str = "http://127.0.0.1:51234/cb";
 const CREDENTIAL: &str = "upstream-credential-31f0c9aa7d";
@@ -174,6 +179,24 @@ impl Scene {
         if answer.message_or_body()["active"] != json!(false) {
             return Some("an access token");
         }
+        for presented in [value.to_owned(), format!("bwp_{value}")] {
+            let directory = send(reads("/scim/v2/Users").bearer_auth(presented)).await;
+            if directory.status == StatusCode::OK {
+                return Some("a directory's credential");
+            }
+        }
+        for presented in [value.to_owned(), format!("bwi_{value}")] {
+            let ask = self.sent_from_anywhere(self.http.post(self.url("/oauth/register")).bearer_auth(presented));
+            if send(ask.json(&new_key().0)).await.status == StatusCode::CREATED {
+                return Some("an initial access token");
+            }
+        }
+        for presented in [value.to_owned(), format!("bwm_{value}")] {
+            let ask = self.sent_from_anywhere(self.http.get(&cast.registered).bearer_auth(presented));
+            if send(ask).await.status == StatusCode::OK {
+                return Some("a registration access token");
+            }
+        }
         let bearer = self.http.post(self.url("/mcp/depot")).header("authorization", format!("Bearer {value}"));
         let bearer = send(bearer.header("content-type", "application/json").body("{}")).await;
         (bearer.status != StatusCode::UNAUTHORIZED && bearer.status != StatusCode::BAD_REQUEST)
@@ -191,6 +214,8 @@ struct Cast<'a> {
     agent: &'a Agent,
     client: HttpClient<'a>,
     watcher: HttpClient<'a>,
+    /// Where the client that registered by itself keeps its registration.
+    registered: String,
 }
 
 /// Every file of the data folder, copied while the server runs.
@@ -231,6 +256,12 @@ async fn nothing_in_a_stolen_database_is_a_credential() {
     let request_uri = scene.push(&client).await;
     let link = broker.run(&["users", "invite", "bob"]).succeeded().stdout.trim().to_owned();
     let invitation = link.rsplit('/').next().unwrap().to_owned();
+    let provisioning = broker.run(&["scim", "token", "create", "okta"]).succeeded().stdout;
+    let provisioning = provisioning.lines().next().unwrap().to_owned();
+    let terms = ["registration-tokens", "create", "--owner", "ci", "--purpose", "build", "--role", "reader"];
+    let made = broker.run(&[&terms[..], &["--max-uses", "2", "--output", "json"]].concat()).succeeded().json();
+    let initial = made["token"].as_str().unwrap().to_owned();
+    let job = Job::register(&broker.url(), &initial).await;
     let session = scene.person.cookie.split_once('=').unwrap().1.to_owned();
     let random = request_uri.rsplit(':').next().unwrap().to_owned();
     let device = scene.ask_apart(&client, "/oauth/device_authorization", &[("scope", "depot:write")]).await;
@@ -255,13 +286,18 @@ async fn nothing_in_a_stolen_database_is_a_credential() {
         ("a code that a user types in", user_code.replace('-', "")),
         ("the same as it is shown", user_code),
         ("a request by the back channel", auth_req_id.clone()),
+        ("a directory's credential", provisioning.clone()),
+        ("an initial access token", initial.clone()),
+        ("a registration access token", job.access.clone()),
     ];
     let loot = steal(&scene.depot);
     // Neither whole, nor the part of it that nobody can guess.
     let mut needles: Vec<(&str, String)> = handed_out.to_vec();
     for (what, secret) in &handed_out {
-        let unguessable = secret.rsplit('.').next().unwrap().trim_start_matches("bwr_");
-        needles.push((what, unguessable.to_owned()));
+        let unguessable = secret.rsplit('.').next().unwrap();
+        let prefixes = ["bwr_", "bwp_", "bwi_", "bwm_"];
+        let bare = prefixes.iter().find_map(|prefix| unguessable.strip_prefix(prefix)).unwrap_or(unguessable);
+        needles.push((what, bare.to_owned()));
     }
     hold_nothing(&loot, &needles);
 
@@ -269,7 +305,7 @@ async fn nothing_in_a_stolen_database_is_a_credential() {
     let found = read_json(Command::new(tools.python("current", "python")).arg(script).arg(loot.join("bailiwick.db")));
     let found: BTreeSet<String> = serde_json::from_value(found).unwrap();
     assert!(found.len() > 100, "the thief finds values to try: {}", found.len());
-    let mut cast = Cast { agent: &agent, client, watcher };
+    let mut cast = Cast { agent: &agent, client, watcher, registered: job.uri.clone() };
     for value in &found {
         let let_in = scene.present(value, &mut cast).await;
         assert_eq!(let_in, None, "`{value}` is in the database, and opens something");
@@ -282,6 +318,9 @@ async fn nothing_in_a_stolen_database_is_a_credential() {
     assert_eq!(scene.present(&code, &mut cast).await, Some("a code"));
     assert_eq!(scene.present(&device_code, &mut cast).await, Some("a request for consent"));
     assert_eq!(scene.present(&auth_req_id, &mut cast).await, Some("a request for consent"));
+    assert_eq!(scene.present(&provisioning, &mut cast).await, Some("a directory's credential"));
+    assert_eq!(scene.present(&initial, &mut cast).await, Some("an initial access token"));
+    assert_eq!(scene.present(&job.access, &mut cast).await, Some("a registration access token"));
     let token = cast.client.token.clone();
     assert_eq!(scene.present(&token, &mut cast).await, Some("an access token"));
 }
