@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What a directory says of a user whom it provisioned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DirectoryEntry {
     /// `userName`: one of a kind among those who have not left, whatever its case.

@@ -165,13 +165,7 @@ impl Story {
 
     /// Somebody whom a directory provisioned.
     async fn provisioned(&self, user_name: &str) -> UserId {
-        let entry = DirectoryEntry {
-            user_name: user_name.to_owned(),
-            external_id: None,
-            given_name: None,
-            family_name: None,
-            active: true,
-        };
+        let entry = DirectoryEntry { user_name: user_name.to_owned(), active: true, ..DirectoryEntry::default() };
         let profile = Profile { name: "Ada".to_owned(), email: Some(format!("{user_name}@example.com")), entry };
         let broker = &self.scene.world.broker;
         directory::create_user(broker, &operator(), profile).await.unwrap().id.clone()

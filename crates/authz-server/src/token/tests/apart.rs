@@ -365,13 +365,7 @@ async fn a_directory_that_stops_somebody_ends_what_they_were_asked() {
     let profile = |active| Profile {
         name: "Cy".to_owned(),
         email: Some("cy@example.com".to_owned()),
-        entry: DirectoryEntry {
-            user_name: "cy".to_owned(),
-            external_id: None,
-            active,
-            given_name: None,
-            family_name: None,
-        },
+        entry: DirectoryEntry { user_name: "cy".to_owned(), active, ..DirectoryEntry::default() },
     };
     let user = directory::create_user(broker, &by, profile(true)).await.unwrap();
     let id = user.id.to_string();
