@@ -224,6 +224,18 @@ async fn bundle_and_registration_both_say_so_and_the_agent_is_active() {
     refused(&platform.presented(json!({})).await, 401, "invalid_client");
 }
 
+/// What a platform signed proves no key, whoever brings it.
+#[tokio::test]
+async fn it_is_no_key_in_hardware() {
+    let platform = platform(GITHUB).await;
+    let role = "purpose = \"Read\"\nallow = [\"files:read\"]\nkey_protection = \"hardware\"\n";
+    let keys = platform.issuer.jwks();
+    let files =
+        [("issuers/platform.toml", GITHUB), ("issuers/platform.json", keys.as_str()), ("roles/reader.toml", role)];
+    platform.scene.world.publish(bundle::with_files(&files)).await;
+    refused(&platform.presented(json!({})).await, 401, "invalid_client");
+}
+
 #[tokio::test]
 async fn a_token_that_its_platform_keeps_is_good_until_it_ends() {
     let platform = platform(KUBERNETES).await;

@@ -180,6 +180,20 @@ async fn it_ends_with_its_rule_its_document_and_an_operators_word() {
     assert!(client_documents::accept(broker, &url(URL), document(CALLBACK)).await.is_err());
 }
 
+/// A role that demands keys in hardware is for nobody who has none.
+#[tokio::test]
+async fn it_gets_nothing_by_a_role_that_demands_hardware() {
+    let scene = documented().await;
+    let code = scene.code(&asked(URL)).await;
+    let token = redeemed(&scene, &code).await.json["refresh_token"].as_str().unwrap().to_owned();
+    let role = "purpose = \"Read\"\nallow = [\"files:read\"]\nkey_protection = \"hardware\"\n";
+    let files = [("clients/assistants.toml", RULE), ("roles/reader.toml", role)];
+    scene.world.publish(bundle::with_files(&files)).await;
+    refused(&scene.ask(&renewal(URL, &token), Some(scene.proof("reader"))).await, 401, "invalid_client");
+    let refused = client_documents::accept(&scene.world.broker, &url(OTHER), document(CALLBACK)).await;
+    assert!(refused.unwrap_err().to_string().contains("hardware"));
+}
+
 #[tokio::test]
 async fn there_are_no_more_of_them_than_the_rule_says_and_each_lives_while_it_is_used() {
     let scene = documented().await;
