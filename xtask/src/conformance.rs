@@ -200,7 +200,7 @@ fn measure(run: &mut Command, results: &Path) -> Result<Measured, Failure> {
     let output = output.map_err(|error| Failure::new(format!("the suite does not run: {error}")))?;
     let told = [output.stdout, output.stderr].concat();
     fs::write(results.with_extension("log"), &told)?;
-    let measured = Measured::read(results, &[])?;
+    let measured = Measured::read(results)?;
     if measured.passed == 0 {
         return Err(Failure::new(format!("the suite measured nothing:\n{}", String::from_utf8_lossy(&told))));
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
 
 use serde::Deserialize;
 
-use super::{authorization, client::LeftOut};
+use super::client::LeftOut;
 use crate::outcome::Failure;
 
 const PAGE: &str = "docs/conformance.md";
@@ -31,8 +31,8 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Reads the `checks.json` of every scenario of a run, without the checks that do not apply.
-    pub(super) fn read(results: &Path, not_applicable: &[&str]) -> Result<Self, Failure> {
+    /// Reads the `checks.json` of every scenario of a run.
+    pub(super) fn read(results: &Path) -> Result<Self, Failure> {
         let mut measured = Self::default();
         for entry in fs::read_dir(results)? {
             let folder = entry?;
@@ -43,8 +43,7 @@ impl Measured {
             let scenario = scenario(&folder.file_name().to_string_lossy());
             let checks: Vec<Check> = serde_json::from_str(&fs::read_to_string(&file)?)
                 .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
-            let applicable = checks.into_iter().filter(|check| !not_applicable.contains(&check.id.as_str()));
-            applicable.for_each(|check| measured.add(&scenario, check));
+            checks.into_iter().for_each(|check| measured.add(&scenario, check));
         }
         Ok(measured)
     }
@@ -129,12 +128,6 @@ pub(super) fn tables(rows: &[Row], left_out: &[LeftOut]) -> String {
         text.push_str("\nClient mode, our upstream client before the suite's servers:\n\n");
         text.push_str("| revision | scenario | passed | failed | warnings |\n|---|---|---:|---:|---:|\n");
         text.push_str(&lines);
-    }
-    if rows.iter().any(|row| row.place == authorization::PLACE) {
-        text.push_str("\nChecks of the authorization mode that do not apply:\n\n| check | why |\n|---|---|\n");
-        for (check, why) in authorization::NOT_APPLICABLE {
-            let _ = writeln!(text, "| `{check}` | {why} |");
-        }
     }
     if !left_out.is_empty() {
         text.push_str("\nClient scenarios that are not played:\n\n");

@@ -34,6 +34,9 @@ const CLIENT: &str = "suite-1";
 const SYSTEM: &str = "suite";
 const CALLBACK: &str = "http://127.0.0.1/callback";
 const ROLE: &str = "purpose = \"Run the conformance suite\"\nallow = [\"suite:read\"]\n";
+/// The suite asks whether clients can be known by a document, and plays none.
+const CLIENTS: &str = "urls = [\"https://conformance-test.local/client-metadata.json\"]\nowner = \"it@example.com\"\n\
+                       purpose = \"Run the conformance suite\"\nenvironment = \"development\"\nrole = \"suite-runner\"\n";
 const CLASS: &str = "[lookup]\nclass = \"read\"\neffect = { records = 0, reversible = true }\n";
 /// The longest message that passes the door.
 const MESSAGE_BYTES_MAX: usize = 1_024 * 1_024;
@@ -64,6 +67,7 @@ async fn main() -> ExitCode {
     broker.add_stdio(SYSTEM, &[&fixture.to_string_lossy(), "--ledger", &ledger, "--control", &control], &[]);
     broker.classify(SYSTEM, CLASS);
     broker.write("roles/suite-runner.toml", ROLE);
+    broker.write("clients/suite.toml", CLIENTS);
     broker.publish();
     broker.serve_verified();
     let agent = broker.register(CLIENT, "suite-runner", &["--redirect-uri", CALLBACK]);
