@@ -547,3 +547,22 @@ async fn the_brokers_own_token_is_asked_for_once_and_renewed() {
     scene.login.is(Mood::Honest);
     assert!(own(None).await.is_ok());
 }
+
+/// A caller that goes away while a server answers takes no refresh token along.
+#[tokio::test]
+async fn a_renewal_whose_caller_went_away_is_kept() {
+    let scene = Scene::new().await;
+    let ada = scene.signed_in("ada").await;
+    scene.connect(&ada, "ada").await;
+    scene.world.clock.advance(590);
+    let mut call = Box::pin(scene.token("ada", None));
+    let asked = scene.asked();
+    while scene.asked() == asked {
+        let waits = std::future::poll_fn(|context| std::task::Poll::Ready(call.as_mut().poll(context).is_pending()));
+        assert!(waits.await, "it waits for the server");
+        tokio::task::yield_now().await;
+    }
+    drop(call);
+    assert_eq!(scene.token("ada", None).await.unwrap(), "access-token-2");
+    assert_eq!((scene.asked(), scene.connection("ada").await.unwrap().version), (asked + 1, 2));
+}
