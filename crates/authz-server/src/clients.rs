@@ -3,6 +3,7 @@
 //! What failed is told only as far as the sender has proved who it is: before
 //! that, every failure of client authentication reads the same.
 
+mod attested;
 mod platform;
 mod public;
 mod svid;
@@ -84,6 +85,8 @@ pub(crate) struct Visit<'a> {
     at: &'static str,
     /// Who it claims to come from.
     client: Option<AgentName>,
+    /// The key of the client's instance, if an attester vouched for one: what comes of this is bound to it.
+    instance: Option<Thumbprint>,
 }
 
 /// What a client proved to hold beside who it is, which the token that it asks for is bound to.
@@ -141,7 +144,7 @@ impl ClientDoor {
             Failure::new(Why::Form, ErrorCode::InvalidRequest, "the body is too large or was cut off")
                 .respond(&self.entrance)
         })?;
-        Ok((Visit { door: self, parts, address, at, client: None }, body))
+        Ok((Visit { door: self, parts, address, at, client: None, instance: None }, body))
     }
 }
 
@@ -211,10 +214,13 @@ impl Visit<'_> {
     pub(crate) async fn authenticate(&mut self, sent: &ClientAuthentication) -> Result<Client, Failure> {
         let client = self.identify(sent).await?;
         let held = match sent {
+            _ if self.instance.is_some() => self.instance.map_or(Held::Nothing, Held::Key),
             ClientAuthentication::Assertion { .. } => Held::Key(client.credential),
             ClientAuthentication::Certificate { .. } => shown_key(&self.parts),
             // What others signed proves no key, whoever brings it.
-            ClientAuthentication::JwtSvid { .. } | ClientAuthentication::Public { .. } => Held::Nothing,
+            ClientAuthentication::JwtSvid { .. }
+            | ClientAuthentication::Public { .. }
+            | ClientAuthentication::Elsewhere => Held::Nothing,
         };
         hardware::check(self.entrance().broker(), &client.agent, held).map_err(|unprotected| {
             Failure::new(Why::Unprotected, ErrorCode::InvalidClient, &unprotected.to_string())
@@ -224,6 +230,9 @@ impl Visit<'_> {
 
     async fn identify(&mut self, sent: &ClientAuthentication) -> Result<Client, Failure> {
         // Copies of one workload run in many places at once: that is no sign of theft.
+        if self.is_attested() {
+            return self.attested(sent).await;
+        }
         if let ClientAuthentication::JwtSvid { svid, client } = sent {
             return self.svid(svid, client.as_ref()).await;
         }
@@ -267,6 +276,7 @@ impl Visit<'_> {
             ClientAuthentication::JwtSvid { .. } | ClientAuthentication::Public { .. } => {
                 Err(Failure::unauthenticated())
             }
+            ClientAuthentication::Elsewhere => Err(Failure::without_credential()),
         }
     }
 
@@ -352,6 +362,11 @@ impl Visit<'_> {
                 (held, Possession { confirmation: shown.map(Confirmation::Certificate), once: None })
             }
         };
+        if self.instance.is_some_and(|instance| held != Held::Key(instance)) {
+            let description =
+                "tokens of an attested client are bound to its instance's key\nhint: send a DPoP proof by it";
+            return Err(Failure::new(Why::Proof, ErrorCode::InvalidDpopProof, description));
+        }
         let broker = self.entrance().broker();
         if let Some(agent) = self.client.as_ref().and_then(|client| broker.agent(client)) {
             hardware::check(broker, &agent, held).map_err(|unprotected| {

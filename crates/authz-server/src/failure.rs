@@ -3,9 +3,15 @@
 
 use axum::response::{IntoResponse as _, Response};
 use bailiwick_engine::tokens::TokenRefusal;
-use bailiwick_oauth::error::{ErrorCode, OAuthError};
+use bailiwick_oauth::{
+    client_attestation,
+    error::{ErrorCode, OAuthError},
+};
 use bailiwick_web::{entrance::Entrance, refused::DPOP_NONCE};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+/// The header with the next challenge for attested clients. A challenge is made as a nonce for proofs is, and is as good.
+const CHALLENGE: HeaderName = HeaderName::from_static(client_attestation::CHALLENGE_HEADER);
 
 /// What failed, as evidence says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +24,8 @@ pub(crate) enum Why {
     Assertion,
     /// Who asks could not be established, or may not have tokens.
     Client,
+    /// What an attester said of a client, or the proof of its instance.
+    Attestation,
     /// What the token was to be issued from.
     Grant,
     /// What another issuer signed.
@@ -53,6 +61,7 @@ impl Why {
             Self::SharedSecret => "shared secret",
             Self::Assertion => "client assertion",
             Self::Client => "client",
+            Self::Attestation => "client attestation",
             Self::Grant => "grant",
             Self::ForeignAssertion => "assertion of another issuer",
             Self::SubjectToken => "subject token",
@@ -91,6 +100,13 @@ impl Failure {
     /// The one answer to everybody who has not proved who it is.
     pub(crate) fn unauthenticated() -> Self {
         let description = "client authentication failed\nhint: compare name, key and `kid` with the registration";
+        Self::new(Why::Client, ErrorCode::InvalidClient, description)
+    }
+
+    /// Neither an assertion nor a client's id came.
+    pub(crate) fn without_credential() -> Self {
+        let description = "`client_assertion` is missing\nhint: authenticate by `private_key_jwt`, or send `client_id` over \
+                           a connection with a certificate";
         Self::new(Why::Client, ErrorCode::InvalidClient, description)
     }
 
@@ -137,8 +153,8 @@ impl Failure {
     /// protocol, and so is whatever its user answers or leaves open; our own inability is nobody's failure, and a throttled
     /// try was not looked at.
     pub(crate) fn is_refusal(&self) -> bool {
-        self.error.code != ErrorCode::UseDpopNonce
-            && !matches!(self.why, Why::Unavailable | Why::Throttled | Why::Answer)
+        let step = matches!(self.error.code, ErrorCode::UseDpopNonce | ErrorCode::UseAttestationChallenge);
+        !step && !matches!(self.why, Why::Unavailable | Why::Throttled | Why::Answer)
     }
 
     pub(crate) fn respond(&self, entrance: &Entrance) -> Response {
@@ -155,6 +171,9 @@ impl Failure {
         if self.why == Why::RegistrationToken {
             let bearer = HeaderValue::from_static("Bearer error=\"invalid_token\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        if self.error.code == ErrorCode::UseAttestationChallenge {
+            response.headers_mut().insert(CHALLENGE, entrance.nonce());
         }
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -5,6 +5,7 @@
 //! gets what in `engine::tokens`; this room reads and writes HTTP.
 
 mod apart;
+mod challenge;
 mod clients;
 mod deregister;
 mod failure;

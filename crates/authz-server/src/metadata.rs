@@ -32,5 +32,8 @@ pub(crate) async fn metadata(State(entrance): State<Arc<Entrance>>) -> impl Into
             spiffe: !rules.trust_domains.is_empty(),
         });
     }
+    if !entrance.attesters().is_empty() {
+        document = document.with_attesters();
+    }
     ([(header::CACHE_CONTROL, CACHE)], Json(document))
 }

@@ -10,7 +10,7 @@ use bailiwick_fetch::Fetcher;
 use bailiwick_oauth::{
     form::FORM_BYTES_MAX,
     metadata::{
-        AUTHORIZATION_SERVER_PATH, BACKCHANNEL_PATH, DEREGISTRATION_PATH, DEVICE_AUTHORIZATION_PATH,
+        AUTHORIZATION_SERVER_PATH, BACKCHANNEL_PATH, CHALLENGE_PATH, DEREGISTRATION_PATH, DEVICE_AUTHORIZATION_PATH,
         INTROSPECTION_PATH, JWKS_PATH, PROTECTED_RESOURCE_PATH, PUSHED_REQUEST_PATH, REGISTRATION_PATH,
         REVOCATION_PATH, TOKEN_PATH,
     },
@@ -21,8 +21,8 @@ use bailiwick_web::{
 };
 
 use crate::{
-    apart, clients::ClientDoor, deregister, introspect, jwks, metadata, par, protected_resource, register, revoke,
-    token,
+    apart, challenge, clients::ClientDoor, deregister, introspect, jwks, metadata, par, protected_resource, register,
+    revoke, token,
 };
 
 /// The endpoints below `/oauth` and the discovery documents below `/.well-known`.
@@ -42,6 +42,7 @@ pub fn router(entrance: Arc<Entrance>, fetcher: Fetcher) -> Router {
         .route(BACKCHANNEL_PATH, post(apart::backchannel))
         .with_state(Arc::new(ClientDoor::new(Arc::clone(&entrance), fetcher)));
     let documents = Router::new()
+        .route(CHALLENGE_PATH, post(challenge::challenge))
         .route(JWKS_PATH, get(jwks::jwks))
         .route(AUTHORIZATION_SERVER_PATH, get(metadata::metadata))
         .route(PROTECTED_RESOURCE_PATH, get(protected_resource::root))

@@ -165,5 +165,6 @@ fn says_who(client: &ClientAuthentication) -> bool {
         ClientAuthentication::JwtSvid { svid, client: _ } => !svid.is_empty(),
         ClientAuthentication::Certificate { client } => !client.as_str().is_empty(),
         ClientAuthentication::Public { url } => !url.as_str().is_empty(),
+        ClientAuthentication::Elsewhere => true,
     }
 }

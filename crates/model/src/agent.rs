@@ -18,7 +18,7 @@ use crate::{
 pub use self::{
     attestation::{ATTESTATION_CERTIFICATE_BYTES_MAX, ATTESTATION_CERTIFICATES_MAX, Attestation, KeyProtection},
     client_url::{CLIENT_URL_BYTES_MAX, ClientUrl},
-    credential::{Authenticator, CertificateName, Credential, PinnedCertificate},
+    credential::{AttestedClient, Authenticator, CertificateName, Credential, PinnedCertificate},
     distinguished_name::{ATTRIBUTE_TYPES, ATTRIBUTES_MAX, DISTINGUISHED_NAME_BYTES_MAX, DistinguishedName},
     platform_identity::{PlatformIdentity, PlatformIssuer},
     spiffe_id::{SPIFFE_ID_BYTES_MAX, SpiffeId, TrustDomain},

@@ -129,6 +129,11 @@ name!(
     "start with a lower-case letter, go on with lower-case letters, digits and `_`, 64 at most; `bailiwick` is reserved"
 );
 name!(
+    /// Whoever vouches for instances of clients, as the configuration names it.
+    AttesterName, "attester name", |t| slug(t, b'-'),
+    "start with a lower-case letter, go on with lower-case letters, digits and `-`, 64 at most"
+);
+name!(
     /// A role: a job, as a file `roles/<name>.toml`.
     RoleName, "role name", |t| slug(t, b'-'),
     "start with a lower-case letter, go on with lower-case letters, digits and `-`, 64 at most"

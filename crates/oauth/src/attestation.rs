@@ -81,7 +81,7 @@ fn is_of(authenticator: &Authenticator, key: &AttestedKey) -> bool {
     match authenticator {
         Authenticator::Key(own) => key.jwk == Some(own.thumbprint),
         Authenticator::SelfSigned(pinned) => key.public_key == pinned.public_key,
-        Authenticator::Certificate(_) | Authenticator::Spiffe(_) => true,
+        Authenticator::Certificate(_) | Authenticator::Spiffe(_) | Authenticator::Attester(_) => true,
         // Its platform signs for it, or nobody does, and no key of its is known.
         Authenticator::Platform(_) | Authenticator::Document(_) => false,
     }

@@ -139,7 +139,10 @@ impl Certificate {
     /// Whether it is what a credential looks for. Nothing is said of who issued it.
     pub fn fits(&self, authenticator: &Authenticator) -> bool {
         match authenticator {
-            Authenticator::Key(_) | Authenticator::Platform(_) | Authenticator::Document(_) => false,
+            Authenticator::Key(_)
+            | Authenticator::Platform(_)
+            | Authenticator::Document(_)
+            | Authenticator::Attester(_) => false,
             Authenticator::Certificate(CertificateName::SubjectDn(name)) => self.subject.as_ref() == Some(name),
             Authenticator::Certificate(name) => self.names.contains(name),
             Authenticator::SelfSigned(PinnedCertificate { public_key, certificate }) => {

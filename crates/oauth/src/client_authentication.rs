@@ -28,6 +28,8 @@ pub enum ClientAuthentication {
         /// The client's id, if it was sent beside it; it must be the agent that the SPIFFE id is.
         client: Option<AgentName>,
     },
+    /// Nothing: an attestation in the headers is to say who it is and to prove it.
+    Elsewhere,
     /// Its id alone: the certificate of the connection is to prove it (RFC 8705 §2).
     Certificate {
         /// The client's id.
@@ -49,6 +51,7 @@ impl std::fmt::Debug for ClientAuthentication {
             Self::JwtSvid { svid: _, client } => {
                 f.debug_struct("JwtSvid").field("client", client).finish_non_exhaustive()
             }
+            Self::Elsewhere => f.write_str("Elsewhere"),
             Self::Certificate { client } => f.debug_struct("Certificate").field("client", client).finish(),
             Self::Public { url } => f.debug_struct("Public").field("url", url).finish(),
         }
@@ -79,12 +82,7 @@ impl ClientAuthentication {
             (Some(svid), Some(SVID_TYPE)) => Ok(Self::JwtSvid { svid, client }),
             (Some(_), _) => Err(invalid(&format!("`client_assertion_type` must be `{ASSERTION_TYPE}`"))),
             (None, Some(_)) => Err(refused("`client_assertion` is missing\nhint: authenticate by `private_key_jwt`")),
-            (None, None) => client.map(|client| Self::Certificate { client }).ok_or_else(|| {
-                refused(
-                    "`client_assertion` is missing\nhint: authenticate by `private_key_jwt`, or send `client_id` over a \
-                     connection with a certificate",
-                )
-            }),
+            (None, None) => Ok(client.map_or(Self::Elsewhere, |client| Self::Certificate { client })),
         }
     }
 }
@@ -122,6 +120,6 @@ mod tests {
         check(&format!("{url}&client_secret=x"), Err(ErrorCode::InvalidClient));
         check("client_id=http%3A%2F%2Fa.example%2Fc", Err(ErrorCode::InvalidClient));
         check("client_id=https%3A%2F%2Fa.example%2Fx%2F..%2Fc", Err(ErrorCode::InvalidClient));
-        check("scope=x", Err(ErrorCode::InvalidClient));
+        check("scope=x", Ok(ClientAuthentication::Elsewhere));
     }
 }

@@ -3,7 +3,10 @@
 
 use std::fmt;
 
-use crate::{access_token::AccessTokenError, client_assertion::AssertionError, dpop::DpopError};
+use crate::{
+    access_token::AccessTokenError, client_assertion::AssertionError, client_attestation::ClientAttestationError,
+    dpop::DpopError,
+};
 
 /// An error code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +31,10 @@ pub enum ErrorCode {
     InvalidDpopProof,
     /// The proof needs the nonce that comes with the answer.
     UseDpopNonce,
+    /// The proof of an attested client needs the challenge that comes with the answer.
+    UseAttestationChallenge,
+    /// The attestation of a client is over, or too old.
+    UseFreshAttestation,
     /// An access token that does not hold.
     InvalidToken,
     /// The access token lacks a scope.
@@ -84,6 +91,8 @@ impl ErrorCode {
             Self::InvalidTarget => "invalid_target",
             Self::InvalidDpopProof => "invalid_dpop_proof",
             Self::UseDpopNonce => "use_dpop_nonce",
+            Self::UseAttestationChallenge => "use_attestation_challenge",
+            Self::UseFreshAttestation => "use_fresh_attestation",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
             Self::InsufficientUserAuthentication => "insufficient_user_authentication",
@@ -122,6 +131,8 @@ impl ErrorCode {
             | Self::InvalidTarget
             | Self::InvalidDpopProof
             | Self::UseDpopNonce
+            | Self::UseAttestationChallenge
+            | Self::UseFreshAttestation
             | Self::InvalidToken
             | Self::InsufficientScope
             | Self::InsufficientUserAuthentication
@@ -159,6 +170,8 @@ impl ErrorCode {
             | Self::InvalidTarget
             | Self::InvalidDpopProof
             | Self::UseDpopNonce
+            | Self::UseAttestationChallenge
+            | Self::UseFreshAttestation
             | Self::InvalidToken
             | Self::InsufficientUserAuthentication
             | Self::InvalidRequestUri
@@ -211,6 +224,17 @@ impl OAuthError {
 impl From<AssertionError> for OAuthError {
     fn from(error: AssertionError) -> Self {
         Self::new(ErrorCode::InvalidClient, &error.to_string())
+    }
+}
+
+impl From<ClientAttestationError> for OAuthError {
+    fn from(error: ClientAttestationError) -> Self {
+        let code = match error {
+            ClientAttestationError::UseChallenge => ErrorCode::UseAttestationChallenge,
+            ClientAttestationError::Stale => ErrorCode::UseFreshAttestation,
+            _ => ErrorCode::InvalidClient,
+        };
+        Self::new(code, &format!("client attestation: {error}"))
     }
 }
 

@@ -29,6 +29,10 @@ pub enum TokenType {
     IntrospectionResponse,
     /// `oauth-id-jag+jwt` (draft-ietf-oauth-identity-assertion-authz-grant-04).
     IdJag,
+    /// `oauth-client-attestation+jwt` (draft-ietf-oauth-attestation-based-client-auth).
+    ClientAttestation,
+    /// `oauth-client-attestation-pop+jwt` (the same).
+    ClientAttestationProof,
     /// What a platform gives to a workload: `JWT`, `JOSE`, or none (OpenID Connect ID tokens, JWT-SVIDs).
     WorkloadToken,
     /// `JWT` (OpenID Connect Core 1.0 §2).
@@ -44,6 +48,8 @@ impl TokenType {
             Self::DpopProof => "dpop+jwt",
             Self::IntrospectionResponse => "token-introspection+jwt",
             Self::IdJag => "oauth-id-jag+jwt",
+            Self::ClientAttestation => "oauth-client-attestation+jwt",
+            Self::ClientAttestationProof => "oauth-client-attestation-pop+jwt",
             Self::WorkloadToken => "JWT",
             Self::IdToken => "JWT",
         }
@@ -58,9 +64,12 @@ impl TokenType {
             Self::ClientAssertion => matches!(typ, None | Some("jwt" | "client-authentication+jwt")),
             Self::WorkloadToken => matches!(typ, None | Some("jwt" | "jose")),
             Self::IdToken => typ == Some("jwt"),
-            Self::AccessToken | Self::DpopProof | Self::IntrospectionResponse | Self::IdJag => {
-                typ == Some(self.as_str())
-            }
+            Self::AccessToken
+            | Self::DpopProof
+            | Self::IntrospectionResponse
+            | Self::IdJag
+            | Self::ClientAttestation
+            | Self::ClientAttestationProof => typ == Some(self.as_str()),
         }
     }
 }
@@ -246,6 +255,8 @@ impl SigningInput {
             | TokenType::ClientAssertion
             | TokenType::IntrospectionResponse
             | TokenType::IdJag
+            | TokenType::ClientAttestation
+            | TokenType::ClientAttestationProof
             | TokenType::WorkloadToken
             | TokenType::IdToken => {
                 format!(r#"{{"alg":"{algorithm}","kid":"{}","typ":"{typ}"}}"#, key.kid)

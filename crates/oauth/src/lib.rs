@@ -16,6 +16,7 @@
 //! | [`key_policy`], [`key_material`], [`verifying_key`] | which keys are fit, and verifying with them |
 //! | [`jws`] | the compact serialisation (RFC 7515) under RFC 8725 |
 //! | [`client_assertion`] | `private_key_jwt` (RFC 7523) |
+//! | [`client_attestation`] | what an attester says of a client's instance (draft-ietf-oauth-attestation-based-client-auth) |
 //! | [`certificate`], [`certificate_path`] | what a client's certificate says (RFC 8705), and who vouches for it |
 //! | [`attestation`] | whether the maker of a device says that it holds a key |
 //! | [`dpop`], [`dpop_nonce`] | proof of possession (RFC 9449) |
@@ -44,6 +45,7 @@ pub mod certificate_path;
 pub mod challenge;
 pub mod claims;
 pub mod client_assertion;
+pub mod client_attestation;
 pub mod client_authentication;
 pub mod client_document;
 pub mod client_registration;

@@ -9,7 +9,10 @@ use bailiwick_model::{
 };
 use serde::Serialize;
 
-use crate::{authorization_details, id_jag, key_policy::algorithm_name, presented::Scheme, token_request::GRANT_TYPES};
+use crate::{
+    authorization_details, client_attestation, id_jag, key_policy::algorithm_name, presented::Scheme,
+    token_request::GRANT_TYPES,
+};
 
 /// What proofs of possession may be signed with, as the JOSE registry spells it.
 pub const SIGNING_ALGORITHMS: [&str; 4] = ["ES256", "EdDSA", "Ed25519", "PS256"];
@@ -35,6 +38,8 @@ pub const BACKCHANNEL_PATH: &str = "/oauth/bc-authorize";
 pub const ISSUER_ALGORITHM: &str = "ES256";
 /// How every client can authenticate, at every endpoint where clients do.
 const BY_KEY: &str = "private_key_jwt";
+/// Path of the endpoint for challenges to attested clients, below the issuer.
+pub const CHALLENGE_PATH: &str = "/oauth/challenge";
 /// Path of the key set below the issuer.
 pub const JWKS_PATH: &str = "/oauth/jwks";
 /// Well-known path of the authorization server's document.
@@ -106,6 +111,15 @@ pub struct AuthorizationServerMetadata {
     pub id_token_signing_alg_values_supported: [&'static str; 1],
     /// What proofs may be signed with (RFC 9449 §5.1).
     pub dpop_signing_alg_values_supported: [&'static str; 4],
+    /// Where attested clients get a challenge for their proof (draft-ietf-oauth-attestation-based-client-auth §6.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge_endpoint: Option<String>,
+    /// What attestations may be signed with (the same, §8).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_attestation_signing_alg_values_supported: Option<[&'static str; 4]>,
+    /// What the proofs of attested clients may be signed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_attestation_pop_signing_alg_values_supported: Option<[&'static str; 4]>,
     /// What tokens can be narrowed to beside scopes (RFC 9396 §10).
     pub authorization_details_types_supported: [&'static str; 2],
     /// Whether tokens can be bound to the certificate of a connection (RFC 8705 §3.3).
@@ -163,6 +177,9 @@ impl AuthorizationServerMetadata {
             backchannel_user_code_parameter_supported: false,
             id_token_signing_alg_values_supported: [ISSUER_ALGORITHM],
             dpop_signing_alg_values_supported: SIGNING_ALGORITHMS,
+            challenge_endpoint: None,
+            client_attestation_signing_alg_values_supported: None,
+            client_attestation_pop_signing_alg_values_supported: None,
             authorization_details_types_supported: authorization_details::TYPES,
             tls_client_certificate_bound_access_tokens: false,
             mtls_endpoint_aliases: None,
@@ -212,6 +229,21 @@ impl AuthorizationServerMetadata {
         if vouches {
             self.identity_chaining_requested_token_types_supported = vec![id_jag::TOKEN_TYPE];
         }
+        self
+    }
+}
+
+impl AuthorizationServerMetadata {
+    /// The same document of a server that believes attesters of clients. The combined mode is for the token endpoint alone.
+    #[must_use]
+    pub fn with_attesters(mut self) -> Self {
+        self.token_endpoint_auth_methods_supported
+            .extend([client_attestation::METHOD, client_attestation::COMBINED_METHOD]);
+        self.revocation_endpoint_auth_methods_supported.push(client_attestation::METHOD);
+        self.introspection_endpoint_auth_methods_supported.push(client_attestation::METHOD);
+        self.challenge_endpoint = Some(format!("{}{CHALLENGE_PATH}", self.issuer));
+        self.client_attestation_signing_alg_values_supported = Some(SIGNING_ALGORITHMS);
+        self.client_attestation_pop_signing_alg_values_supported = Some(SIGNING_ALGORITHMS);
         self
     }
 }

@@ -14,8 +14,11 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use url::Url;
 
-pub use self::certificates::{ClientCertificates, MtlsListener};
 pub use self::sign_in::{Link, ProviderConfig};
+pub use self::{
+    attestation::Attestation,
+    certificates::{ClientCertificates, MtlsListener},
+};
 use self::{
     attestation::AttestationFile,
     certificates::{CertificatesFile, MtlsFile},
@@ -156,8 +159,8 @@ pub struct Config {
     pub mtls: Option<MtlsListener>,
     /// Which certificates of clients count.
     pub client_certificates: ClientCertificates,
-    /// Makers of devices that are believed when they say that a key is held in one: certificates in PEM.
-    pub attestation_roots: Vec<PathBuf>,
+    /// Who is believed about keys and clients.
+    pub attestation: Attestation,
     /// Proxies whose word on the client's address counts.
     pub trusted_proxies: Vec<IpNet>,
     /// The SQLite file.
@@ -210,7 +213,7 @@ impl Config {
         let config = Self {
             mtls: mtls.map_err(|(message, hint)| refuse(message, Some(hint)))?,
             client_certificates: parsed.client_certificates.checked(within),
-            attestation_roots: parsed.attestation.roots.into_iter().map(within).collect(),
+            attestation: parsed.attestation.checked(within),
             public_url,
             environment: parsed.environment,
             address: listen.or(parsed.listen.address).unwrap_or(SocketAddr::from(([127, 0, 0, 1], PORT))),

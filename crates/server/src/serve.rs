@@ -161,7 +161,7 @@ pub async fn run(config: &Config, stop: CancellationToken, ready: impl FnOnce(&R
     let proxies = DeclaredProxies { networks: config.trusted_proxies.clone(), ..DeclaredProxies::default() };
     let rules = config.certificate_rules(&wired.broker.settings().issuer, mutual_address)?;
     let entrance = Entrance::new(Arc::clone(&wired.broker), wired.key_encryption.nonce_secret(), proxies)?;
-    let entrance = Arc::new(entrance.with_certificates(rules));
+    let entrance = Arc::new(entrance.with_certificates(rules).with_attesters(config.client_attesters()?));
     let fetcher = fetcher(&config)?;
     let posts = Arc::new(Outgoing(fetcher.clone())) as Arc<dyn FormPosts>;
     let pool = upstreams::pool(&wired.broker, Arc::clone(&posts))?;

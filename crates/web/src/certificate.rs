@@ -83,7 +83,10 @@ impl CertificateRules {
         let proves = |authenticator: &Authenticator| {
             certificate.fits(authenticator)
                 && match authenticator {
-                    Authenticator::Key(_) | Authenticator::Platform(_) | Authenticator::Document(_) => false,
+                    Authenticator::Key(_)
+                    | Authenticator::Platform(_)
+                    | Authenticator::Document(_)
+                    | Authenticator::Attester(_) => false,
                     Authenticator::Certificate(_) => vouched(self.authorities.as_ref()),
                     Authenticator::SelfSigned(_) => true,
                     Authenticator::Spiffe(id) => vouched(self.trust_domains.get(&id.trust_domain())),

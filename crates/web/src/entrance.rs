@@ -18,6 +18,7 @@ use bailiwick_model::{
 };
 use bailiwick_oauth::{
     access_token::{AccessTokenClaims, AccessTokenError},
+    client_attestation::Attesters,
     dpop_nonce::NonceSecret,
     jws::{TokenType, UnverifiedToken},
     key_policy::KeyError,
@@ -47,6 +48,7 @@ pub struct Entrance {
     page_origin: String,
     proxies: DeclaredProxies,
     certificates: CertificateRules,
+    attesters: Attesters,
     nonces: NonceSecret,
     alerts: Alerts,
     published: RwLock<Published>,
@@ -81,7 +83,19 @@ impl Entrance {
         let known_tokens = KnownTokens::default();
         let page_origin = page_origin(&url);
         let certificates = CertificateRules::default();
-        Ok(Self { broker, own_names, page_origin, proxies, certificates, nonces, alerts, published, known_tokens })
+        let attesters = Attesters::default();
+        Ok(Self {
+            broker,
+            own_names,
+            page_origin,
+            proxies,
+            certificates,
+            attesters,
+            nonces,
+            alerts,
+            published,
+            known_tokens,
+        })
     }
 
     /// The same, and certificates of clients count.
@@ -92,6 +106,18 @@ impl Entrance {
         }
         self.certificates = rules;
         self
+    }
+
+    /// The same, and attesters of clients are believed.
+    #[must_use]
+    pub fn with_attesters(mut self, attesters: Attesters) -> Self {
+        self.attesters = attesters;
+        self
+    }
+
+    /// The attesters of clients that are believed; none unless the operator says so.
+    pub const fn attesters(&self) -> &Attesters {
+        &self.attesters
     }
 
     /// Which certificates count.

@@ -150,12 +150,12 @@ pub(super) struct KeyView {
 pub(super) struct CertificateView {
     /// What removes it, and what tokens and evidence cite.
     id: String,
-    /// `tls_client_auth`, `self_signed_tls_client_auth`, `spiffe`, `workload_identity`, or `none` for a
-    /// client by its document.
+    /// `tls_client_auth`, `self_signed_tls_client_auth`, `spiffe`, `workload_identity`, `attest_jwt_client_auth`, or `none`
+    /// for a client by its document.
     method: String,
     /// What is compared, of the certificate or the token: `tls_client_auth_subject_dn`, `tls_client_auth_san_dns`, `…_san_uri`,
     /// `…_san_ip`, `…_san_email` (RFC 8705), `certificate_sha256`, `public_key_sha256`, `spiffe_id`,
-    /// `workload_issuer` or `client_document`.
+    /// `workload_issuer`, `client_document` or `client_attester`.
     kind: String,
     /// With what.
     value: String,
@@ -270,6 +270,7 @@ impl CertificateView {
             Authenticator::Spiffe(id) => ("spiffe_id", id.to_string()),
             Authenticator::Platform(identity) => ("workload_issuer", identity.issuer.to_string()),
             Authenticator::Document(url) => ("client_document", url.to_string()),
+            Authenticator::Attester(client) => ("client_attester", client.attester.to_string()),
         };
         Some(Self {
             id: authenticator.name(),

@@ -31,6 +31,7 @@ use super::*;
 use crate::clients::PER_CLIENT;
 
 mod apart;
+mod attested;
 mod certificate;
 mod code;
 mod details;

@@ -135,7 +135,8 @@ pub(crate) enum Agents {
         /// `dns=NAME`, `uri=URI`, `ip=ADDRESS` or `email=ADDRESS`. Of an SVID: `spiffe=spiffe://domain/path`. Whoever
         /// issued it: `file=PEM` is this very certificate, `key-of=PEM` any one of its key. Of no certificate, but of a
         /// platform's tokens: `workload=https://token.actions.githubusercontent.com`, their `iss`; which of them are the
-        /// agent's, `issuers/` of the bundle says.
+        /// agent's, `issuers/` of the bundle says. Of neither: `attester=NAME` of `bailiwick.toml` vouches for the key of each
+        /// instance.
         #[arg(value_name = "KIND=VALUE")]
         certificate: CertificateOf,
         /// What the maker of its device says of the key: certificates in PEM, its own first.
@@ -239,12 +240,13 @@ impl std::str::FromStr for CertificateOf {
             "ip" => ("tls_client_auth_san_ip", false),
             "email" => ("tls_client_auth_san_email", false),
             "spiffe" => ("spiffe_id", false),
+            "attester" => ("client_attester", false),
             "workload" => ("workload_issuer", false),
             "file" => ("self_signed_certificate", true),
             "key-of" => ("self_signed_key_of", true),
             _ => {
-                let kinds =
-                    "write `subject=`, `dns=`, `uri=`, `ip=`, `email=`, `spiffe=`, `workload=`, `file=` or `key-of=`";
+                let kinds = "write `subject=`, `dns=`, `uri=`, `ip=`, `email=`, `spiffe=`, `workload=`, `attester=`, `file=` \
+                             or `key-of=`";
                 return Err(kinds.to_owned());
             }
         };

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Attestation, ClientUrl, DistinguishedName, PlatformIdentity, SpiffeId};
 use crate::{
     jwk::{PublicKey, Thumbprint},
-    name::NameError,
+    name::{AgentName, AttesterName, NameError},
 };
 
 /// Bytes of a name in a certificate at most.
@@ -50,6 +50,19 @@ pub enum Authenticator {
     /// Nothing but the URL of a document that a client publishes, which proves nobody: all that such a client can do is to send
     /// users to our own pages, and redeem what they allow (draft-ietf-oauth-client-id-metadata-document-02).
     Document(ClientUrl),
+    /// A key of each instance, of which an attester that the operator configured says so
+    /// (draft-ietf-oauth-attestation-based-client-auth).
+    Attester(AttestedClient),
+}
+
+/// A client of which an attester speaks: several may have the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttestedClient {
+    /// The attester, as the configuration names it.
+    pub attester: AttesterName,
+    /// The client, so that no two agents have one credential.
+    pub agent: AgentName,
 }
 
 /// The one name that a certificate must bear (RFC 8705 §2.1.2). Each is compared whole: no name stands for several.
@@ -89,6 +102,7 @@ impl Authenticator {
             Self::Spiffe(_) => "spiffe",
             Self::Platform(_) => "workload_identity",
             Self::Document(_) => "none",
+            Self::Attester(_) => "attest_jwt_client_auth",
         }
     }
 
@@ -101,6 +115,9 @@ impl Authenticator {
             Self::Spiffe(id) => Thumbprint::of_canonical_json(&format!("spiffe_id:{id}")),
             Self::Platform(identity) => Thumbprint::of_canonical_json(&format!("workload:{identity}")),
             Self::Document(url) => Thumbprint::of_canonical_json(&format!("client_document:{url}")),
+            Self::Attester(AttestedClient { attester, agent }) => {
+                Thumbprint::of_canonical_json(&format!("client_attester:{attester} {agent}"))
+            }
         }
     }
 
@@ -108,9 +125,12 @@ impl Authenticator {
     pub fn name(&self) -> String {
         match self {
             Self::Key(key) => key.kid.clone(),
-            Self::Certificate(_) | Self::SelfSigned(_) | Self::Spiffe(_) | Self::Platform(_) | Self::Document(_) => {
-                self.id().to_string()
-            }
+            Self::Certificate(_)
+            | Self::SelfSigned(_)
+            | Self::Spiffe(_)
+            | Self::Platform(_)
+            | Self::Document(_)
+            | Self::Attester(_) => self.id().to_string(),
         }
     }
 
@@ -118,9 +138,12 @@ impl Authenticator {
     pub const fn key(&self) -> Option<&PublicKey> {
         match self {
             Self::Key(key) => Some(key),
-            Self::Certificate(_) | Self::SelfSigned(_) | Self::Spiffe(_) | Self::Platform(_) | Self::Document(_) => {
-                None
-            }
+            Self::Certificate(_)
+            | Self::SelfSigned(_)
+            | Self::Spiffe(_)
+            | Self::Platform(_)
+            | Self::Document(_)
+            | Self::Attester(_) => None,
         }
     }
 }
@@ -242,6 +265,10 @@ mod tests {
             Authenticator::Spiffe("spiffe://prod.example/ns/bots/reader".parse().unwrap()),
             Authenticator::Platform(PlatformIdentity {
                 issuer: "https://token.actions.example".parse().unwrap(),
+                agent: "reader".parse().unwrap(),
+            }),
+            Authenticator::Attester(AttestedClient {
+                attester: "acme".parse().unwrap(),
                 agent: "reader".parse().unwrap(),
             }),
         ] {

@@ -171,3 +171,24 @@ fn roots_that_cannot_be_read_stop_the_start() {
     std::fs::write(folder.path().join("maker.pem"), "").unwrap();
     assert!(config.attestation_roots().is_err(), "an empty file trusts nobody, and says so");
 }
+
+#[test]
+fn attesters_are_believed_where_the_operator_says_so() {
+    let acme = "[[attestation.attesters]]\nname = \"acme\"\nkeys = \"acme.jwks\"\n";
+    let on = "[attestation]\nclient_authentication = true\n";
+    check(&format!("{on}{acme}max_age_s = 3600"), Ok(()));
+    for alone in [on, acme] {
+        check(alone, Err("belong together"));
+    }
+    check(&format!("{on}{acme}{acme}"), Err("stands twice"));
+    check(&format!("{on}{acme}max_age_s = 0"), Err("max_age_s"));
+    check(&format!("{on}{acme}max_age_s = 86401"), Err("max_age_s"));
+    check(&format!("{on}{acme}issuer = \"x\""), Err("issuer"));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bailiwick.toml");
+    std::fs::write(&file, format!("{on}{acme}")).unwrap();
+    let config = Config::read(&file, None).unwrap();
+    assert!(config.client_attesters().unwrap_err().message.contains("cannot be read"));
+    std::fs::write(folder.path().join("acme.jwks"), r#"{"keys":[]}"#).unwrap();
+    assert!(config.client_attesters().is_err(), "an attester without keys vouches for nobody");
+}

@@ -5,7 +5,8 @@ use axum::{Json, extract::State};
 use bailiwick_engine::agents;
 use bailiwick_model::{
     agent::{
-        Attestation, Authenticator, CertificateName, DistinguishedName, PinnedCertificate, PlatformIdentity, SpiffeId,
+        Attestation, AttestedClient, Authenticator, CertificateName, DistinguishedName, PinnedCertificate,
+        PlatformIdentity, SpiffeId,
     },
     name::{AgentName, NameError},
 };
@@ -45,6 +46,8 @@ pub(crate) struct NewCredential {
     /// agent's stands in `issuers/` of the active bundle.
     #[schema(example = "https://token.actions.githubusercontent.com")]
     workload_issuer: Option<String>,
+    /// An attester that `bailiwick.toml` names: each instance of the agent proves a key that it vouches for.
+    client_attester: Option<String>,
     /// What the maker of its device says of the key: certificates in PEM, the one of this very key first. A certificate by
     /// name counts with this key alone from then on.
     attestation: Option<String>,
@@ -87,6 +90,7 @@ impl NewCredential {
             self_signed_key_of,
             spiffe_id,
             workload_issuer,
+            client_attester,
             attestation,
         } = self;
         let attestation = attestation.as_deref().map(super::attestation).transpose()?;
@@ -109,7 +113,11 @@ impl NewCredential {
             let issuer = text.parse().map_err(|error: NameError| unfit(&error.to_string()))?;
             Ok(Authenticator::Platform(PlatformIdentity { issuer, agent: agent.clone() }))
         });
-        let mut all = named.chain(this_one).chain(of_key).chain(spiffe).chain(platform);
+        let attester = client_attester.map(|text| {
+            let attester = text.parse().map_err(|error: NameError| unfit(&error.to_string()))?;
+            Ok(Authenticator::Attester(AttestedClient { attester, agent: agent.clone() }))
+        });
+        let mut all = named.chain(this_one).chain(of_key).chain(spiffe).chain(platform).chain(attester);
         match (all.next(), all.next()) {
             (Some(one), None) => Ok((one?, attestation)),
             _ => Err(unfit("name exactly one way to know the agent by its certificate or its platform")),
