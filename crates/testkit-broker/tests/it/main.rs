@@ -15,6 +15,7 @@ mod accounts;
 mod apart;
 mod arguments;
 mod attacks;
+mod attesters;
 mod authzen;
 mod bundles;
 mod certificates;
