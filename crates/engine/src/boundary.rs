@@ -40,13 +40,13 @@ pub(crate) fn check(signer: &dyn TokenSigner, bundle: &PublishedBundle) -> Resul
     )))
 }
 
-/// Signs the active bundle's boundary with the key of now, if it is what was published.
-pub(crate) async fn sign_anew(broker: &Broker, by: &Principal) -> Result<(), Refusal> {
+/// Signs the active bundle's boundary with the next key of that name, if it is what was published.
+pub(crate) async fn sign_anew(broker: &Broker, by: &Principal, kid: &str) -> Result<(), Refusal> {
     let Some(revision) = broker.live().policy.as_ref().map(|policy| policy.revision()) else { return Ok(()) };
     let store = &broker.ports.store;
     let kept = store.bundle(revision).await?.ok_or_else(|| Refusal::Missing(format!("bundle `{revision}`")))?;
     check(broker.token_signer(), &kept)?;
-    let signed = broker.token_signer().sign(statement(&kept.files).as_bytes());
+    let signed = broker.token_signer().sign_ahead(kid, statement(&kept.files).as_bytes());
     let signature = signed.map_err(|error| Refusal::Unavailable(error.to_string()))?;
     let entry = Draft::event(broker, EventKind::BundleActivated)
         .field("by", by.to_string())

@@ -1,7 +1,7 @@
 //! The issuer's signing keys: their rotation with overlap, and their end after a compromise. Each step is in the evidence.
 //!
-//! The keys are files, so a step is taken first and recorded after: a key that had to go is gone, even where the log cannot
-//! be written, and whoever asked is told.
+//! The keys are files, so a step is taken first and recorded after; whoever asked is told if that fails. Where the store
+//! cannot be written, no key is replaced, and nothing is allowed by its tokens either: without a record there is no call.
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{jwk::PublicKey, principal::Principal};
@@ -41,10 +41,10 @@ pub async fn rotate(broker: &Broker, by: &Principal, reason: &str) -> Result<(),
 pub async fn replace(broker: &Broker, by: &Principal, reason: &str) -> Result<(), Refusal> {
     let _changing = broker.changing().await;
     let reason = text("reason", reason, "say what happened, for whoever looks back")?;
-    let steps = broker.token_signer().replace_all(broker.now())?;
-    boundary::sign_anew(broker, by).await?;
-    broker.token_signer().forget_past()?;
-    let kid = broker.token_signer().current().kid;
+    // The last step is the one that counts: cut off before it, the command can be given again.
+    let kid = broker.token_signer().prepare_replacement(broker.now())?.kid;
+    boundary::sign_anew(broker, by, &kid).await?;
+    let steps = broker.token_signer().replace_all(&kid, broker.now())?;
     record(broker, by, &Rotation::Promoted { kid }, reason.clone()).await?;
     for step in steps {
         record(broker, by, &step, reason.clone()).await?;

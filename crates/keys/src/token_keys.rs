@@ -15,7 +15,7 @@ use std::{
 
 use bailiwick_model::{
     jwk::{PublicKey, SigningAlgorithm},
-    limits::ACCESS_TOKEN_TTL_S_MAX,
+    limits::TOKEN_TTL_S_LONGEST,
 };
 use bailiwick_ports::signer::{KeyChangeError, Rotation, SignError, TokenKeyState, TokenSigner};
 use jiff::Timestamp;
@@ -39,7 +39,7 @@ const STATES_EXPECTED: &str = "the states of token keys";
 
 /// Seconds that a retired key stays published: the longest life of a token, and a minute for clocks.
 pub fn retired_for_s() -> i64 {
-    i64::try_from(ACCESS_TOKEN_TTL_S_MAX).unwrap_or(i64::MAX - 60) + 60
+    i64::try_from(TOKEN_TTL_S_LONGEST).unwrap_or(i64::MAX - 60) + 60
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -175,37 +175,56 @@ impl TokenKeys {
             TokenKeyState::Retired { since } => age_s(since, now) >= retired_for_s(),
             TokenKeyState::Next { .. } | TokenKeyState::Current { .. } => false,
         };
-        let over = self.change(|keys, _| {
-            let (over, kept) = keys.others.drain(..).partition(is_over);
+        self.change(|keys, _| {
+            let (over, kept): (Vec<Held>, Vec<Held>) = keys.others.drain(..).partition(is_over);
             keys.others = kept;
-            keys.bury(&over, now);
-            Ok(over)
+            let destroyed = |held: &Held| Gone::Destroyed { since: now, public: held.key.public().clone() };
+            keys.gone.extend(over.iter().map(destroyed));
+            Ok(())
         })?;
-        done.extend(self.destroy(over)?);
+        match self.sweep() {
+            Ok(removed) => done.extend(removed),
+            // What was done is told; the file is tried again.
+            Err(_) if !done.is_empty() => {}
+            Err(error) => return Err(error),
+        }
         Ok(done)
     }
 
-    fn replace(&self, now: Timestamp) -> Result<Vec<Rotation>, SecretFileError> {
-        let before = self.change(|keys, folder| {
-            let current = Held { key: generate(folder)?, state: TokenKeyState::Current { since: now } };
-            let mut before = std::mem::take(&mut keys.others);
-            before.push(std::mem::replace(&mut keys.current, current));
-            // A next key has signed nothing; of the others, the public halves are needed a moment longer.
-            let signed: Vec<Held> =
-                before.iter().filter(|held| !matches!(held.state, TokenKeyState::Next { .. })).cloned().collect();
-            keys.bury(&signed, now);
-            Ok(before)
-        })?;
-        self.destroy(before)
+    fn prepare(&self, now: Timestamp) -> Result<PublicKey, SecretFileError> {
+        self.change(|keys, folder| {
+            keys.others.retain(|held| !matches!(held.state, TokenKeyState::Next { .. }));
+            let key = generate(folder)?;
+            let public = key.public().clone();
+            keys.others.push(Held { key, state: TokenKeyState::Next { since: now } });
+            Ok(public)
+        })
     }
 
-    fn destroy(&self, keys: Vec<Held>) -> Result<Vec<Rotation>, SecretFileError> {
-        let destroy = |held: Held| {
-            let kid = held.key.public().kid.clone();
-            secret_file::remove(&key_path(&self.folder, &kid))?;
-            Ok(Rotation::Destroyed { kid })
-        };
-        keys.into_iter().map(destroy).collect()
+    fn replace(&self, kid: &str, now: Timestamp) -> Result<Vec<Rotation>, SecretFileError> {
+        self.change(|keys, folder| {
+            let next = keys.others.iter().find(|held| held.is_next(kid)).cloned();
+            let unknown = || SecretFileError::content(folder, STATES_EXPECTED, &"there is no such next key");
+            keys.current = Held { state: TokenKeyState::Current { since: now }, ..next.ok_or_else(unknown)? };
+            keys.others.clear();
+            keys.gone.clear();
+            Ok(())
+        })?;
+        // A file that cannot be removed now is tried again with the next due step, which says why.
+        Ok(self.sweep().unwrap_or_default())
+    }
+
+    /// Removes each key file whose key is not held: what was destroyed, and what a crash left.
+    fn sweep(&self) -> Result<Vec<Rotation>, SecretFileError> {
+        let held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        let mut removed = Vec::new();
+        for kid in key_files(&self.folder)? {
+            if !held.all().any(|held| held.key.public().kid == kid) {
+                secret_file::remove(&key_path(&self.folder, &kid))?;
+                removed.push(Rotation::Destroyed { kid });
+            }
+        }
+        Ok(removed)
     }
 
     /// Changes the keys: first on disk, then in memory; after an error neither has changed.
@@ -228,15 +247,15 @@ impl TokenKeys {
     }
 }
 
+impl Held {
+    fn is_next(&self, kid: &str) -> bool {
+        self.key.public().kid == kid && matches!(self.state, TokenKeyState::Next { .. })
+    }
+}
+
 impl Keys {
     fn all(&self) -> impl Iterator<Item = &Held> {
         std::iter::once(&self.current).chain(&self.others)
-    }
-
-    /// Keeps the public halves of keys whose private ones are about to be destroyed.
-    fn bury(&mut self, over: &[Held], now: Timestamp) {
-        let destroyed = |held: &Held| Gone::Destroyed { since: now, public: held.key.public().clone() };
-        self.gone.extend(over.iter().map(destroyed));
     }
 
     fn same_states(&self, other: &Self) -> bool {
@@ -262,16 +281,18 @@ impl TokenSigner for TokenKeys {
         self.do_what_is_due(now).map_err(unchanged)
     }
 
-    fn replace_all(&self, now: Timestamp) -> Result<Vec<Rotation>, KeyChangeError> {
-        self.replace(now).map_err(unchanged)
+    fn prepare_replacement(&self, now: Timestamp) -> Result<PublicKey, KeyChangeError> {
+        self.prepare(now).map_err(unchanged)
     }
 
-    fn forget_past(&self) -> Result<(), KeyChangeError> {
-        self.change(|keys, _| {
-            keys.gone.clear();
-            Ok(())
-        })
-        .map_err(unchanged)
+    fn sign_ahead(&self, kid: &str, signing_input: &[u8]) -> Result<Vec<u8>, SignError> {
+        let keys = self.keys();
+        let next = keys.others.iter().find(|held| held.is_next(kid));
+        next.ok_or_else(|| SignError(format!("key `{kid}` is no next one")))?.key.sign(signing_input)
+    }
+
+    fn replace_all(&self, kid: &str, now: Timestamp) -> Result<Vec<Rotation>, KeyChangeError> {
+        self.replace(kid, now).map_err(unchanged)
     }
 
     fn current(&self) -> PublicKey {
@@ -315,6 +336,19 @@ fn promote(keys: &mut Keys, now: Timestamp) -> Option<Rotation> {
 
 fn age_s(since: Timestamp, now: Timestamp) -> i64 {
     now.as_second().saturating_sub(since.as_second())
+}
+
+/// The names of all keys that have a file in the folder. Other files are not looked at.
+fn key_files(folder: &Path) -> Result<Vec<String>, SecretFileError> {
+    let unread = |error: std::io::Error| SecretFileError::Io { path: folder.to_owned(), error };
+    let mut kids = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unread)? {
+        let name = entry.map_err(unread)?.file_name();
+        let kid = name.to_str().and_then(|name| name.strip_suffix(".pem"));
+        // As long as a thumbprint (RFC 7638).
+        kids.extend(kid.filter(|kid| kid.len() == 43).map(str::to_owned));
+    }
+    Ok(kids)
 }
 
 fn key_path(folder: &Path, kid: &str) -> PathBuf {

@@ -56,6 +56,9 @@ pub const ACCESS_TOKEN_TTL_S: u64 = 15 * 60;
 pub const ACCESS_TOKEN_TTL_S_MAX: u64 = 60 * 60;
 /// Seconds a token of a client's hook lives: a working session, as no client can renew it. It opens nothing.
 pub const HOOK_TOKEN_TTL_S: u64 = 12 * 60 * 60;
+/// Seconds that any token lives at most: so long the key that signed it has to verify.
+pub const TOKEN_TTL_S_LONGEST: u64 =
+    if HOOK_TOKEN_TTL_S > ACCESS_TOKEN_TTL_S_MAX { HOOK_TOKEN_TTL_S } else { ACCESS_TOKEN_TTL_S_MAX };
 /// Seconds a token lives by which one agent hands work over to another, and all that comes of it.
 pub const HANDOVER_TTL_S: u64 = 5 * 60;
 /// Delegations to one agent that may last at a time; each ends within minutes.

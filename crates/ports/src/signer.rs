@@ -94,12 +94,14 @@ pub trait TokenSigner: Send + Sync {
     /// Does what is due: promotes a next key that was published long enough, destroys a retired one whose tokens have
     /// ended, begins a rotation when the current key is old. Call it every minute or so.
     fn advance(&self, now: Timestamp) -> Result<Vec<Rotation>, KeyChangeError>;
-    /// After a compromise, the first half: a new key signs at once, and all others are destroyed and unpublished without
-    /// overlap, so that every token issued so far is refused. What outlives tokens is still verified by the old ones,
-    /// until [`Self::forget_past`]: sign it anew in between.
-    fn replace_all(&self, now: Timestamp) -> Result<Vec<Rotation>, KeyChangeError>;
-    /// The second half: keys of the past verify nothing any more.
-    fn forget_past(&self) -> Result<(), KeyChangeError>;
+    /// After a compromise, first: makes a next key that nobody has seen, in the place of another next one. Nothing changes
+    /// for tokens; what outlives them is signed anew with it, by [`Self::sign_ahead`].
+    fn prepare_replacement(&self, now: Timestamp) -> Result<PublicKey, KeyChangeError>;
+    /// Signs with the next key of that name what outlives tokens; never a token.
+    fn sign_ahead(&self, kid: &str, signing_input: &[u8]) -> Result<Vec<u8>, SignError>;
+    /// Then: that next key signs at once, and all others, those of the past included, verify nothing any more and are
+    /// destroyed. Every token issued so far is refused from now on.
+    fn replace_all(&self, kid: &str, now: Timestamp) -> Result<Vec<Rotation>, KeyChangeError>;
 }
 
 /// Signs checkpoints with Ed25519 (C2SP signed-note). Never the key that signs tokens.

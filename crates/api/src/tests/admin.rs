@@ -365,8 +365,8 @@ async fn a_bundle_outlives_the_key_that_signed_it() {
     let again = scene.admin("POST", "/api/v1/policy/rollback", Some(json!({"revision": revision}))).await;
     assert_eq!(ok(&again, 200)["revision"], revision);
     // A key that was given up after a compromise vouches for nothing any more.
-    keys.replace_all(scene.world.clock.now()).unwrap();
-    keys.forget_past().unwrap();
+    let next = keys.prepare_replacement(scene.world.clock.now()).unwrap();
+    keys.replace_all(&next.kid, scene.world.clock.now()).unwrap();
     let again = scene.admin("POST", "/api/v1/policy/rollback", Some(json!({"revision": revision}))).await;
     refused(&again, 409, "publish its files again");
 }

@@ -118,15 +118,33 @@ fn after_a_compromise_nothing_old_verifies() {
     assert!(verifies(&KeySet::new(&world.keys.trusted_for_long()).unwrap(), &older));
     let old = world.signed();
     world.keys.begin_rotation(at(START_S)).unwrap();
-    assert_eq!(world.keys.replace_all(at(START_S + 1)).unwrap().len(), 2, "the next key is gone too");
+    // Cut off at any point before its last step, nothing has changed but what will sign.
+    let first = world.keys.prepare_replacement(at(START_S + 1)).unwrap();
+    let next = world.keys.prepare_replacement(at(START_S + 1)).unwrap();
+    assert!(world.keys.sign_ahead(&first.kid, b"token").is_err(), "another one took its place");
+    let ahead = (next.kid.clone(), world.keys.sign_ahead(&next.kid, b"token").unwrap());
+    assert!(verifies(&KeySet::new(&world.keys.trusted_for_long()).unwrap(), &ahead));
+    assert!(verifies(&world.published(), &old) && world.keys.current().kid == old.0);
+    assert!(world.keys.replace_all(&first.kid, at(START_S + 1)).is_err());
+    let destroyed = world.keys.replace_all(&next.kid, at(START_S + 1)).unwrap();
+    assert_eq!((destroyed.len(), world.keys.current().kid), (3, next.kid), "next ones are gone too");
     assert!(!verifies(&world.published(), &old));
     assert!(verifies(&world.published(), &world.signed()));
     let trusted = |keys: &TokenKeys| KeySet::new(&keys.trusted_for_long()).unwrap();
-    assert!(verifies(&trusted(&world.keys), &old), "what outlives tokens can still be signed anew");
-    world.keys.forget_past().unwrap();
     assert_eq!(world.keys.trusted_for_long(), world.keys.published(), "nor is an older one trusted any more");
     assert!(!verifies(&trusted(&TokenKeys::load(&world.path()).unwrap()), &old));
     assert_eq!((world.pem_files(), world.keys.published().len()), (1, 1));
+}
+
+#[test]
+fn a_key_file_that_a_crash_left_is_removed_with_the_next_step() {
+    let world = World::new();
+    let left = SigningKey::generate(SigningAlgorithm::ES256).unwrap();
+    let kid = left.public().kid.clone();
+    secret_file::create(&key_path(&world.path(), &kid), left.to_pem().unwrap().expose().as_bytes()).unwrap();
+    assert_eq!(world.keys.advance(at(START_S + 1)).unwrap(), [Rotation::Destroyed { kid }]);
+    assert_eq!(world.pem_files(), 1);
+    assert_eq!(world.keys.advance(at(START_S + 2)).unwrap(), []);
 }
 
 #[test]
