@@ -74,8 +74,17 @@ pub struct Registration {
 
 /// Registers an agent. It starts read-only, until it is promoted.
 pub async fn register(broker: &Broker, by: &Principal, ask: Registration) -> Result<Arc<Agent>, Refusal> {
+    register_by(broker, by, || Ok(ask)).await
+}
+
+/// The same, where what is asked for depends on what holds at that moment: nothing changes meanwhile.
+pub(crate) async fn register_by(
+    broker: &Broker,
+    by: &Principal,
+    ask: impl FnOnce() -> Result<Registration, Refusal>,
+) -> Result<Arc<Agent>, Refusal> {
     let _changing = broker.changing().await;
-    let agent = admit(broker, ask)?;
+    let agent = admit(broker, ask()?)?;
     let entry = change_draft(broker, by, &agent, "registered", None)
         .sealed("owner", agent.owner.clone())
         .sealed("purpose", agent.purpose.clone())
@@ -480,6 +489,7 @@ const fn needed(inactive: Inactive) -> &'static str {
         Inactive::Unreviewed => "`bailiwick agents review` says that it is still needed; then resume it",
         Inactive::Ownerless => "`bailiwick agents owner` says who answers for it now; then resume it",
         Inactive::Undocumented => "name the URL of its document in `clients/` of the bundle",
+        Inactive::Outdated => "its next visit with a user brings it to its rule",
         Inactive::Expired | Inactive::Unknown | Inactive::Suspended | Inactive::Retired | Inactive::Elsewhere => {
             "register another one"
         }

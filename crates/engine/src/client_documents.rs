@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bailiwick_model::{
-    agent::{Agent, AgentStatus, Authenticator, ClientUrl, KeyProtection},
+    agent::{Agent, AgentStatus, Authenticator, ClientUrl, Inactive, KeyProtection},
     name::AgentName,
     principal::Principal,
 };
@@ -37,29 +37,51 @@ pub fn known(broker: &Broker, url: &ClientUrl) -> Option<Arc<Agent>> {
     agent.documented_by().is_some_and(|known| known == url).then_some(agent)
 }
 
+/// Whether a client by a document is still what its rule says. One of which its rule says something else since its last visit
+/// may not act until the next one, which ends what was allowed before.
+pub fn judge(live: &Live, agent: &Agent) -> Result<(), Inactive> {
+    let Some(url) = agent.documented_by() else { return Ok(()) };
+    let rule = rule_of(live, url).ok_or(Inactive::Undocumented)?;
+    if is_by(agent, rule) { Ok(()) } else { Err(Inactive::Outdated) }
+}
+
 /// Takes in what a client's document says now: the client becomes an agent, stays one for a while longer, or changes. What its
 /// users had allowed ends when the document or its rule says something else than before.
 pub async fn accept(broker: &Broker, url: &ClientUrl, document: ClientDocument) -> Result<Arc<Agent>, Refusal> {
-    let live = broker.live();
-    let mut rule = rule_of(&live, url).cloned().ok_or_else(|| unknown(url))?;
-    rule.owner = owner_of(&live, &rule.owner)?;
-    rule.purpose = rule.purpose.trim().to_owned();
+    let rule = current(broker, url)?;
     let name = url.agent_name().ok_or_else(|| unknown(url))?;
     let by = Principal::Agent(name.clone());
     match broker.agent(&name) {
         None => {
-            let others = live.agents.values().filter(|agent| is_of(agent, &live, &rule)).count();
-            if others >= rule.clients_max {
-                let full = format!("there are {others} clients by `clients/{}.toml` already", rule.name);
-                return Err(Refusal::Conflict(full));
-            }
-            agents::register(broker, &by, asked(name, url, rule, document)).await
+            // Its rule and its neighbours are those of the moment at which it is written down.
+            let ask = || {
+                let rule = current(broker, url)?;
+                let live = broker.live();
+                let others = live.agents.values().filter(|agent| is_of(agent, &live, &rule)).count();
+                if others >= rule.clients_max {
+                    let full = format!("there are {others} clients by `clients/{}.toml` already", rule.name);
+                    return Err(Refusal::Conflict(full));
+                }
+                Ok(asked(name, url, rule, document))
+            };
+            agents::register_by(broker, &by, ask).await
         }
-        Some(agent) if agent.documented_by() != Some(url) || agent.status != AgentStatus::Active => {
-            Err(Refusal::Conflict("this client was stopped here".to_owned()))
-        }
-        Some(agent) => update(broker, &by, &agent, rule, document).await,
+        Some(agent) if agent.documented_by() != Some(url) || agent.status != AgentStatus::Active => Err(stopped()),
+        Some(agent) => update(broker, &by, (&agent, url), rule, document).await,
     }
+}
+
+/// What the rule of the active bundle says of a client.
+fn current(broker: &Broker, url: &ClientUrl) -> Result<ClientRule, Refusal> {
+    let live = broker.live();
+    let mut rule = rule_of(&live, url).cloned().ok_or_else(|| unknown(url))?;
+    rule.owner = owner_of(&live, &rule.owner)?;
+    rule.purpose = rule.purpose.trim().to_owned();
+    Ok(rule)
+}
+
+fn stopped() -> Refusal {
+    Refusal::Conflict("this client was stopped here".to_owned())
 }
 
 /// Whether an agent is a client by this rule, and not yet over.
@@ -71,7 +93,7 @@ fn is_of(agent: &Agent, live: &Live, rule: &ClientRule) -> bool {
 async fn update(
     broker: &Broker,
     by: &Principal,
-    agent: &Agent,
+    (agent, url): (&Agent, &ClientUrl),
     rule: ClientRule,
     document: ClientDocument,
 ) -> Result<Arc<Agent>, Refusal> {
@@ -87,6 +109,13 @@ async fn update(
         false => Change::new("document changed", "").ending("the document of its client changed"),
     };
     let changed = change(broker, by, &agent.name, what, |agent, _| {
+        if agent.status != AgentStatus::Active {
+            return Err(stopped());
+        }
+        // What was judged above must be what is written here.
+        if current(broker, url)? != rule {
+            return Err(Refusal::Conflict("the rule of this client changed just now; start again".to_owned()));
+        }
         if agent.role != rule.role {
             agent.promoted = false;
         }
@@ -116,8 +145,8 @@ async fn update(
 
 /// Whether an agent is what the rule says.
 fn is_by(agent: &Agent, rule: &ClientRule) -> bool {
-    agent.owner == rule.owner
-        && agent.purpose == rule.purpose
+    agent.owner == rule.owner.trim()
+        && agent.purpose == rule.purpose.trim()
         && agent.environment == rule.environment
         && agent.role == rule.role
         && agent.systems == rule.systems

@@ -83,9 +83,7 @@ impl Live {
         };
         let agent = self.agents.get(name).ok_or(Inactive::Unknown)?;
         agent.standing(now)?;
-        if agent.documented_by().is_some_and(|url| client_documents::rule_of(self, url).is_none()) {
-            return Err(Inactive::Undocumented);
-        }
+        client_documents::judge(self, agent)?;
         if self.environment.is_some_and(|here| here != agent.environment) {
             return Err(Inactive::Elsewhere);
         }

@@ -207,6 +207,9 @@ pub enum Inactive {
     /// It is known by a document that no rule of the active bundle names any more.
     #[error("no rule takes its document any more")]
     Undocumented,
+    /// It is known by a document, and its rule says something else of it since it was last there.
+    #[error("its rule says something else since its last visit")]
+    Outdated,
     /// It is registered for an environment that this broker does not serve.
     #[error("it belongs to another environment than this broker serves")]
     Elsewhere,

@@ -60,6 +60,7 @@ impl Documents {
         let mut fresh_until = known.lock().await;
         if broker.now() < *fresh_until
             && let Some(agent) = client_documents::known(broker, url)
+            && client_documents::judge(&broker.live(), &agent).is_ok()
         {
             return Ok(agent);
         }

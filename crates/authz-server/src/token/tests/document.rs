@@ -42,7 +42,9 @@ async fn documented() -> Scene {
 }
 
 async fn publish(scene: &Scene, rule: &str) {
-    let files: &[(&str, &str)] = if rule.is_empty() { &[] } else { &[("clients/assistants.toml", rule)] };
+    let looker = ("roles/looker.toml", "purpose = \"Look\"\nallow = [\"files:read\"]\n");
+    let files = [("clients/assistants.toml", rule), looker];
+    let files = if rule.is_empty() { &files[1..] } else { &files[..] };
     scene.world.publish(bundle::with_files(files)).await;
 }
 
@@ -178,6 +180,34 @@ async fn it_ends_with_its_rule_its_document_and_an_operators_word() {
     agents::resume(broker, &operator(), &name(), "test").await.unwrap();
     agents::retire(broker, &operator(), &name(), "test").await.unwrap();
     assert!(client_documents::accept(broker, &url(URL), document(CALLBACK)).await.is_err());
+}
+
+/// Narrowed on the next call: whoever only refreshes keeps nothing that the rule has taken back.
+#[tokio::test]
+async fn it_may_nothing_until_it_was_there_once_its_rule_says_something_else() {
+    let scene = documented().await;
+    let broker = &scene.world.broker;
+    let bearer = format!("{RULE}danger_bearer_tokens = true\n");
+    for (before, after) in [
+        (RULE.to_owned(), RULE.replace("role = \"reader\"", "role = \"looker\"")),
+        (RULE.to_owned(), format!("{RULE}systems = [\"files\"]\n")),
+        (RULE.to_owned(), RULE.replace("Assistants", "Helpers")),
+        (bearer, RULE.to_owned()),
+    ] {
+        scene.world.clock.advance(60);
+        publish(&scene, &before).await;
+        client_documents::accept(broker, &url(URL), document(CALLBACK)).await.unwrap();
+        let code = scene.code(&asked(URL)).await;
+        let token = redeemed(&scene, &code).await.json["refresh_token"].as_str().unwrap().to_owned();
+        publish(&scene, &after).await;
+        let party = broker.live().party(&Principal::Agent(name()), broker.now());
+        assert_eq!(party.err(), Some(bailiwick_model::agent::Inactive::Outdated), "{after}");
+        let renewed = scene.ask(&renewal(URL, &token), Some(scene.proof("reader"))).await;
+        assert_eq!(renewed.status, 400, "{:?}", renewed.json);
+        client_documents::accept(broker, &url(URL), document(CALLBACK)).await.unwrap();
+        assert!(broker.live().party(&Principal::Agent(name()), broker.now()).is_ok(), "{after}");
+        assert_eq!(broker.live().grants.values().count(), 0, "what was allowed before has ended");
+    }
 }
 
 /// A role that demands keys in hardware is for nobody who has none.
