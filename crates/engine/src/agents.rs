@@ -19,6 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     broker::Broker,
+    client_documents,
     evidence::Draft,
     grants, hardware, lifecycle,
     live::Live,
@@ -399,6 +400,7 @@ pub async fn set_redirect_uris(
 ) -> Result<Arc<Agent>, Refusal> {
     let uris = few(uris)?;
     change(broker, by, name, Change::new("redirect_uris", ""), |agent, _| {
+        client_documents::is_not_ruled(&broker.live(), agent)?;
         agent.redirect_uris = uris;
         Ok(())
     })

@@ -80,6 +80,22 @@ fn current(broker: &Broker, url: &ClientUrl) -> Result<ClientRule, Refusal> {
     Ok(rule)
 }
 
+/// Refuses to change by hand what a rule says of a client: its next visit would change it back.
+pub(crate) fn is_not_ruled(live: &Live, agent: &Agent) -> Result<(), Refusal> {
+    let Some(rule) = agent.documented_by().and_then(|url| rule_of(live, url)) else { return Ok(()) };
+    Err(Refusal::invalid(
+        format!("agent `{}` is what `clients/{}.toml` and its document say", agent.name, rule.name),
+        format!("change the rule in `clients/{}.toml`, or suspend the client", rule.name),
+    ))
+}
+
+/// The same of who answers for it: whoever the rule names already may be named here too, so that a client need not wait for
+/// its next visit.
+pub(crate) fn may_be_owned(live: &Live, agent: &Agent, owner: &str) -> Result<(), Refusal> {
+    let rule = agent.documented_by().and_then(|url| rule_of(live, url));
+    if rule.is_some_and(|rule| rule.owner.trim() == owner.trim()) { Ok(()) } else { is_not_ruled(live, agent) }
+}
+
 fn stopped() -> Refusal {
     Refusal::Conflict("this client was stopped here".to_owned())
 }
@@ -129,8 +145,10 @@ async fn update(
         agent.systems = rule.systems;
         agent.bearer_tokens_allowed = rule.bearer_tokens;
         agent.redirect_uris = document.redirect_uris;
+        // A review that an operator set for it comes when they said.
+        agent.review_by =
+            if agent.review_by == agent.expires_at { expires_at } else { agent.review_by.min(expires_at) };
         agent.expires_at = expires_at;
-        agent.review_by = expires_at;
         for credential in &mut agent.credentials {
             credential.expires_at = expires_at;
         }

@@ -20,6 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     agents::{self, Change, LIFETIME_DAYS, already, change, text},
     broker::Broker,
+    client_documents,
     evidence::Draft,
     grants, inventory,
     live::Live,
@@ -68,6 +69,7 @@ pub async fn set_owner(
         if let AgentStatus::Retired { .. } = agent.status {
             return Err(already(agent));
         }
+        client_documents::may_be_owned(&broker.live(), agent, &owner)?;
         agent.owner = owner;
         agent.successor_by = None;
         Ok(())
@@ -104,6 +106,7 @@ pub async fn reassign(
         if let AgentStatus::Retired { .. } = agent.status {
             return Err(already(agent));
         }
+        client_documents::is_not_ruled(&broker.live(), agent)?;
         if agent.role == role {
             return Err(Refusal::Conflict(format!("agent `{}` has this role already", agent.name)));
         }
@@ -193,6 +196,11 @@ pub async fn owner_left(
     names.sort();
     if names.is_empty() {
         return Err(Refusal::Missing(format!("an agent that `{owner}` answers for")));
+    }
+    if let Succession::To(successor) = &succession {
+        // All or none: where a rule names whoever left, it must name the successor first.
+        let mut kept = names.iter().filter_map(|name| live.agents.get(name));
+        kept.try_for_each(|agent| client_documents::may_be_owned(&live, agent, successor))?;
     }
     let mut changed = Vec::with_capacity(names.len());
     for name in names {

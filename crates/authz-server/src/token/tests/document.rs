@@ -1,6 +1,6 @@
 //! Clients that are known by a document of their own and have no key: what they can do, and everything that they cannot.
 
-use bailiwick_engine::{client_documents, tokens::Audience};
+use bailiwick_engine::{client_documents, lifecycle, tokens::Audience};
 use bailiwick_model::{agent::ClientUrl, name::AgentName};
 use bailiwick_oauth::client_document::ClientDocument;
 
@@ -208,6 +208,35 @@ async fn it_may_nothing_until_it_was_there_once_its_rule_says_something_else() {
         assert!(broker.live().party(&Principal::Agent(name()), broker.now()).is_ok(), "{after}");
         assert_eq!(broker.live().grants.values().count(), 0, "what was allowed before has ended");
     }
+}
+
+/// What its next visit would change back, nobody can change but by the rule.
+#[tokio::test]
+async fn what_its_rule_says_of_it_is_changed_in_the_rule_alone() {
+    let scene = documented().await;
+    let (broker, by) = (&scene.world.broker, operator());
+    let role = lifecycle::reassign(broker, &by, &name(), "looker".parse().unwrap(), "test").await;
+    assert!(format!("{:?}", role.unwrap_err()).contains("change the rule in `clients/assistants.toml`"));
+    assert!(agents::set_redirect_uris(broker, &by, &name(), Vec::new()).await.is_err());
+    assert!(lifecycle::set_owner(broker, &by, &name(), "other@example.com", "test").await.is_err());
+    let to = || lifecycle::Succession::To("other@example.com".to_owned());
+    assert!(lifecycle::owner_left(broker, &by, "it@example.com", to(), "test").await.is_err());
+
+    // Once the rule names a successor, whoever left is followed by them at once.
+    publish(&scene, &RULE.replace("it@example.com", "other@example.com")).await;
+    lifecycle::owner_left(broker, &by, "it@example.com", to(), "test").await.unwrap();
+    let stands = || broker.live().party(&Principal::Agent(name()), broker.now());
+    assert!(stands().is_ok());
+
+    // A review comes when an operator said, however often it is there until then.
+    let reviewed = lifecycle::review(broker, &by, &name(), Some(10), "test").await.unwrap();
+    scene.world.clock.advance(9 * 86_400);
+    let document = document("https://client.example/other");
+    let seen = client_documents::accept(broker, &url(URL), document).await.unwrap();
+    assert_eq!(seen.review_by, reviewed.review_by);
+    assert!(seen.expires_at > reviewed.expires_at);
+    scene.world.clock.advance(2 * 86_400);
+    assert_eq!(stands().err(), Some(bailiwick_model::agent::Inactive::Unreviewed));
 }
 
 /// A role that demands keys in hardware is for nobody who has none.
