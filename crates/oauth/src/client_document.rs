@@ -68,9 +68,9 @@ impl ClientDocument {
         Ok(Self { redirect_uris: redirect_uris(&object)? })
     }
 
-    /// Whether every redirect URI is on its user's own machine, where any program can wait for the answer.
-    pub fn is_loopback_alone(redirect_uris: &[RedirectUri]) -> bool {
-        redirect_uris.iter().all(|uri| uri.as_str().starts_with("http://"))
+    /// Whether an answer goes to its user's own machine, where any program can wait for it. No other URI is plain `http`.
+    pub fn is_loopback(redirect_uri: &str) -> bool {
+        redirect_uri.starts_with("http://")
     }
 }
 
@@ -123,12 +123,12 @@ mod tests {
     fn only_where_users_are_sent_back_to_counts() {
         let found = parsed(&document(&json!({}))).unwrap();
         assert_eq!(found, ClientDocument { redirect_uris: vec!["http://127.0.0.1/cb".parse().unwrap()] });
-        assert!(ClientDocument::is_loopback_alone(&found.redirect_uris));
+        assert!(ClientDocument::is_loopback(found.redirect_uris[0].as_str()));
         let uris =
             json!({"redirect_uris": ["https://claude.example/cb", "http://localhost/cb", "https://claude.example/cb"]});
         let found = parsed(&document(&uris)).unwrap();
         assert_eq!(found.redirect_uris.len(), 2);
-        assert!(!ClientDocument::is_loopback_alone(&found.redirect_uris));
+        assert!(!ClientDocument::is_loopback("https://claude.example/cb"));
         parsed(&document(&json!({"grant_types": null, "response_types": null}))).unwrap();
     }
 

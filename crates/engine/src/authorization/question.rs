@@ -46,8 +46,8 @@ pub struct Question {
 pub struct Published {
     /// The host that it lies at: whoever has that is the client.
     pub host: String,
-    /// Whether the answer can go nowhere but to the user's own machine, where any program may wait for it.
-    pub is_loopback_alone: bool,
+    /// Whether the answer to this question goes to the user's own machine, where any program may wait for it.
+    pub is_loopback: bool,
 }
 
 /// What is wanted of one system.
@@ -105,11 +105,12 @@ pub(super) fn put(
         owner: agent.owner.clone(),
         purpose: agent.purpose.clone(),
         environment: agent.environment,
-        redirect_uri,
         published: agent.documented_by().map(|url| Published {
             host: url.host().to_owned(),
-            is_loopback_alone: ClientDocument::is_loopback_alone(&agent.redirect_uris),
+            // Wherever else it could go: who asks has chosen this one.
+            is_loopback: redirect_uri.as_deref().is_some_and(ClientDocument::is_loopback),
         }),
+        redirect_uri,
         systems: of_wanted(policy, &wanted.scopes, wanted.details.as_deref()).ok_or_else(unknown)?,
         until: Lasting::ALL.map(|lasting| (lasting, lasting.until(visitor, agent, now))),
     })

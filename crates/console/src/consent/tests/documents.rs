@@ -95,8 +95,9 @@ async fn a_user_is_told_the_host_and_that_anything_may_wait_on_their_own_machine
     let cookie = scene.signed_in("ada").await;
     publish(&scene, &format!("\"{URL}\"")).await;
     let (broker, url) = (&scene.world.broker, URL.parse().unwrap());
-    let asked_at = async |redirect_uri: &str| {
-        let document = ClientDocument { redirect_uris: vec![redirect_uri.parse().unwrap()] };
+    let asked_at = async |redirect_uri: &str, other: Option<&str>| {
+        let uris = [redirect_uri].into_iter().chain(other).map(|uri| uri.parse().unwrap());
+        let document = ClientDocument { redirect_uris: uris.collect() };
         let agent = client_documents::accept(broker, &url, document).await.unwrap();
         let request = AuthorizationRequest {
             client: agent.name.clone(),
@@ -114,13 +115,19 @@ async fn a_user_is_told_the_host_and_that_anything_may_wait_on_their_own_machine
         let authorization::Next::Ask(handle) = next else { panic!("{next:?}") };
         scene.get(&format!("{CONSENT_PATH}?request={}", handle.expose()), Some(&session)).await
     };
-    let page = asked_at("http://127.0.0.1/cb").await;
-    page.is_page(200);
-    assert!(page.text.contains("claude.example") && page.text.contains("your own computer"), "{}", page.text);
-    let page = asked_at(CALLBACK).await;
-    page.is_page(200);
-    assert!(page.text.contains("claude.example") && !page.text.contains("your own computer"), "{}", page.text);
-    assert!(page.text.contains("https://client.example"), "where the browser goes: {}", page.text);
+    let here = "http://127.0.0.1/cb";
+    // Where this answer goes counts, not where another could.
+    for other in [None, Some(CALLBACK)] {
+        let page = asked_at(here, other).await;
+        page.is_page(200);
+        assert!(page.text.contains("claude.example") && page.text.contains("your own computer"), "{}", page.text);
+    }
+    for other in [None, Some(here)] {
+        let page = asked_at(CALLBACK, other).await;
+        page.is_page(200);
+        assert!(page.text.contains("claude.example") && !page.text.contains("your own computer"), "{}", page.text);
+        assert!(page.text.contains("https://client.example"), "where the browser goes: {}", page.text);
+    }
     // By its name it would come past its document.
     let name = url.agent_name().unwrap();
     scene.authorize(&with("client_id", name.as_str()), Some(&cookie)).await.is_page(400);
