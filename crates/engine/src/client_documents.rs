@@ -56,12 +56,7 @@ pub async fn accept(broker: &Broker, url: &ClientUrl, document: ClientDocument) 
             // Its rule and its neighbours are those of the moment at which it is written down.
             let ask = || {
                 let rule = current(broker, url)?;
-                let live = broker.live();
-                let others = live.agents.values().filter(|agent| is_of(agent, &live, &rule)).count();
-                if others >= rule.clients_max {
-                    let full = format!("there are {others} clients by `clients/{}.toml` already", rule.name);
-                    return Err(Refusal::Conflict(full));
-                }
+                has_room(broker, &rule)?;
                 Ok(asked(name, url, rule, document))
             };
             agents::register_by(broker, &by, ask).await
@@ -100,10 +95,20 @@ fn stopped() -> Refusal {
     Refusal::Conflict("this client was stopped here".to_owned())
 }
 
-/// Whether an agent is a client by this rule, and not yet over.
-fn is_of(agent: &Agent, live: &Live, rule: &ClientRule) -> bool {
+/// Refuses one more client by a rule than it takes at a time. Under a change.
+fn has_room(broker: &Broker, rule: &ClientRule) -> Result<(), Refusal> {
+    let (live, now) = (broker.live(), broker.now());
+    let others = live.agents.values().filter(|agent| is_of(agent, &live, rule, now)).count();
+    if others < rule.clients_max {
+        return Ok(());
+    }
+    Err(Refusal::Conflict(format!("there are {others} clients by `clients/{}.toml` already", rule.name)))
+}
+
+/// Whether an agent is a client by this rule, and not yet over: one that nobody came by in time takes no place.
+fn is_of(agent: &Agent, live: &Live, rule: &ClientRule, now: Timestamp) -> bool {
     let by = agent.documented_by().and_then(|url| rule_of(live, url));
-    agent.status == AgentStatus::Active && by.is_some_and(|by| by.name == rule.name)
+    agent.standing(now).is_ok() && by.is_some_and(|by| by.name == rule.name)
 }
 
 async fn update(
@@ -124,13 +129,17 @@ async fn update(
         true => Change::new("document seen", ""),
         false => Change::new("document changed", "").ending("the document of its client changed"),
     };
-    let changed = change(broker, by, &agent.name, what, |agent, _| {
+    let changed = change(broker, by, &agent.name, what, |agent, now| {
         if agent.status != AgentStatus::Active {
             return Err(stopped());
         }
         // What was judged above must be what is written here.
         if current(broker, url)? != rule {
             return Err(Refusal::Conflict("the rule of this client changed just now; start again".to_owned()));
+        }
+        // One that was over comes back as a new one would.
+        if agent.overdue(now) == Some(Inactive::Expired) {
+            has_room(broker, &rule)?;
         }
         if agent.role != rule.role {
             agent.promoted = false;

@@ -269,6 +269,12 @@ async fn there_are_no_more_of_them_than_the_rule_says_and_each_lives_while_it_is
     assert!(broker.live().party(&Principal::Agent(name()), broker.now()).is_ok());
     let other = Principal::Agent(url(OTHER).agent_name().unwrap());
     assert!(broker.live().party(&other, broker.now()).is_err(), "nobody came by it for thirty days");
+    // It takes no place any more, and comes back only where there is one.
+    client_documents::accept(broker, &third, document(CALLBACK)).await.unwrap();
+    let full = client_documents::accept(broker, &url(OTHER), document(CALLBACK)).await;
+    assert!(full.unwrap_err().to_string().contains("there are 2 clients"));
+    agents::retire(broker, &operator(), &name(), "test").await.unwrap();
+    client_documents::accept(broker, &url(OTHER), document(CALLBACK)).await.unwrap();
     let elsewhere = url("https://elsewhere.example/client.json");
     assert!(client_documents::accept(broker, &elsewhere, document(CALLBACK)).await.is_err());
     assert!(broker.agent(&elsewhere.agent_name().unwrap()).is_none());
