@@ -62,6 +62,12 @@ impl Authorities {
         self.0.extend(others.0);
     }
 
+    /// Whether one of them has the key of one of the others, however their certificates were renewed.
+    pub fn shares_a_key_with(&self, others: &Self) -> bool {
+        let has = |key: &[u8]| self.0.iter().any(|one| one.subject_public_key_info.as_ref() == key);
+        others.0.iter().any(|other| has(other.subject_public_key_info.as_ref()))
+    }
+
     /// Whether one of them vouches at `now` for the first of these certificates as a client's, over the others. One
     /// whose extended key usage does not name clients is none (RFC 5280 §4.2.1.12).
     pub fn vouch(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<(), PathError> {

@@ -1,7 +1,7 @@
 //! `[attestation]`: makers of devices that are believed when they say that a key is held in one, and attesters that are
 //! believed when they vouch for an instance of a client.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bailiwick_model::name::AttesterName;
 use bailiwick_oauth::{
@@ -58,13 +58,28 @@ impl AttestationFile {
 }
 
 impl Config {
-    /// Reads the certificates of these makers.
+    /// Reads the certificates of these makers. None may be an authority of clients under another file's name.
     pub fn attestation_roots(&self) -> Result<Authorities, ConfigError> {
         let mut roots = Authorities::default();
         for file in &self.attestation.roots {
             roots.extend(certificates::read(file)?);
         }
+        if self.attestation.roots.is_empty() {
+            return Ok(roots);
+        }
+        for file in self.client_authorities() {
+            if roots.shares_a_key_with(&certificates::read(file)?) {
+                let (message, hint) = is_both(file);
+                return Err(ConfigError { file: file.clone(), message, hint: Some(hint.to_owned()) });
+            }
+        }
         Ok(roots)
+    }
+
+    /// The files of all who may issue certificates of clients.
+    fn client_authorities(&self) -> impl Iterator<Item = &PathBuf> {
+        let trusted = &self.client_certificates;
+        trusted.authorities.iter().chain(trusted.trust_domains.iter().map(|(_, bundle)| bundle))
     }
 
     /// Reads the key sets of attesters of clients.
@@ -101,14 +116,14 @@ impl Config {
             let message = format!("`max_age_s` of attester `{name}` is not 1 to {ATTESTATION_AGE_S_MAX} seconds");
             return Err((message, "an hour is enough for an instance that can reach its attester"));
         }
-        let trusted = &self.client_certificates;
-        let others = trusted.authorities.iter().chain(trusted.trust_domains.iter().map(|(_, bundle)| bundle));
-        match others.into_iter().find(|file| roots.contains(file)) {
-            Some(file) => Err((
-                format!("`{}` is an authority of clients, and a root of attestations too", file.display()),
-                "name the root that the maker of the devices publishes for attestations, and nothing else",
-            )),
-            None => Ok(()),
-        }
+        // The certificates in them are compared when they are read.
+        self.client_authorities().find(|file| roots.contains(file)).map_or(Ok(()), |file| Err(is_both(file)))
     }
+}
+
+fn is_both(file: &Path) -> (String, &'static str) {
+    (
+        format!("`{}` is an authority of clients, and a root of attestations too", file.display()),
+        "name the root that the maker of the devices publishes for attestations, and nothing else",
+    )
 }

@@ -159,6 +159,28 @@ fn a_root_of_attestations_is_no_authority_of_clients() {
     );
     let domain = "[[client_certificates.spiffe]]\ntrust_domain = \"prod.example\"\nbundle = \"a.pem\"\n";
     check(&format!("{mtls}{domain}{both}"), Err("a root of attestations too"));
+
+    // Nor under the name of another file: the keys in them are compared.
+    let folder = tempfile::tempdir().unwrap();
+    let authority = || {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    };
+    let (maker, ca) = (authority(), authority());
+    let file = folder.path().join("bailiwick.toml");
+    let bundle = domain.replace("a.pem", "copy.pem");
+    let roots = "[attestation]\nroots = [\"maker.pem\"]\n";
+    std::fs::write(folder.path().join("maker.pem"), &maker).unwrap();
+    for trusting in ["[client_certificates]\nauthorities = [\"copy.pem\"]\n", &bundle] {
+        std::fs::write(&file, format!("{mtls}{trusting}{roots}")).unwrap();
+        let config = Config::read(&file, None).unwrap();
+        std::fs::write(folder.path().join("copy.pem"), format!("{ca}{maker}")).unwrap();
+        let refused = config.attestation_roots().unwrap_err();
+        assert!(refused.message.contains("a root of attestations too"), "{refused}");
+        std::fs::write(folder.path().join("copy.pem"), &ca).unwrap();
+        config.attestation_roots().unwrap();
+    }
 }
 
 #[test]
