@@ -444,7 +444,7 @@ pub(crate) async fn change(
     let principal = Principal::Agent(name.clone());
     let ends = change
         .ends_grants
-        .and_then(|why| grants::ending(broker, by, why, |grant| grant.chain.principals().contains(&principal)));
+        .map(|why| grants::ending_all(broker, by, why, |grant| grant.chain.principals().contains(&principal)));
     let ended = ends.as_ref().map(|ends| ends.ids.clone()).unwrap_or_default();
     let epoch = broker.ports.store.change_agent(agent.clone(), ends, entry).await?;
     Ok(install(broker, epoch, agent, &ended))

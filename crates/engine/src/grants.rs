@@ -113,17 +113,19 @@ pub(crate) fn ending(
     reason: &str,
     which: impl Fn(&Grant) -> bool,
 ) -> Option<EndOfGrants> {
+    Some(ending_all(broker, by, reason, which)).filter(|ends| !ends.ids.is_empty())
+}
+
+/// The same, also where there are none: what was asked for and is no grant yet ends by it too.
+pub(crate) fn ending_all(broker: &Broker, by: &Principal, reason: &str, which: impl Fn(&Grant) -> bool) -> EndOfGrants {
     let now = broker.now();
     let ids = with_descendants(&broker.live(), now, which);
-    if ids.is_empty() {
-        return None;
-    }
     let entry = draft(broker, by, "ended")
         .field("grants", ids.iter().map(ToString::to_string).collect::<Vec<_>>())
         .field("reason", reason)
         .public(broker);
     let ended = GrantStatus::Ended { at: now, reason: reason.to_owned() };
-    Some(EndOfGrants { ids, ended, entry })
+    EndOfGrants { ids, ended, entry }
 }
 
 /// Takes ended grants out of the live state.

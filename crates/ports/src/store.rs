@@ -466,8 +466,8 @@ pub trait Store: Connections + Send + Sync {
     // ---- agents ------------------------------------------------------------
     /// Adds an agent; a name that was ever used is [`StoreError::Exists`].
     async fn register_agent(&self, agent: Agent, entry: Entry) -> Result<u64, StoreError>;
-    /// Replaces an agent whose stored version is `agent.version - 1`; the open tasks of one that retired end with it. Returns
-    /// the new epoch.
+    /// Replaces an agent whose stored version is `agent.version - 1`; the open tasks of one that retired end with it, and what
+    /// it asks users for if it is not active or `ends` is there, with no grants even. Returns the new epoch.
     async fn change_agent(&self, agent: Agent, ends: Option<EndOfGrants>, entry: Entry) -> Result<u64, StoreError>;
 
     // ---- registration ------------------------------------------------------

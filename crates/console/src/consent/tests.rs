@@ -81,7 +81,8 @@ impl Answer {
 
 impl Scene {
     async fn new() -> Self {
-        let world = World::new().await;
+        let mut world = World::new().await;
+        world.enlist("support", "reader").await;
         for user in ["ada", "bob"] {
             users::add(&world.broker, &operator(), user.parse().unwrap(), user, None, BTreeSet::new()).await.unwrap();
         }
@@ -251,7 +252,7 @@ async fn a_user_is_told_each_tool_and_what_its_arguments_may_be() {
     assert_eq!(unfit.parameter("error").as_deref(), Some("invalid_authorization_details"));
 }
 
-/// A request of `reader` that waits for a user: told by the back channel, or of a device.
+/// A request of `support`, which may ask, that waits for a user: told by the back channel, or of a device.
 async fn apart_asked(scene: &Scene, user: Option<&str>) -> apart::Waiting {
     let broker = &scene.world.broker;
     let ask = apart::AskApart {
@@ -268,7 +269,7 @@ async fn apart_asked(scene: &Scene, user: Option<&str>) -> apart::Waiting {
         from: Some("203.0.113.7".parse().unwrap()),
         waits_s: None,
     };
-    apart::ask(broker, &broker.agent(&"reader".parse().unwrap()).unwrap(), ask, Vec::new()).await.unwrap()
+    apart::ask(broker, &broker.agent(&"support".parse().unwrap()).unwrap(), ask, Vec::new()).await.unwrap()
 }
 
 #[tokio::test]
@@ -295,7 +296,7 @@ async fn a_user_types_in_the_code_of_a_device_and_answers() {
     let place = found.location().to_owned();
     let asked = scene.get(&place, Some(&ada)).await;
     asked.is_page(200);
-    for words in ["reader", "203.0.113.7", "look things up, and change nothing", "only if you began it yourself"] {
+    for words in ["support", "203.0.113.7", "look things up, and change nothing", "only if you began it yourself"] {
         assert!(asked.text.contains(words), "{words}: {}", asked.text);
     }
     let bob = scene.signed_in("bob").await;
@@ -306,7 +307,7 @@ async fn a_user_types_in_the_code_of_a_device_and_answers() {
     let path = place.strip_prefix(ISSUER).unwrap();
     assert_eq!(scene.post(path, &ada, Some("https://evil.test"), &form).await.status, 403);
     let done = scene.post(path, &ada, Some(ISSUER), &form).await;
-    assert!(done.text.contains("reader may act for you"), "{}", done.text);
+    assert!(done.text.contains("support may act for you"), "{}", done.text);
     let given = scene.get("/account/grants", Some(&ada)).await;
     given.is_page(200);
     let withdraw = [("request", given.field("request")), ("form_token", given.field("form_token"))];
@@ -353,7 +354,7 @@ async fn a_user_sees_who_waits_and_proves_anew_who_they_are() {
     );
     let token = page.field("form_token");
     let form = [("form_token", &*token), ("lasting", "session"), ("decision", "refuse")];
-    assert!(scene.post(&place, &fresh, Some(ISSUER), &form).await.text.contains("reader may not act for you"));
+    assert!(scene.post(&place, &fresh, Some(ISSUER), &form).await.text.contains("support may not act for you"));
     let list = scene.get("/account/requests", Some(&fresh)).await;
     assert!(list.text.contains("No agent waits"), "{}", list.text);
     let bob = scene.signed_in("bob").await;

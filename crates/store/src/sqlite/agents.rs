@@ -26,7 +26,8 @@ pub(crate) fn register(turn: &mut Turn<'_>, agent: &Agent, entry: Entry) -> Step
     turn.change(entry)
 }
 
-/// Replaces an agent whose stored version is the one before. What one asks users for that is stopped is refused with it.
+/// Replaces an agent whose stored version is the one before. What one asks users for that is stopped, or
+/// whose grants end, is refused with it.
 pub(crate) fn change(turn: &mut Turn<'_>, agent: &Agent, ends: Option<EndOfGrants>, entry: Entry) -> Step<u64> {
     let name = agent.name.as_str();
     let found = version(turn, name)?.ok_or_else(|| StoreError::Missing(name.to_owned()))?;
@@ -38,7 +39,7 @@ pub(crate) fn change(turn: &mut Turn<'_>, agent: &Agent, ends: Option<EndOfGrant
     let used = last_used(turn, name)?;
     turn.execute(statements::DELETE_CREDENTIALS, [name])?;
     insert_credentials(turn, agent, &used)?;
-    if agent.status != AgentStatus::Active {
+    if agent.status != AgentStatus::Active || ends.is_some() {
         consent_requests::refuse_those_of(turn, name)?;
     }
     if let AgentStatus::Retired { at, .. } = &agent.status {

@@ -70,9 +70,9 @@ pub(crate) fn end(turn: &mut Turn<'_>, ids: &[GrantId], ended: &GrantStatus, ent
     }
 }
 
-/// Ends grants with the change that is under way.
+/// Ends grants with the change that is under way. No evidence says that none ended.
 pub(crate) fn end_along(turn: &mut Turn<'_>, ends: Option<EndOfGrants>) -> Step<()> {
-    let Some(EndOfGrants { ids, ended, entry }) = ends else { return Ok(()) };
+    let Some(EndOfGrants { ids, ended, entry }) = ends.filter(|ends| !ends.ids.is_empty()) else { return Ok(()) };
     let (_, Some(at), Some(reason)) = columns(&ended) else {
         return Err(StoreError::Conflict("the end of grants".to_owned()).into());
     };

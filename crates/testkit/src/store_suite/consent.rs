@@ -7,7 +7,7 @@ use bailiwick_model::{
     agent::{Agent, AgentStatus},
     consent_request::{AskedConsent, ConsentKey, ConsentRequest, ConsentStatus},
     digest::Digest,
-    grant::{Authentication, Grant, GrantKind},
+    grant::{Authentication, Grant, GrantKind, GrantStatus},
     id::ConsentRequestId,
     limits::{
         CONSENT_REQUESTS_PER_CLIENT_AND_USER_MAX, CONSENT_REQUESTS_PER_CLIENT_MAX, CONSENT_REQUESTS_PER_USER_MAX,
@@ -15,7 +15,7 @@ use bailiwick_model::{
     name::UserId,
     user::{User, UserStatus},
 };
-use bailiwick_ports::store::{Store, StoreError};
+use bailiwick_ports::store::{EndOfGrants, Store, StoreError};
 
 use super::{
     Bench,
@@ -193,4 +193,12 @@ pub async fn a_request_for_consent_ends_with_its_user_and_its_client(bench: &dyn
     for request in [&of_other, &device] {
         assert_eq!(status(&*store, request).await, ConsentStatus::Refused);
     }
+
+    // With the end of its grants as well, of which it has none: no evidence speaks of them.
+    let last = consent(5, None);
+    ask(&*store, &last).await.unwrap();
+    let ended = GrantStatus::Ended { at: at(6), reason: "test".into() };
+    let ends = EndOfGrants { ids: Vec::new(), ended, entry: changed("evt_none") };
+    store.change_agent(Agent { version: 4, ..keyless("bot") }, Some(ends), told("evt_role")).await.unwrap();
+    assert_eq!(status(&*store, &last).await, ConsentStatus::Refused);
 }

@@ -4,7 +4,7 @@
 use bailiwick_engine::{
     authorization::{Lasting, Visitor, apart},
     directory::{self, Profile},
-    users,
+    lifecycle, users,
 };
 use bailiwick_model::{
     directory::DirectoryEntry, id::ConsentRequestId, limits::CONSENT_REQUESTS_PER_CLIENT_AND_USER_MAX,
@@ -354,6 +354,44 @@ async fn no_is_no_and_nobody_gets_in_who_ended_meanwhile() {
     let broker = &scene.world.broker;
     agents::deregister(broker, &"support".parse().unwrap(), None).await.unwrap();
     assert!(apart::by_code(broker, &scene.present("u-ada"), &code).await.is_err(), "nobody waits with this code");
+}
+
+/// It was allowed the agent of the old job, and would be a grant of the new one.
+#[tokio::test]
+async fn another_job_ends_what_users_were_asked_for_the_old_one() {
+    let scene = asking().await;
+    let broker = &scene.world.broker;
+    let stale = broker.agent(&"support".parse().unwrap()).unwrap();
+    let allowed = held(&scene.backchannel("support", &[]).await, "auth_req_id");
+    scene.answered("u-ada", Some(Lasting::Day)).await;
+    held(&scene.backchannel("support", &[]).await, "auth_req_id");
+    assert!(broker.live().grants.is_empty(), "it ends with no grant to end as well");
+    lifecycle::reassign(broker, &operator(), &stale.name, "reader".parse().unwrap(), "moved").await.unwrap();
+    let user = "u-ada".parse().unwrap();
+    assert!(apart::waiting(broker, &user).await.unwrap().is_empty());
+    assert!(apart::unfetched(broker, &user).await.unwrap().is_empty());
+    refused(&scene.poll("support", CIBA, &allowed).await, 400, "invalid_grant");
+
+    // One that was under way when the role changed can neither be allowed nor fetched; no is no all the same.
+    let ask = apart::AskApart {
+        kind: GrantKind::Ciba,
+        user: Some(user),
+        asked: bailiwick_oauth::apart_request::Asked {
+            resource: RESOURCE.to_owned(),
+            scopes: BTreeSet::from(["files:read".parse().unwrap()]),
+            details: None,
+            acr_values: BTreeSet::new(),
+        },
+        binding_message: None,
+        confirmation: None,
+        from: None,
+        waits_s: None,
+    };
+    let late = apart::ask(broker, &stale, ask, Vec::new()).await.unwrap();
+    refused(&scene.poll("support", CIBA, late.secret.expose()).await, 400, "invalid_grant");
+    let request = scene.only("u-ada").await;
+    assert!(apart::answer(broker, &scene.present("u-ada"), request, Some(Lasting::Day)).await.is_err());
+    scene.answered("u-ada", None).await;
 }
 
 /// As identity providers tell us: nobody is removed, they are only active no more.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     super::{Lasting, Question, Visitor, Wanted, gone, question},
-    CODE_LENGTH, CODE_LETTERS, code_digest, draft,
+    CODE_LENGTH, CODE_LETTERS, code_digest, draft, may_ask,
 };
 use crate::{broker::Broker, refusal::Refusal};
 
@@ -102,6 +102,9 @@ pub async fn answer(
         Some(lasting) => {
             let inactive = |inactive| Refusal::Conflict(format!("the agent may not act: {inactive}"));
             broker.live().party(&Principal::Agent(agent.name.clone()), now).map_err(inactive)?;
+            if !may_ask(&agent) {
+                return Err(Refusal::Conflict("the agent may not ask users any more".to_owned()));
+            }
             let until = lasting.until(visitor, &agent, now);
             (ConsentStatus::Allowed { authentication: visitor.authentication.clone(), until }, "allowed")
         }

@@ -21,7 +21,7 @@ use bailiwick_oauth::id_token::IdToken;
 use bailiwick_ports::{new_id, store::Spent};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{super::chain, INTERVAL_S, REMEMBERED};
+use super::{super::chain, INTERVAL_S, REMEMBERED, may_ask};
 use crate::{
     broker::Broker,
     grants, refresh,
@@ -115,6 +115,9 @@ pub async fn poll(broker: &Broker, agent: &Agent, poll: Poll) -> Result<Redeemed
         .ok_or_else(|| refused("the request is none of this client's, or was forgotten"))?;
     if request.asked.confirmation.is_some() && request.asked.confirmation != poll.confirmation {
         return Err(refused("the proof is not by the key that the request was made with").into());
+    }
+    if !may_ask(agent) {
+        return Err(refused("this client may not ask users apart from itself any more").into());
     }
     for principal in request.user.iter().cloned().map(Principal::User).chain([Principal::Agent(agent.name.clone())]) {
         let inactive = |inactive| refused(&format!("`{principal}` may not act: {inactive}"));
