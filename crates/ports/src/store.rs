@@ -333,6 +333,8 @@ pub trait Store: Connections + Send + Sync {
     async fn conclude(&self, conclusion: Conclusion) -> Result<Receipt, StoreError>;
     /// Records an event that changes no state, using up identifiers in the same transaction.
     async fn append(&self, entry: Entry, spent: Vec<Spent>) -> Result<Receipt, StoreError>;
+    /// Uses identifiers up without evidence, all or none.
+    async fn use_up(&self, spent: Vec<Spent>) -> Result<(), StoreError>;
     /// Intents of earlier boots of this replica that have no outcome: their ids.
     async fn open_intents(&self) -> Result<Vec<String>, StoreError>;
     /// How much of a budget's window is used.

@@ -160,6 +160,10 @@ impl Store for SqliteStore {
         self.writer.write_unguarded(move |turn| calls::append(turn, entry, &spent)).await
     }
 
+    async fn use_up(&self, spent: Vec<Spent>) -> Result<(), StoreError> {
+        self.writer.write_unguarded(move |turn| calls::spend(turn, &spent)).await
+    }
+
     async fn open_intents(&self) -> Result<Vec<String>, StoreError> {
         let boot = self.writer.boot();
         self.readers.read(move |connection| calls::open_intents(connection, boot)).await

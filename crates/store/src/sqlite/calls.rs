@@ -116,6 +116,12 @@ pub(crate) fn budget_used(connection: &Connection, budget: &str, window_start_s:
     })
 }
 
+/// Uses identifiers up for what is answered and leaves no evidence.
+pub(crate) fn spend(turn: &mut Turn<'_>, spent: &[Spent]) -> Step<()> {
+    use_up(turn, spent)?;
+    spent::keep(turn.connection, spent)
+}
+
 /// Uses identifiers up; the first that was used before refuses all.
 pub(crate) fn use_up(turn: &mut Turn<'_>, spent: &[Spent]) -> Step<()> {
     if turn.used.take(spent) { Ok(()) } else { Err(StoreError::Replayed.into()) }

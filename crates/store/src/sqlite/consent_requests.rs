@@ -99,6 +99,8 @@ pub(crate) fn redeem(
     used: &[Spent],
     entry: Entry,
 ) -> Step<u64> {
+    // What it uses up may be found used after the row was changed.
+    turn.guard()?;
     let status = ConsentStatus::Redeemed { grant: grant.id };
     let row = params![status.as_str(), json_text(&status)?, id.as_bytes(), grant.created_at.as_microsecond()];
     if turn.execute(statements::REDEEM_CONSENT_REQUEST, row)? == 0 {

@@ -177,12 +177,13 @@ pub async fn identifiers_are_used_up_once(bench: &dyn Bench) {
         let (store, state) = (Arc::clone(&store), state.clone());
         async move {
             let (id, jti) = (format!("eval_{number}"), vec![spent("same", 60)]);
-            match number % 3 {
+            match number % 4 {
                 0 => store.append(entry(EventKind::Denial, &id), jti).await.map(|_| ()),
                 1 => {
                     let intent = Intent { spent: jti, ..intent(&id, &state) };
                     store.commit_intent(intent).await.map(|_| ())
                 }
+                2 => store.use_up(jti).await,
                 _ => {
                     let issued = entry(EventKind::TokenIssued, &id);
                     store.issue_token(token(number, "bot", 0), jti, issued).await.map(|_| ())

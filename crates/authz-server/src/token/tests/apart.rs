@@ -492,4 +492,20 @@ async fn the_key_that_asked_is_the_key_that_gets() {
     form.push(("auth_req_id", id.clone()));
     refused(&scene.ask(&form, Some(scene.proof("writer"))).await, 400, "invalid_grant");
     assert_eq!(scene.poll("support", CIBA, &id).await.status, 200, "and it is not used up by whoever is not it");
+
+    // Whoever reads a question that came too early cannot ask it again when there is an answer, nor make its client wait.
+    let id = held(&scene.backchannel("support", &[]).await, "auth_req_id");
+    let mut form = with(scene.form("support"), "grant_type", CIBA);
+    form.push(("auth_req_id", id.clone()));
+    let proof = scene.proof("support");
+    refused(&scene.ask(&form, Some(proof.clone())).await, 400, "authorization_pending");
+    refused(&scene.ask(&form, Some(proof.clone())).await, 401, "invalid_client");
+    scene.world.clock.advance(6);
+    refused(&scene.poll("support", CIBA, &id).await, 400, "authorization_pending");
+    scene.answered("u-ada", Some(Lasting::Day)).await;
+    refused(&scene.ask(&form, Some(scene.proof("support"))).await, 400, "invalid_grant");
+    let mut fresh = with(scene.form("support"), "grant_type", CIBA);
+    fresh.push(("auth_req_id", id.clone()));
+    refused(&scene.ask(&fresh, Some(proof)).await, 400, "invalid_grant");
+    assert_eq!(scene.poll("support", CIBA, &id).await.status, 200);
 }

@@ -105,8 +105,30 @@ impl Polls {
     }
 }
 
-/// A client asks whether its request was answered; an allowed one becomes a grant, once.
+/// A client asks whether its request was answered; an allowed one becomes a grant, once. Whatever it is told, its assertion
+/// and its proof are used up: a copy of a question that came too early must not get the answer.
 pub async fn poll(broker: &Broker, agent: &Agent, poll: Poll) -> Result<Redeemed, NotYet> {
+    let not_yet = match allowed(broker, agent, &poll).await {
+        Ok((request, said)) => return redeem(broker, agent, &request, poll, said).await,
+        Err(not_yet) => not_yet,
+    };
+    broker.store().use_up(poll.spent).await.map_err(tokens::not_written)?;
+    match not_yet {
+        // After it: a copy makes nobody wait longer.
+        NotYet::Refused(_) | NotYet::SlowDown(_) => Err(not_yet),
+        NotYet::Pending | NotYet::Denied | NotYet::Expired => {
+            let secret = Digest::of(poll.secret.expose().as_bytes());
+            Err(broker.authorizations.polls.note(secret, broker.now()).map_or(not_yet, NotYet::SlowDown))
+        }
+    }
+}
+
+/// The request that a client may redeem now, and what its user said.
+async fn allowed(
+    broker: &Broker,
+    agent: &Agent,
+    poll: &Poll,
+) -> Result<(ConsentRequest, (Authentication, Timestamp)), NotYet> {
     let now = broker.now();
     let secret = Digest::of(poll.secret.expose().as_bytes());
     let found = broker.store().consent_request(ConsentKey::Secret(secret)).await.map_err(tokens::not_written)?;
@@ -123,19 +145,15 @@ pub async fn poll(broker: &Broker, agent: &Agent, poll: Poll) -> Result<Redeemed
         let inactive = |inactive| refused(&format!("`{principal}` may not act: {inactive}"));
         broker.live().party(&principal, now).map_err(inactive)?;
     }
-    let (authentication, until) = match request.status.clone() {
-        ConsentStatus::Redeemed { .. } => return Err(refused("it was redeemed before").into()),
-        ConsentStatus::Allowed { authentication, until } if now < request.expires_at => (authentication, until),
-        status => {
-            let too_soon = broker.authorizations.polls.note(secret, now).map(NotYet::SlowDown);
-            return Err(too_soon.unwrap_or(match status {
-                ConsentStatus::Refused => NotYet::Denied,
-                _ if request.expires_at <= now => NotYet::Expired,
-                _ => NotYet::Pending,
-            }));
+    match request.status.clone() {
+        ConsentStatus::Redeemed { .. } => Err(refused("it was redeemed before").into()),
+        ConsentStatus::Allowed { authentication, until } if now < request.expires_at => {
+            Ok((request, (authentication, until)))
         }
-    };
-    redeem(broker, agent, &request, poll, (authentication, until)).await
+        ConsentStatus::Refused => Err(NotYet::Denied),
+        _ if request.expires_at <= now => Err(NotYet::Expired),
+        _ => Err(NotYet::Pending),
+    }
 }
 
 async fn redeem(
