@@ -49,7 +49,27 @@ impl Throttle {
 
     /// Whether a try of `key` is looked at now.
     pub fn admit(&self, key: &str, now: Timestamp) -> Result<(), Throttled> {
-        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look(&self.buckets.lock().unwrap_or_else(PoisonError::into_inner), key, now)
+    }
+
+    /// Counts a try of `key` as a failure before anybody knows: of many at once no more are looked at than may fail. One that
+    /// did not is given back.
+    pub fn take(&self, key: &str, now: Timestamp) -> Result<(), Throttled> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look(&buckets, key, now)?;
+        self.count(&mut buckets, key, now);
+        Ok(())
+    }
+
+    /// A try that was taken was no failure.
+    pub fn give_back(&self, key: &str) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bucket) = buckets.get_mut(key) {
+            bucket.left = bucket.left.saturating_add(1).min(self.allowance.burst);
+        }
+    }
+
+    fn look(&self, buckets: &HashMap<String, Bucket>, key: &str, now: Timestamp) -> Result<(), Throttled> {
         match buckets.get(key).map(|bucket| self.refilled(*bucket, now)) {
             Some(Bucket { left: 0, since_s }) => {
                 let waited = u32::try_from(now.as_second().saturating_sub(since_s)).unwrap_or(0);
@@ -61,9 +81,12 @@ impl Throttle {
 
     /// Notes a failure of `key`.
     pub fn failed(&self, key: &str, now: Timestamp) {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        self.count(&mut self.buckets.lock().unwrap_or_else(PoisonError::into_inner), key, now);
+    }
+
+    fn count(&self, buckets: &mut HashMap<String, Bucket>, key: &str, now: Timestamp) {
         if !buckets.contains_key(key) && buckets.len() >= self.allowance.keys_max {
-            self.make_room(&mut buckets, now);
+            self.make_room(buckets, now);
         }
         let full = Bucket { left: self.allowance.burst, since_s: now.as_second() };
         let mut bucket = buckets.get(key).map_or(full, |bucket| self.refilled(*bucket, now));
@@ -134,6 +157,23 @@ mod tests {
         throttle.failed("a", at(10));
         assert_eq!(throttle.admit("a", at(10)), Err(Throttled { retry_after_s: 10 }));
         assert_eq!(throttle.admit("a", at(1_000)), Ok(()));
+    }
+
+    #[test]
+    fn of_many_tries_at_once_no_more_are_looked_at_than_may_fail() {
+        let throttle = Throttle::new(Allowance { burst: 2, refill_s: 10, keys_max: 10 });
+        assert_eq!(throttle.take("a", at(0)), Ok(()));
+        assert_eq!(throttle.take("a", at(0)), Ok(()));
+        assert_eq!(throttle.take("a", at(0)), Err(Throttled { retry_after_s: 10 }));
+        throttle.give_back("a");
+        assert_eq!(throttle.take("a", at(0)), Ok(()), "what was none");
+        assert_eq!(throttle.take("a", at(0)), Err(Throttled { retry_after_s: 10 }));
+        (0..9).for_each(|_| throttle.give_back("a"));
+        assert_eq!(
+            [0, 1, 2].map(|_| throttle.take("a", at(0)).is_ok()),
+            [true, true, false],
+            "and no more than there were"
+        );
     }
 
     #[test]

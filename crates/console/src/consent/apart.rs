@@ -130,18 +130,17 @@ pub(crate) async fn enter(
 ) -> Result<Response, Notice> {
     signed_in.check_form(&apart.entrance, &headers, Some(&form_token))?;
     let (broker, user) = (apart.entrance.broker(), signed_in.user().as_str());
-    if let Err(Throttled { retry_after_s }) = apart.tries.admit(user, broker.now()) {
+    // Before it is looked up: many at once are no more tries than one after the other.
+    if let Err(Throttled { retry_after_s }) = apart.tries.take(user, broker.now()) {
         let wait = format!("too many wrong codes: wait {retry_after_s} seconds");
         return Err(Notice::new(StatusCode::TOO_MANY_REQUESTS, wait));
     }
-    match apart::by_code(broker, &visitor(&signed_in), &user_code).await {
-        Ok(id) => Ok(see(&format!("{}{REQUESTS_PATH}/{id}", apart.entrance.page_origin()))),
-        Err(Refusal::Missing(_)) => {
-            apart.tries.failed(user, broker.now());
-            device_page(&apart, &signed_in, "", Some("No device waits with this code. Codes last five minutes."))
-        }
-        Err(other) => Err(other.into()),
+    let found = apart::by_code(broker, &visitor(&signed_in), &user_code).await;
+    if let Err(Refusal::Missing(_)) = found {
+        return device_page(&apart, &signed_in, "", Some("No device waits with this code. Codes last five minutes."));
     }
+    apart.tries.give_back(user);
+    Ok(see(&format!("{}{REQUESTS_PATH}/{}", apart.entrance.page_origin(), found?)))
 }
 
 pub(crate) async fn list(State(entrance): State<Arc<Entrance>>, signed_in: SignedIn) -> Result<Response, Notice> {
