@@ -83,7 +83,7 @@ impl BackchannelRequest {
         let binding_message = form.take("binding_message");
         if !binding_message.as_deref().is_none_or(is_plain) {
             let description = format!(
-                "`binding_message` must be up to {BINDING_MESSAGE_CHARACTERS_MAX} letters, digits, spaces and `.,:;!?()+-_/#`"
+                "`binding_message` must be up to {BINDING_MESSAGE_CHARACTERS_MAX} letters, digits, spaces and `.,:;!?()+-_/#`, and no link"
             );
             return Err(OAuthError::new(ErrorCode::InvalidBindingMessage, &description));
         }
@@ -98,7 +98,8 @@ impl BackchannelRequest {
 /// What two displays show alike, and nobody can read as a link or as something of ours.
 fn is_plain(message: &str) -> bool {
     let fits = |letter: char| letter.is_ascii_alphanumeric() || " .,:;!?()+-_/#".contains(letter);
-    message.chars().count() <= BINDING_MESSAGE_CHARACTERS_MAX && message.chars().all(fits)
+    let links = message.contains("//") || message.to_ascii_lowercase().contains("www.");
+    message.chars().count() <= BINDING_MESSAGE_CHARACTERS_MAX && message.chars().all(fits) && !links
 }
 
 #[cfg(test)]
@@ -135,6 +136,12 @@ mod tests {
             ("scope=openid&login_hint=a&request=x", ErrorCode::RequestNotSupported),
             ("scope=openid&login_hint=a&binding_message=%E2%80%AEx", ErrorCode::InvalidBindingMessage),
             ("scope=openid&login_hint=a&binding_message=%3Cb%3E", ErrorCode::InvalidBindingMessage),
+            (
+                "scope=openid&login_hint=a&binding_message=https://evil.example/confirm?1",
+                ErrorCode::InvalidBindingMessage,
+            ),
+            ("scope=openid&login_hint=a&binding_message=//evil.example", ErrorCode::InvalidBindingMessage),
+            ("scope=openid&login_hint=a&binding_message=see+WWW.evil.example", ErrorCode::InvalidBindingMessage),
         ] {
             assert_eq!(read(extra).unwrap_err().code, code, "{extra}");
         }

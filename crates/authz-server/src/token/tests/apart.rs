@@ -245,6 +245,9 @@ async fn a_user_proves_as_well_as_the_client_wants() {
     scene.answered("u-ada", Some(Lasting::Day)).await;
     let answer = scene.poll("support", CIBA, &id).await;
     assert_eq!(part(answer.json["id_token"].as_str().unwrap(), 1)["acr"], "phr");
+    scene.backchannel("support", &[("acr_values", "phr")]).await;
+    let request = scene.only("u-ada").await;
+    apart::answer(broker, &weak, request, None).await.expect("no needs no better proof");
 }
 
 #[tokio::test]

@@ -93,7 +93,9 @@ pub async fn answer(
     lasting: Option<Lasting>,
 ) -> Result<AgentName, Refusal> {
     let request = theirs(broker, visitor, id).await?;
-    if !is_proved(&request, visitor) {
+    // Whoever is surely here may say no, however they proved it.
+    let proved = if lasting.is_some() { is_proved(&request, visitor) } else { is_fresh(&request, visitor) };
+    if !proved {
         return Err(Refusal::Conflict("the request wants a new proof of who you are".to_owned()));
     }
     let agent = broker.agent(&request.client).ok_or_else(gone)?;
@@ -132,11 +134,15 @@ fn is_open_to(request: &ConsentRequest, visitor: &Visitor, now: Timestamp) -> bo
     of_visitor && request.status == ConsentStatus::Waiting && now < request.expires_at
 }
 
-/// A session that was open when the request came may have been left so; its user proves that it is them, and as well as was
-/// asked for.
+/// A session that was open when the request came may have been left so; its user proves that it is them.
+fn is_fresh(request: &ConsentRequest, visitor: &Visitor) -> bool {
+    visitor.authentication.at >= request.created_at
+}
+
+/// The same, and as well as was asked for.
 fn is_proved(request: &ConsentRequest, visitor: &Visitor) -> bool {
     let classes = &request.asked.acr_values;
-    visitor.authentication.at >= request.created_at && (classes.is_empty() || visitor.authentication.is_of(classes))
+    is_fresh(request, visitor) && (classes.is_empty() || visitor.authentication.is_of(classes))
 }
 
 /// What somebody typed, as we wrote it: hyphens and spaces are no matter, nor is the case.
