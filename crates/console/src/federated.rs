@@ -191,9 +191,11 @@ async fn admit(console: &Console, provider: &Provider, said: &IdToken, now: Time
     let opened = identities::sign_in(console.entrance.broker(), external, rules.admission, authentication).await;
     opened.map_err(|refused| {
         let trouble = match refused {
-            NotAdmitted::Unknown | NotAdmitted::Known | NotAdmitted::Administers | NotAdmitted::Full(_) => {
-                Trouble::NotAdmitted
-            }
+            NotAdmitted::Unknown
+            | NotAdmitted::Known
+            | NotAdmitted::Administers
+            | NotAdmitted::Removed
+            | NotAdmitted::Full(_) => Trouble::NotAdmitted,
             NotAdmitted::Stopped => Trouble::Stopped,
             NotAdmitted::Failed(refusal) => return refusal.into(),
         };

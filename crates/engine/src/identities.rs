@@ -75,6 +75,9 @@ pub enum NotAdmitted {
     /// A name or an address led to whom it is of, and they administer the broker.
     #[error("its user administers the broker, and no operator said that it is theirs")]
     Administers,
+    /// An operator took the account away from its user.
+    #[error("an operator took it away from its user")]
+    Removed,
     /// Whoever it is may not sign in.
     #[error("its user may not sign in")]
     Stopped,
@@ -107,6 +110,10 @@ pub async fn sign_in(
 
 async fn resolve(broker: &Broker, external: External, admission: Admission) -> Result<UserId, NotAdmitted> {
     if let Some(account) = broker.store().identity(&external.issuer, &external.subject).await? {
+        // Before anything else: neither a match nor a creation undoes what an operator did.
+        if account.linked_by == LinkedBy::Removed {
+            return Err(NotAdmitted::Removed);
+        }
         let user = standing(broker, &account.user)?;
         // Whoever was made an administrator has lost such an account with it. This is the second lock.
         if account.linked_by == LinkedBy::Match && user.administers() {
@@ -164,7 +171,7 @@ async fn refresh_groups(broker: &Broker, id: &UserId, said: BTreeMap<String, boo
 }
 
 /// Lets an account of a provider sign a user in, on an operator's word: the one way for administrators, and for an account
-/// that was of somebody who left.
+/// that was of somebody who left or was taken away.
 pub async fn add(broker: &Broker, by: &Principal, id: &UserId, issuer: &str, subject: &str) -> Result<(), Refusal> {
     let issuer = text("issuer", issuer, "write it as the provider does, byte for byte")?;
     let subject = text("subject", subject, "write the `sub` of the provider's account")?;
@@ -174,13 +181,13 @@ pub async fn add(broker: &Broker, by: &Principal, id: &UserId, issuer: &str, sub
     link(broker, by, external, (&user, LinkedBy::Operator)).await
 }
 
-/// The accounts of providers by which a user signs in, oldest first.
+/// The accounts of providers by which a user signs in or did, oldest first.
 pub async fn of_user(broker: &Broker, id: &UserId) -> Result<Vec<ExternalAccount>, Refusal> {
     known(broker, id)?;
     Ok(broker.store().identities(id).await?)
 }
 
-/// Takes an account away from a user, whose sessions end with it.
+/// Takes an account away from a user, whose sessions end with it. Only [`add`] lets it sign anybody in again.
 pub async fn remove(broker: &Broker, by: &Principal, id: &UserId, issuer: &str, subject: &str) -> Result<(), Refusal> {
     let _changing = broker.changing().await;
     let user = known(broker, id)?;
@@ -207,6 +214,7 @@ async fn link(
         LinkedBy::Operator => "account of a provider added",
         LinkedBy::Match => "account of a provider matched",
         LinkedBy::Creation => "made known by an account of a provider",
+        LinkedBy::Removed => return Err(Refusal::Conflict("nobody signs in by what was taken away".to_owned())),
     };
     let entry = users::draft(broker, by, user, change).await?;
     let account = ExternalAccount {

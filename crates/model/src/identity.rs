@@ -15,6 +15,8 @@ pub enum LinkedBy {
     Match,
     /// The user was made known by it.
     Creation,
+    /// An operator took it away: it signs nobody in, and leads to nobody, until an operator adds it again.
+    Removed,
 }
 
 impl LinkedBy {
@@ -24,6 +26,7 @@ impl LinkedBy {
             Self::Operator => "operator",
             Self::Match => "match",
             Self::Creation => "creation",
+            Self::Removed => "removed",
         }
     }
 }

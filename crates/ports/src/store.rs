@@ -427,7 +427,7 @@ pub trait Store: Connections + Send + Sync {
 
     // ---- accounts of providers ---------------------------------------------
     /// Lets an account sign a user in, whom it makes known if `user` is there; an account that is somebody's is
-    /// [`StoreError::Exists`], unless they left and an operator says so. Returns the new epoch. Those that only a match led to
+    /// [`StoreError::Exists`], unless they left or it was taken away, and an operator says so. Returns the new epoch. Those that only a match led to
     /// end once their user administers.
     async fn add_identity(
         &self,
@@ -435,7 +435,8 @@ pub trait Store: Connections + Send + Sync {
         user: Option<User>,
         entry: Entry,
     ) -> Result<u64, StoreError>;
-    /// Takes an account away from a user, whose sessions end with it; one that is not theirs is [`StoreError::Missing`].
+    /// Takes an account away from a user, whose sessions end with it; one that is not theirs is [`StoreError::Missing`]. It
+    /// stays as [`LinkedBy::Removed`](bailiwick_model::identity::LinkedBy::Removed) until an operator adds it again.
     async fn remove_identity(
         &self,
         user: &UserId,

@@ -301,6 +301,31 @@ async fn nobody_is_let_in_whom_the_operator_did_not_mean() {
 }
 
 #[tokio::test]
+async fn an_account_that_an_operator_took_away_leads_to_nobody() {
+    let story = Story::new(|rules| rules.admission.create = true).await;
+    let broker = &story.scene.world.broker;
+    let (ada, mut browser) = (story.provisioned("ada").await, story.scene.browser());
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::SEE_OTHER);
+    identities::remove(broker, &operator(), &ada, &story.idp.issuer, "00u1").await.unwrap();
+    assert!(!browser.is_signed_in().await);
+    let known = broker.live().users.size();
+    // Neither to its user again, nor to somebody new; and no other account there takes its place by the same address.
+    for says in [
+        json!({}),
+        json!({ "email": null, "preferred_username": null }),
+        json!({ "email": "new@example.com", "preferred_username": "new" }),
+        json!({ "sub": "00u2" }),
+    ] {
+        story.idp.says(|script| script.claims = says.clone());
+        assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::FORBIDDEN, "{says}");
+    }
+    assert_eq!(broker.live().users.size(), known);
+    story.idp.says(|script| script.claims = json!({}));
+    identities::add(broker, &operator(), &ada, &story.idp.issuer, "00u1").await.unwrap();
+    assert_eq!(story.sign_in(&mut browser).await.status, StatusCode::SEE_OTHER, "an operator may give it again");
+}
+
+#[tokio::test]
 async fn who_is_made_known_administers_nothing_and_has_what_is_required() {
     let story = Story::new(|rules| {
         rules.admission = Admission { create: true, authority: None };

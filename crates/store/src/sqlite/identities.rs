@@ -20,7 +20,8 @@ use super::{
     users,
 };
 
-/// Adds an account of a user, who is made known with it if need be. An operator's word takes it from somebody who left.
+/// Adds an account of a user, who is made known with it if need be. An operator's word takes it from somebody who left,
+/// or from whom it was taken away.
 pub(crate) fn add(turn: &mut Turn<'_>, identity: &ExternalAccount, user: Option<&User>, entry: Entry) -> Step<u64> {
     turn.guard()?;
     match user {
@@ -28,7 +29,7 @@ pub(crate) fn add(turn: &mut Turn<'_>, identity: &ExternalAccount, user: Option<
         None => passkeys::standing(turn, &identity.user)?,
     }
     if identity.linked_by == LinkedBy::Operator {
-        turn.execute(statements::DELETE_IDENTITY_OF_LEAVER, params![identity.issuer, identity.subject])?;
+        turn.execute(statements::DELETE_FREE_IDENTITY, params![identity.issuer, identity.subject])?;
     }
     let row = params![
         identity.issuer,
@@ -41,14 +42,16 @@ pub(crate) fn add(turn: &mut Turn<'_>, identity: &ExternalAccount, user: Option<
     turn.change(entry)
 }
 
-/// Takes an account away, and the sessions that may have come by it.
+/// Takes an account away, and the sessions that may have come by it. Its row stays: else a match, or a creation, would lead
+/// whoever has it in again.
 pub(crate) fn remove(
     turn: &mut Turn<'_>,
     user: &UserId,
     (issuer, subject): (&str, &str),
     entry: Entry,
 ) -> Step<Receipt> {
-    if turn.execute(statements::DELETE_IDENTITY, params![issuer, subject, user.as_str()])? == 0 {
+    let row = params![entry.event.at.as_microsecond(), issuer, subject, user.as_str()];
+    if turn.execute(statements::REMOVE_IDENTITY, row)? == 0 {
         return Err(StoreError::Missing("account".to_owned()).into());
     }
     sessions::close_all(turn, user.as_str())?;

@@ -44,6 +44,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0018_consent_requests.sql"),
     include_str!("../../migrations/0019_connections.sql"),
     include_str!("../../migrations/0020_hardware_keys.sql"),
+    include_str!("../../migrations/0021_removed_identities.sql"),
 ];
 /// Prepared statements that each connection keeps.
 const STATEMENTS_KEPT_MAX: usize = 128;

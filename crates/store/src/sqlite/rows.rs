@@ -265,6 +265,7 @@ pub(crate) fn identity(fields: &Fields<'_>) -> Step<ExternalAccount> {
         subject: fields.get("subject")?,
         user: fields.parse("user_id")?,
         linked_by: match fields.get::<String>("linked_by")?.as_str() {
+            _ if fields.get::<Option<i64>>("removed_at")?.is_some() => LinkedBy::Removed,
             "operator" => LinkedBy::Operator,
             "match" => LinkedBy::Match,
             "creation" => LinkedBy::Creation,

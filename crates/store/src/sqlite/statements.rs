@@ -177,14 +177,16 @@ statements! {
     // ---- accounts of providers ----
     INSERT_IDENTITY = "INSERT INTO identities (issuer, subject, user_id, linked_by, created_at) \
         VALUES ($1, $2, $3, $4, $5)";
-    IDENTITY = "SELECT subject, issuer, user_id, linked_by, created_at FROM identities \
+    IDENTITY = "SELECT subject, issuer, user_id, linked_by, created_at, removed_at FROM identities \
         WHERE issuer = $1 AND subject = $2";
-    IDENTITIES = "SELECT subject, issuer, user_id, linked_by, created_at FROM identities WHERE user_id = $1 \
-        ORDER BY created_at, issuer, subject";
-    DELETE_IDENTITY = "DELETE FROM identities WHERE issuer = $1 AND subject = $2 AND user_id = $3";
-    DELETE_IDENTITY_OF_LEAVER = "DELETE FROM identities WHERE issuer = $1 AND subject = $2 \
-        AND user_id IN (SELECT id FROM users WHERE status = 'left')";
-    DELETE_MATCHED_IDENTITIES = "DELETE FROM identities WHERE user_id = $1 AND linked_by = 'match'";
+    IDENTITIES = "SELECT subject, issuer, user_id, linked_by, created_at, removed_at FROM identities \
+        WHERE user_id = $1 ORDER BY created_at, issuer, subject";
+    REMOVE_IDENTITY = "UPDATE identities SET removed_at = $1 WHERE issuer = $2 AND subject = $3 AND user_id = $4 \
+        AND removed_at IS NULL";
+    DELETE_FREE_IDENTITY = "DELETE FROM identities WHERE issuer = $1 AND subject = $2 AND (removed_at IS NOT NULL \
+        OR user_id IN (SELECT id FROM users WHERE status = 'left'))";
+    DELETE_MATCHED_IDENTITIES = "DELETE FROM identities WHERE user_id = $1 AND linked_by = 'match' \
+        AND removed_at IS NULL";
 
     // ---- connections ----
     INSERT_CONNECTION = "INSERT INTO connections (id, user_id, system, binding, scopes, sealed, version, connected_at, \

@@ -62,4 +62,23 @@ pub async fn accounts_of_providers_are_one_users(bench: &dyn Bench) {
     assert!(matches!(again, Err(StoreError::Exists(_))), "it stays with who left: {again:?}");
     store.add_identity(account("b", "u-1", LinkedBy::Operator), None, changed("evt_10")).await.unwrap();
     assert_eq!(store.identities(&user("u-2").id).await.unwrap(), []);
+    // What an operator took away is nobody's by a match or a creation, not even past a promotion; by an operator's word it is.
+    let match_of_u3 = account("e", "u-3", LinkedBy::Match);
+    store.add_user(user("u-3"), changed("evt_11")).await.unwrap();
+    store.add_identity(match_of_u3.clone(), None, changed("evt_12")).await.unwrap();
+    store.remove_identity(&match_of_u3.user, "https://idp.example", "e", changed("evt_13")).await.unwrap();
+    let twice = store.remove_identity(&match_of_u3.user, "https://idp.example", "e", changed("evt_x")).await;
+    assert!(matches!(twice, Err(StoreError::Missing(_))), "{twice:?}");
+    let administers = User { version: 2, groups: BTreeSet::from([ADMINISTRATORS.into()]), ..user("u-3") };
+    store.change_user(administers, None, changed("evt_14")).await.unwrap();
+    let removed = account("e", "u-3", LinkedBy::Removed);
+    assert_eq!(store.identity("https://idp.example", "e").await.unwrap(), Some(removed.clone()));
+    assert_eq!(store.identities(&removed.user).await.unwrap(), [removed]);
+    let again = store.add_identity(match_of_u3, None, changed("evt_x")).await;
+    assert!(matches!(again, Err(StoreError::Exists(_))), "{again:?}");
+    let new = store.add_identity(account("e", "u-4", LinkedBy::Creation), Some(user("u-4")), changed("evt_x")).await;
+    assert!(matches!(new, Err(StoreError::Exists(_))), "{new:?}");
+    let given = account("e", "u-3", LinkedBy::Operator);
+    store.add_identity(given.clone(), None, changed("evt_15")).await.unwrap();
+    assert_eq!(store.identities(&given.user).await.unwrap(), [given]);
 }

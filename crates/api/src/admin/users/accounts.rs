@@ -20,7 +20,7 @@ pub(crate) struct AccountView {
     issuer: String,
     /// Who there.
     subject: String,
-    /// `operator`, `match` (a name or an address led to the user) or `creation` (the user was made known by it).
+    /// `operator`, `match` (a name or an address led to the user), `creation` (it made the user known) or `removed`.
     linked_by: &'static str,
     /// Since when.
     #[schema(value_type = String, format = DateTime)]
