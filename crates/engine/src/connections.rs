@@ -63,6 +63,19 @@ pub fn ends(broker: &Broker) -> broadcast::Receiver<(UserId, SystemName)> {
     broker.connections.ended.subscribe()
 }
 
+/// The systems to which a user is connected: asked before a change that ends it, for [`tell_ended`] after it.
+pub(crate) async fn systems(broker: &Broker, user: &UserId) -> Result<Vec<SystemName>, Refusal> {
+    Ok(broker.ports.store.connections(user).await?.into_iter().map(|connection| connection.system).collect())
+}
+
+/// Tells that connections ended with another change.
+pub(crate) fn tell_ended(broker: &Broker, user: &UserId, systems: Vec<SystemName>) {
+    for system in systems {
+        // Whether anybody listens is theirs to know.
+        let _ = broker.connections.ended.send((user.clone(), system));
+    }
+}
+
 /// One system where a user has, or can have, an account.
 #[derive(Debug, Clone)]
 pub struct Place {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bailiwick_model::{
-    authentication::Authentication,
+    authentication::{Authentication, FEDERATED},
     directory::is_reserved,
     identity::{ExternalAccount, LinkedBy},
     limits::GROUPS_PER_USER_MAX,
@@ -15,11 +15,12 @@ use bailiwick_model::{
     principal::Principal,
     user::{User, UserStatus},
 };
-use bailiwick_ports::store::StoreError;
+use bailiwick_ports::store::{EndOfGrants, StoreError};
 
 use crate::{
     agents::text,
     broker::Broker,
+    connections, grants,
     refusal::Refusal,
     sessions::{self, Opened},
     users,
@@ -187,16 +188,37 @@ pub async fn of_user(broker: &Broker, id: &UserId) -> Result<Vec<ExternalAccount
     Ok(broker.store().identities(id).await?)
 }
 
-/// Takes an account away from a user, whose sessions end with it. Only [`add`] lets it sign anybody in again.
+/// Takes an account away from a user, and ends what may have come by it: sessions, grants, connections. Only [`add`] lets it sign anybody in again.
 pub async fn remove(broker: &Broker, by: &Principal, id: &UserId, issuer: &str, subject: &str) -> Result<(), Refusal> {
     let _changing = broker.changing().await;
     let user = known(broker, id)?;
     let entry = users::draft(broker, by, &user, "account of a provider removed").await?;
-    match broker.store().remove_identity(id, issuer, subject, entry).await {
-        Ok(_) => Ok(()),
+    let ends = ending(broker, by, id, "an account of a provider was taken away");
+    let ended = ends.as_ref().map(|ends| ends.ids.clone()).unwrap_or_default();
+    let connected = connections::systems(broker, id).await?;
+    match broker.store().remove_identity(id, issuer, subject, ends, entry).await {
+        Ok(epoch) => {
+            users::install(broker, epoch, User::clone(&user), &ended);
+            connections::tell_ended(broker, id, connected);
+            Ok(())
+        }
         Err(StoreError::Missing(_)) => Err(Refusal::Missing(format!("this account of user `{id}`"))),
         Err(error) => Err(error.into()),
     }
+}
+
+/// How the grants of a user end that were given on the word of a provider. Which account it spoke of is not kept: all end.
+pub(crate) fn ending(broker: &Broker, by: &Principal, id: &UserId, reason: &str) -> Option<EndOfGrants> {
+    let principal = Principal::User(id.clone());
+    grants::ending(broker, by, reason, |grant| {
+        let by_provider = grant.authentication.as_ref().is_some_and(|proof| proof.methods.contains(FEDERATED));
+        by_provider && grant.chain.principals().contains(&principal)
+    })
+}
+
+/// Whether a name or an address alone led an account to a user.
+pub(crate) async fn is_matched(broker: &Broker, id: &UserId) -> Result<bool, Refusal> {
+    Ok(broker.store().identities(id).await?.iter().any(|account| account.linked_by == LinkedBy::Match))
 }
 
 fn known(broker: &Broker, id: &UserId) -> Result<Arc<User>, Refusal> {

@@ -13,7 +13,9 @@ use bailiwick_model::{
 use bailiwick_ports::chance::random;
 use jiff::Timestamp;
 
-use crate::{agents::text, broker::Broker, evidence::Draft, grants, lifecycle, refusal::Refusal};
+use crate::{
+    agents::text, broker::Broker, connections, evidence::Draft, grants, identities, lifecycle, refusal::Refusal,
+};
 
 /// Makes a user known.
 pub async fn add(
@@ -128,16 +130,22 @@ async fn change(
     change(&mut user, broker.now())?;
     user.version += 1;
     let entry = draft(broker, by, &user, verb).await?;
+    // The store takes away what only a match led to; what was gained by it goes with it.
+    let loses = user.administers() && identities::is_matched(broker, id).await?;
+    let connected = if loses { connections::systems(broker, id).await? } else { Vec::new() };
     let ends = match user.status {
         UserStatus::Left { .. } => {
             let principal = Principal::User(id.clone());
             grants::ending(broker, by, "its user left", |grant| grant.chain.principals().contains(&principal))
         }
+        _ if loses => identities::ending(broker, by, id, "its user administers from now on"),
         UserStatus::Active | UserStatus::Suspended { .. } => None,
     };
     let ended = ends.as_ref().map(|ends| ends.ids.clone()).unwrap_or_default();
     let epoch = broker.ports.store.change_user(user.clone(), ends, entry).await?;
-    Ok(install(broker, epoch, user, &ended))
+    let user = install(broker, epoch, user, &ended);
+    connections::tell_ended(broker, id, connected);
+    Ok(user)
 }
 
 /// What evidence says of a change: the pseudonym and groups; the rest is sealed under the user's own key.

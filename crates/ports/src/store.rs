@@ -435,15 +435,17 @@ pub trait Store: Connections + Send + Sync {
         user: Option<User>,
         entry: Entry,
     ) -> Result<u64, StoreError>;
-    /// Takes an account away from a user, whose sessions end with it; one that is not theirs is [`StoreError::Missing`]. It
+    /// Takes an account away from a user, whose sessions, connections and requests for consent end with it, and `ends`
+    /// as well; one that is not theirs is [`StoreError::Missing`]. Returns the new epoch. It
     /// stays as [`LinkedBy::Removed`](bailiwick_model::identity::LinkedBy::Removed) until an operator adds it again.
     async fn remove_identity(
         &self,
         user: &UserId,
         issuer: &str,
         subject: &str,
+        ends: Option<EndOfGrants>,
         entry: Entry,
-    ) -> Result<Receipt, StoreError>;
+    ) -> Result<u64, StoreError>;
     /// One account.
     async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<ExternalAccount>, StoreError>;
     /// The accounts of a user, oldest first.

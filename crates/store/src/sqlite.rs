@@ -308,10 +308,11 @@ impl Store for SqliteStore {
         user: &UserId,
         issuer: &str,
         subject: &str,
+        ends: Option<EndOfGrants>,
         entry: Entry,
-    ) -> Result<Receipt, StoreError> {
+    ) -> Result<u64, StoreError> {
         let (user, issuer, subject) = (user.clone(), issuer.to_owned(), subject.to_owned());
-        self.writer.write(move |turn| identities::remove(turn, &user, (&issuer, &subject), entry)).await
+        self.writer.write(move |turn| identities::remove(turn, &user, (&issuer, &subject), ends, entry)).await
     }
 
     async fn identity(&self, issuer: &str, subject: &str) -> Result<Option<ExternalAccount>, StoreError> {

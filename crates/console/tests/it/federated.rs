@@ -16,12 +16,21 @@ use axum::{
 use bailiwick_console::federated::{ClientAuthentication, GroupRules, ProviderRules, Providers};
 use bailiwick_engine::{
     directory::{self, Profile},
+    grants,
     identities::{self, Admission, Authority},
     passkeys, secrets, users,
 };
 use bailiwick_fetch::{FetchRules, Fetcher};
 use bailiwick_model::{
-    digest::Digest, directory::DirectoryEntry, jwk::SigningAlgorithm, name::UserId, secret::Secret,
+    authentication::Authentication,
+    digest::Digest,
+    directory::DirectoryEntry,
+    grant::{Grant, GrantKind, GrantStatus},
+    id::GrantId,
+    jwk::SigningAlgorithm,
+    name::UserId,
+    principal::{DelegationChain, Principal},
+    secret::Secret,
     user::ADMINISTRATORS,
 };
 use bailiwick_ports::chance::Clock as _;
@@ -582,6 +591,55 @@ async fn who_becomes_an_administrator_is_led_to_by_no_match() {
     assert!(!again.is_signed_in().await, "and ends with the account that an operator takes away");
     assert_eq!(story.sign_in(&mut again).await.status, StatusCode::FORBIDDEN);
     assert!(identities::remove(broker, &operator(), &ada, &story.idp.issuer, "00u1").await.is_err());
+}
+
+/// What a user allowed an agent in a session of one method.
+fn granted(number: u8, user: &UserId, method: &str, now: jiff::Timestamp) -> Grant {
+    let chain = vec![Principal::User(user.clone()), Principal::Agent("bot".parse().unwrap())];
+    Grant {
+        id: GrantId::from_bytes([number; 16]),
+        kind: GrantKind::AuthorizationCode,
+        chain: DelegationChain::new(chain).unwrap(),
+        parent: None,
+        subject: None,
+        resources: [format!("{ISSUER}/mcp/files")].into(),
+        scopes: ["files:read".parse().unwrap()].into(),
+        details: None,
+        task: None,
+        authentication: Some(Authentication { at: now, methods: [method.to_owned()].into(), acr: None }),
+        vouched: None,
+        status: GrantStatus::Active,
+        created_at: now,
+        expires_at: now + jiff::SignedDuration::from_hours(1),
+    }
+}
+
+#[tokio::test]
+async fn what_was_granted_by_an_account_ends_with_it() {
+    let story = Story::new(|_| {}).await;
+    let broker = &story.scene.world.broker;
+    let now = story.scene.world.clock.now();
+    for (number, name) in [(1, "ada"), (3, "bob")] {
+        let user = story.provisioned(name).await;
+        story.idp.says(|script| {
+            script.claims = json!({ "sub": name, "email": format!("{name}@example.com"), "preferred_username": name });
+        });
+        assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, StatusCode::SEE_OTHER);
+        let (theirs, own) = (granted(number, &user, "fed", now), granted(number + 1, &user, "hwk", now));
+        for grant in [&theirs, &own] {
+            grants::give(broker, &operator(), grant.clone(), Vec::new()).await.unwrap();
+        }
+        if name == "ada" {
+            identities::remove(broker, &operator(), &user, &story.idp.issuer, name).await.unwrap();
+        } else {
+            users::set_administrator(broker, &operator(), &user, true).await.unwrap();
+        }
+        let live = broker.live();
+        assert!(!live.grants.contains_key(&theirs.id), "{name}: given on the word of the provider");
+        assert!(live.grants.contains_key(&own.id), "{name}: given on a passkey of their own");
+        let kept = broker.store().grant(theirs.id).await.unwrap().unwrap();
+        assert!(matches!(kept.status, GrantStatus::Ended { .. }), "{name}: {kept:?}");
+    }
 }
 
 #[tokio::test]

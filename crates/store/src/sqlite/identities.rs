@@ -6,14 +6,16 @@ use bailiwick_model::{
     user::User,
 };
 use bailiwick_ports::{
-    entry::{Entry, Receipt},
-    store::StoreError,
+    entry::Entry,
+    store::{EndOfGrants, StoreError},
 };
+use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::{
+    connections, consent_requests,
     failure::Step,
-    passkeys,
+    grants, passkeys,
     rows::{self, Fields},
     sessions, statements,
     turn::Turn,
@@ -42,20 +44,31 @@ pub(crate) fn add(turn: &mut Turn<'_>, identity: &ExternalAccount, user: Option<
     turn.change(entry)
 }
 
-/// Takes an account away, and the sessions that may have come by it. Its row stays: else a match, or a creation, would lead
+/// Takes an account away, and whatever may have come by it. Its row stays: else a match, or a creation, would lead
 /// whoever has it in again.
 pub(crate) fn remove(
     turn: &mut Turn<'_>,
     user: &UserId,
     (issuer, subject): (&str, &str),
+    ends: Option<EndOfGrants>,
     entry: Entry,
-) -> Step<Receipt> {
-    let row = params![entry.event.at.as_microsecond(), issuer, subject, user.as_str()];
+) -> Step<u64> {
+    let at = entry.event.at;
+    let row = params![at.as_microsecond(), issuer, subject, user.as_str()];
     if turn.execute(statements::REMOVE_IDENTITY, row)? == 0 {
         return Err(StoreError::Missing("account".to_owned()).into());
     }
-    sessions::close_all(turn, user.as_str())?;
-    turn.place(entry)
+    end_gains(turn, user.as_str(), at)?;
+    let epoch = turn.change(entry)?;
+    grants::end_along(turn, ends)?;
+    Ok(epoch)
+}
+
+/// Ends what whoever signed in with a provider may have gained, besides grants: nothing tells it from what the user did.
+fn end_gains(turn: &mut Turn<'_>, user: &str, at: Timestamp) -> Step<()> {
+    sessions::close_all(turn, user)?;
+    consent_requests::refuse_those_for(turn, user)?;
+    connections::end_all(turn, user, at)
 }
 
 /// One account.
@@ -65,11 +78,11 @@ pub(crate) fn one(connection: &Connection, issuer: &str, subject: &str) -> Step<
     found.next()?.map(|row| rows::identity(&Fields::of(row, "identities"))).transpose()
 }
 
-/// Takes away what only a name or an address led to, and the sessions with it: whoever administers from now on is whom an
+/// Takes away what only a name or an address led to, and what may have come by it: whoever administers from now on is whom an
 /// operator meant.
-pub(crate) fn end_matched(turn: &Turn<'_>, user: &str) -> Step<()> {
+pub(crate) fn end_matched(turn: &mut Turn<'_>, user: &str, at: Timestamp) -> Step<()> {
     if turn.execute(statements::DELETE_MATCHED_IDENTITIES, [user])? > 0 {
-        sessions::close_all(turn, user)?;
+        end_gains(turn, user, at)?;
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ pub(crate) fn replace(turn: &mut Turn<'_>, user: &User, at: Timestamp) -> Step<(
         connections::end_all(turn, id, at)?;
     }
     if user.administers() {
-        identities::end_matched(turn, id)?;
+        identities::end_matched(turn, id, at)?;
     }
     Ok(())
 }

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use bailiwick_audit_log::event::EventKind;
 use bailiwick_model::{
+    consent_request::ConsentStatus,
     identity::{ExternalAccount, LinkedBy},
     user::{ADMINISTRATORS, User, UserStatus},
 };
-use bailiwick_ports::store::StoreError;
+use bailiwick_ports::store::{Store, StoreError};
 
 use super::{
     Bench,
+    connections::connection,
+    consent::{ask, consent, status},
     fixtures::*,
     identity::{session, signed_in, user},
 };
@@ -66,8 +69,8 @@ pub async fn accounts_of_providers_are_one_users(bench: &dyn Bench) {
     let match_of_u3 = account("e", "u-3", LinkedBy::Match);
     store.add_user(user("u-3"), changed("evt_11")).await.unwrap();
     store.add_identity(match_of_u3.clone(), None, changed("evt_12")).await.unwrap();
-    store.remove_identity(&match_of_u3.user, "https://idp.example", "e", changed("evt_13")).await.unwrap();
-    let twice = store.remove_identity(&match_of_u3.user, "https://idp.example", "e", changed("evt_x")).await;
+    store.remove_identity(&match_of_u3.user, "https://idp.example", "e", None, changed("evt_13")).await.unwrap();
+    let twice = store.remove_identity(&match_of_u3.user, "https://idp.example", "e", None, changed("evt_x")).await;
     assert!(matches!(twice, Err(StoreError::Missing(_))), "{twice:?}");
     let administers = User { version: 2, groups: BTreeSet::from([ADMINISTRATORS.into()]), ..user("u-3") };
     store.change_user(administers, None, changed("evt_14")).await.unwrap();
@@ -81,4 +84,25 @@ pub async fn accounts_of_providers_are_one_users(bench: &dyn Bench) {
     let given = account("e", "u-3", LinkedBy::Operator);
     store.add_identity(given.clone(), None, changed("evt_15")).await.unwrap();
     assert_eq!(store.identities(&given.user).await.unwrap(), [given]);
+    what_came_by_a_match_ends_with_it(&*store).await;
+}
+
+async fn what_came_by_a_match_ends_with_it(store: &dyn Store) {
+    let changed = |id: &str| entry(EventKind::UserChanged, id);
+    store.register_agent(agent("bot"), entry(EventKind::AgentChanged, "evt_bot")).await.unwrap();
+    for (number, id) in [(1, "u-5"), (2, "u-6"), (3, "u-7")] {
+        store.add_user(user(id), changed(&format!("evt_{id}"))).await.unwrap();
+        let matched = account(id, id, LinkedBy::Match);
+        store.add_identity(matched, None, changed(&format!("evt_m{id}"))).await.unwrap();
+        store.connect(connection(number, id), entry(EventKind::SecretChanged, &format!("evt_c{id}"))).await.unwrap();
+        ask(store, &consent(number, Some(id))).await.unwrap();
+    }
+    store.remove_identity(&user("u-5").id, "https://idp.example", "u-5", None, changed("evt_r5")).await.unwrap();
+    let administers = User { version: 2, groups: BTreeSet::from([ADMINISTRATORS.into()]), ..user("u-6") };
+    store.change_user(administers, None, changed("evt_a6")).await.unwrap();
+    for (number, id, stays) in [(1, "u-5", false), (2, "u-6", false), (3, "u-7", true)] {
+        let waits = status(store, &consent(number, Some(id))).await == ConsentStatus::Waiting;
+        let connected = !store.connections(&user(id).id).await.unwrap().is_empty();
+        assert_eq!((waits, connected), (stays, stays), "{id}");
+    }
 }

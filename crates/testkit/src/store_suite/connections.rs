@@ -30,7 +30,7 @@ fn user(id: &str) -> User {
     }
 }
 
-fn connection(number: u8, user: &str) -> Connection {
+pub(super) fn connection(number: u8, user: &str) -> Connection {
     Connection {
         id: ConnectionId::from_bytes([number; 16]),
         user: user.parse().unwrap(),

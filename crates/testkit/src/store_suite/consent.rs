@@ -24,7 +24,7 @@ use super::{
 };
 
 /// A request for consent as `bot` makes it.
-fn consent(number: u8, user: Option<&str>) -> ConsentRequest {
+pub(super) fn consent(number: u8, user: Option<&str>) -> ConsentRequest {
     ConsentRequest {
         id: ConsentRequestId::from_bytes([number; 16]),
         kind: if user.is_some() { GrantKind::Ciba } else { GrantKind::DeviceCode },
@@ -64,7 +64,7 @@ fn keyless(name: &str) -> Agent {
     Agent { credentials: Vec::new(), ..agent(name) }
 }
 
-async fn ask(store: &dyn Store, request: &ConsentRequest) -> Result<(), StoreError> {
+pub(super) async fn ask(store: &dyn Store, request: &ConsentRequest) -> Result<(), StoreError> {
     let entry = changed(&format!("evt_{}", request.id));
     store.ask_consent(request.clone(), at(-1_000), Vec::new(), entry).await.map(|_| ())
 }
@@ -84,7 +84,7 @@ fn allowed() -> ConsentStatus {
     ConsentStatus::Allowed { authentication, until: at(900) }
 }
 
-async fn status(store: &dyn Store, request: &ConsentRequest) -> ConsentStatus {
+pub(super) async fn status(store: &dyn Store, request: &ConsentRequest) -> ConsentStatus {
     store.consent_request(ConsentKey::Id(request.id)).await.unwrap().unwrap().status
 }
 
