@@ -170,6 +170,8 @@ async fn admit(console: &Console, provider: &Provider, said: &IdToken, now: Time
     let rules = &provider.rules;
     if let Some((claim, _)) = rules.require.iter().find(|(claim, value)| !said.says(claim, value)) {
         tracing::warn!(provider = rules.name, claim, "an account lacks what the operator requires");
+        let spoken_of = groups(rules, said).into_keys();
+        identities::turn_away(console.entrance.broker(), &rules.issuer, &said.subject, spoken_of).await?;
         return Err(Trouble::NotAdmitted);
     }
     let text = |name: &str| said.text(name).map(str::to_owned);

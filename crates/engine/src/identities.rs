@@ -145,10 +145,27 @@ async fn resolve(broker: &Broker, external: External, admission: Admission) -> R
     Ok(user.id.clone())
 }
 
+/// Takes the groups of which a provider may speak from the user of an account that lacks what the operator requires: whoever
+/// is turned away is in none of them by its word. An unknown account has none to lose.
+pub async fn turn_away(
+    broker: &Broker,
+    issuer: &str,
+    subject: &str,
+    groups: impl IntoIterator<Item = String>,
+) -> Result<(), Refusal> {
+    let _changing = broker.changing().await;
+    match broker.store().identity(issuer, subject).await? {
+        Some(account) if account.linked_by != LinkedBy::Removed && !known(broker, &account.user)?.has_left() => {
+            refresh_groups(broker, &account.user, groups.into_iter().map(|group| (group, false)).collect()).await
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// Puts a user into the groups that their provider says, and out of the others that it may speak of, as of this sign-in. Whom a
 /// directory provisioned has theirs from the directory.
-async fn refresh_groups(broker: &Broker, id: &UserId, said: BTreeMap<String, bool>) -> Result<(), NotAdmitted> {
-    let found = standing(broker, id)?;
+async fn refresh_groups(broker: &Broker, id: &UserId, said: BTreeMap<String, bool>) -> Result<(), Refusal> {
+    let found = known(broker, id)?;
     let mut user = User::clone(&found);
     for (group, is_in) in said {
         // The configuration names no reserved one; this is the second lock.
@@ -162,7 +179,7 @@ async fn refresh_groups(broker: &Broker, id: &UserId, said: BTreeMap<String, boo
         return Ok(());
     }
     if user.groups.len() > GROUPS_PER_USER_MAX {
-        return Err(Refusal::Conflict(format!("a user has at most {GROUPS_PER_USER_MAX} groups")).into());
+        return Err(Refusal::Conflict(format!("a user has at most {GROUPS_PER_USER_MAX} groups")));
     }
     user.version += 1;
     let entry = users::draft(broker, &Principal::User(id.clone()), &user, "groups by the word of a provider").await?;

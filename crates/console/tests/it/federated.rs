@@ -772,6 +772,7 @@ async fn nothing_but_the_id_token_says_who_it_is_and_nothing_leads_away() {
 async fn groups_and_methods_of_a_provider_count_as_the_operator_says() {
     let story = Story::new(|rules| {
         rules.admission = Admission { create: true, authority: Some(Authority::UserName) };
+        rules.require = BTreeMap::from([("tid".to_owned(), "t-1".to_owned())]);
         rules.amr = [("mfa".to_owned(), "gold".parse().unwrap())].into();
         let map = [("g-1", "sales"), ("g-2", "sales"), ("g-3", "audit"), ("root", ADMINISTRATORS)];
         let map = map.map(|(theirs, ours)| (theirs.to_owned(), ours.to_owned())).into();
@@ -801,6 +802,16 @@ async fn groups_and_methods_of_a_provider_count_as_the_operator_says() {
             users::set_groups(broker, &operator(), &user.id, all).await.unwrap();
         }
         made = Some(user.id.clone());
+    }
+    // Whoever lacks what is required has none of them either, whatever is said of groups besides.
+    let made = made.unwrap();
+    for (says, status, expected) in [
+        (json!({ "groups": ["g-1"] }), StatusCode::SEE_OTHER, vec!["sales", "team"]),
+        (json!({ "groups": ["g-1"], "tid": "t-2" }), StatusCode::FORBIDDEN, vec!["team"]),
+    ] {
+        story.idp.says(|script| script.claims = says.clone());
+        assert_eq!(story.sign_in(&mut story.scene.browser()).await.status, status, "{says}");
+        assert_eq!(groups(&made), expected, "{says}");
     }
     // Whom a directory provisioned has theirs from the directory.
     let bob = story.provisioned("bob").await;
