@@ -40,7 +40,8 @@ pub(crate) struct Console {
 
 impl Console {
     /// Holds back an address that asks for more than people do, and says whom it is counted as. What another site puts into
-    /// its own page or has fetched ahead counts for nobody: else it could hold back whoever visits that site.
+    /// its own page or has fetched ahead counts for nobody: else it could hold back whoever visits that site. Where it sends them is
+    /// counted apart, so that it holds back only whom a site sends.
     pub(crate) fn slow_down(&self, peer: Option<Extension<Peer>>, headers: &HeaderMap) -> Result<String, Trouble> {
         if is_no_visit(headers) {
             return Err(Trouble::NoVisit);
@@ -48,8 +49,10 @@ impl Console {
         let (now, peer) = (self.entrance.broker().now(), peer.map(|Extension(peer)| peer));
         let address = self.entrance.client_address(peer, headers);
         let key = address_key(address);
-        self.visits.admit(&key, now).map_err(|throttled| Trouble::TooMany(throttled.retry_after_s))?;
-        self.visits.failed(&key, now);
+        let sent = headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
+        let counted = if sent { format!("{key} sent") } else { key.clone() };
+        self.visits.admit(&counted, now).map_err(|throttled| Trouble::TooMany(throttled.retry_after_s))?;
+        self.visits.failed(&counted, now);
         Ok(key)
     }
 }

@@ -519,6 +519,13 @@ async fn whoever_asks_for_the_page_again_and_again_waits() {
             assert!(!page.headers.contains_key(header::SET_COOKIE));
         }
     }
+    // Where it sends a browser is counted apart.
+    browser.at = Some("2001:db8:0:1::1".parse().unwrap());
+    let mut sent = Browser { says: vec![("sec-fetch-site", "cross-site")], ..browser.clone() };
+    for _ in 0..60 {
+        assert_eq!(sent.get("/sign-in").await.status, StatusCode::OK);
+    }
+    assert_eq!(sent.get("/sign-in").await.status, StatusCode::TOO_MANY_REQUESTS);
     browser.says = vec![("sec-fetch-dest", "document")];
     // All addresses of one household are one.
     let mut last = StatusCode::OK;
