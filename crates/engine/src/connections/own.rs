@@ -7,11 +7,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use bailiwick_model::{digest::Digest, name::SystemName, secret::Secret};
+use bailiwick_model::{
+    digest::Digest,
+    name::{Scope, SystemName},
+    secret::Secret,
+};
 use bailiwick_oauth::foreign_grant::joined;
 use bailiwick_pdp::catalogue::OauthClient;
 use bailiwick_ports::connections::FormPosts;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 use super::{
     NoToken,
@@ -34,17 +39,25 @@ enum Kept {
 
 type Place = Arc<tokio::sync::Mutex<Option<Kept>>>;
 
-/// All of them, by what the tokens are bound to.
+/// All of them, by system, what the tokens are bound to, and what else they were asked for with.
 #[derive(Default)]
-pub(super) struct OwnTokens(Mutex<HashMap<Digest, Place>>);
+pub(super) struct OwnTokens(Mutex<HashMap<Key, Place>>);
+
+type Key = (SystemName, Digest);
+
+/// Nobody comes with a token that another system was given, or that was asked for with other scopes or another proof.
+fn key(system: &SystemName, client: &OauthClient, binding: Digest) -> Key {
+    let asked = (client.written(), client.scopes.iter().map(Scope::as_str).collect::<Vec<_>>());
+    (system.clone(), Digest::of(json!([binding.to_string(), asked]).to_string().as_bytes()))
+}
 
 impl OwnTokens {
-    fn place(&self, binding: Digest) -> Place {
+    fn place(&self, key: Key) -> Place {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.len() >= KEPT_MAX && !places.contains_key(&binding) {
+        if places.len() >= KEPT_MAX && !places.contains_key(&key) {
             places.clear();
         }
-        Arc::clone(places.entry(binding).or_default())
+        Arc::clone(places.entry(key).or_default())
     }
 }
 
@@ -56,7 +69,7 @@ pub async fn own_token(
     (client, binding): (&OauthClient, Digest),
     refused: Option<&Secret<String>>,
 ) -> Result<Secret<String>, NoToken> {
-    let place = broker.connections.own.place(binding);
+    let place = broker.connections.own.place(key(system, client, binding));
     let mut kept = place.lock().await;
     let now = broker.now();
     match &*kept {
@@ -86,6 +99,43 @@ pub async fn own_token(
             tracing::warn!(system.name = %system, error = %failed, "the broker gets no token of its own");
             *kept = Some(Kept::Failed { until: now.checked_add(AFTER_FAILURE).ok() });
             Err(NoToken::Unavailable)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bailiwick_pdp::catalogue::ClientAuthentication;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_kept_apart_by_system_scopes_and_proof() {
+        let (crm, files) = ("crm".parse().unwrap(), "files".parse().unwrap());
+        let client = OauthClient {
+            issuer: "https://login.test".to_owned(),
+            token_endpoint: "https://login.test/token".parse().unwrap(),
+            client_id: "bailiwick".to_owned(),
+            authentication: ClientAuthentication::PrivateKeyJwt,
+            scopes: ["read".parse().unwrap()].into(),
+            resource: None,
+        };
+        let other_scopes =
+            OauthClient { scopes: ["read".parse().unwrap(), "write".parse().unwrap()].into(), ..client.clone() };
+        let other_proof = OauthClient {
+            authentication: ClientAuthentication::SecretPost("crm/secret".parse().unwrap()),
+            ..client.clone()
+        };
+        let (here, there) = (Digest::of(b"here"), Digest::of(b"there"));
+        let same = key(&crm, &client, here);
+        assert_eq!(same, key(&crm, &client.clone(), here));
+        for other in [
+            key(&files, &client, here),
+            key(&crm, &client, there),
+            key(&crm, &other_scopes, here),
+            key(&crm, &other_proof, here),
+        ] {
+            assert_ne!(same, other);
         }
     }
 }

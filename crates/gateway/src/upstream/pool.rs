@@ -82,6 +82,8 @@ pub(crate) struct Inner {
 pub(crate) struct System {
     name: SystemName,
     target: Target,
+    /// Whether it is not published (yet): nothing that it is given serves one that is.
+    tried_out: bool,
     offers: Mutex<Option<Offers>>,
     /// Whether it was greeted in the old way since it said what it offers.
     handshake_tried: tokio::sync::Mutex<bool>,
@@ -95,6 +97,7 @@ impl System {
         Self {
             name,
             target,
+            tried_out: false,
             offers: Mutex::new(None),
             handshake_tried: tokio::sync::Mutex::default(),
             control: Slot::default(),
@@ -220,7 +223,7 @@ impl Pool {
 
     /// What an upstream that is not configured (yet) offers, over a connection of its own.
     pub async fn try_out(&self, name: &SystemName, target: Target) -> Result<Discovered, UpstreamError> {
-        let system = System::new(name.clone(), target);
+        let system = System { tried_out: true, ..System::new(name.clone(), target) };
         let live = self.inner.control(&system).await?;
         discover::discover(&live).await
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bailiwick_engine::connections::NoToken;
-use bailiwick_model::secret::Secret;
+use bailiwick_model::{digest::Digest, secret::Secret};
 use bailiwick_pdp::catalogue::{HttpCredential, Upstream};
 
 use super::{Inner, Key, System};
@@ -90,7 +90,8 @@ impl Inner {
                 self.secrets.account_token(&system.name, user, refused).await
             }
             (_, _, Some(HttpCredential::Token(client))) => {
-                self.secrets.own_token(&system.name, (client.as_ref(), client.binding(url)), refused).await
+                let binding = system.of_its_own(client.binding(url));
+                self.secrets.own_token(&system.name, (client.as_ref(), binding), refused).await
             }
             (_, _, Some(HttpCredential::Header(_)) | None) => return Ok(None),
         };
@@ -103,6 +104,11 @@ impl Inner {
 }
 
 impl System {
+    /// What the broker's own token is bound to: one that a proposal was tried out with stays apart from what is published.
+    fn of_its_own(&self, binding: Digest) -> Digest {
+        if self.tried_out { Digest::of(format!("tried out:{binding}").as_bytes()) } else { binding }
+    }
+
     /// What it means that a token is refused which was just renewed.
     pub(super) const fn refused(&self) -> UpstreamError {
         if self.target.has_accounts() { UpstreamError::NotConnected } else { UpstreamError::CredentialRefused(401) }

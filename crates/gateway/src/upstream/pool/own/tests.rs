@@ -2,7 +2,7 @@
 //! it is sent.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
 };
 
@@ -88,6 +88,8 @@ struct Wallet {
     asked: Mutex<Vec<(String, Option<String>)>>,
     /// The broker's own tokens, each good until it is refused.
     own: Mutex<Vec<String>>,
+    /// What the broker's own tokens were bound to.
+    bound: Mutex<BTreeSet<Digest>>,
 }
 
 #[async_trait]
@@ -99,10 +101,11 @@ impl Secrets for Wallet {
     async fn own_token(
         &self,
         system: &SystemName,
-        (client, _): (&OauthClient, Digest),
+        (client, binding): (&OauthClient, Digest),
         refused: Option<&Secret<String>>,
     ) -> Result<Secret<String>, NoToken> {
         assert_eq!((system.as_str(), client.client_id.as_str()), ("files", "bailiwick"));
+        self.bound.lock().unwrap().insert(binding);
         let mut own = self.own.lock().unwrap();
         if refused.is_some_and(|refused| own.first().is_some_and(|token| token == refused.expose())) {
             own.remove(0);
@@ -279,6 +282,19 @@ async fn a_system_without_users_is_called_with_the_brokers_own_token_which_is_re
     scene.server.takes.lock().unwrap().remove("own-second");
     assert_eq!(scene.call(None, "one").await, Err(UpstreamError::CredentialRefused(401)), "renewed once, and no more");
     assert_eq!(scene.calls(), ["own-first", "own-first", "own-second"]);
+}
+
+#[tokio::test]
+async fn what_a_proposal_was_tried_out_with_is_not_what_the_system_is_called_with() {
+    let scene = Scene::with(HttpCredential::Token(Box::new(client())), None).await;
+    *scene.wallet.own.lock().unwrap() = vec!["own-first".to_owned()];
+    scene.takes("own-first", "broker");
+    scene.call(None, "one").await.unwrap();
+    assert_eq!(scene.wallet.bound.lock().unwrap().len(), 1);
+    let same = scene.pool.inner.system(&system()).unwrap().target.clone();
+    // Whether it offers anything is not what is asked here.
+    drop(scene.pool.try_out(&system(), same).await);
+    assert_eq!(scene.wallet.bound.lock().unwrap().len(), 2, "the very same, and a token of its own");
 }
 
 #[tokio::test]
