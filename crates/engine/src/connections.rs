@@ -98,10 +98,10 @@ pub async fn places(broker: &Broker, user: &UserId) -> Result<Vec<Place>, Refusa
     let systems = live.policy.iter().flat_map(|policy| policy.catalogue().systems());
     let mut places: Vec<Place> = systems
         .filter_map(|system| {
-            let (_, binding) = system.accounts()?;
+            let (accounts, binding) = system.accounts()?;
             let found = connections.iter().position(|connection| connection.system == system.name);
             let connection = found.map(|index| connections.swap_remove(index));
-            let works = connection.as_ref().is_some_and(|connection| connection.binding == binding);
+            let works = connection.as_ref().is_some_and(|connection| is_good(connection, accounts, binding));
             Some(Place { system: system.name.clone(), title: system.title.clone(), connection, works, offered: true })
         })
         .collect();
@@ -129,6 +129,13 @@ pub async fn of_user(broker: &Broker, user: &UserId) -> Result<Vec<Place>, Refus
 fn accounts(live: &Live, system: &SystemName) -> Option<(Arc<Accounts>, Digest)> {
     let system = live.policy.as_deref()?.catalogue().system(system)?;
     system.accounts().map(|(accounts, binding)| (Arc::new(accounts.clone()), binding))
+}
+
+/// Whether calls can be made with a connection: it is for the very place that the catalogue has today, and allows no more
+/// than users are asked for today. Where nobody said what it allows, it was asked for without scopes.
+fn is_good(connection: &Connection, accounts: &Accounts, binding: Digest) -> bool {
+    let (stored, asked) = (&connection.scopes, &accounts.client.scopes);
+    connection.binding == binding && (asked.is_empty() || !stored.is_empty() && stored.is_subset(asked))
 }
 
 /// What evidence says of a change: who, whose, where; never what a token is.

@@ -53,6 +53,7 @@ enum Mood {
     Away,
     Broken,
     Wider,
+    Nothing,
     NotBearer,
     ClientUnknown,
 }
@@ -108,6 +109,7 @@ impl Login {
         let (scope, kind) = match *self.mood.lock().unwrap() {
             Mood::ClientUnknown => return (401, json!({"error": "invalid_client"}).to_string()),
             Mood::Wider => ("contacts.read contacts.write", "Bearer"),
+            Mood::Nothing => ("", "Bearer"),
             Mood::NotBearer => ("contacts.read", "DPoP"),
             _ => ("contacts.read", "Bearer"),
         };
@@ -355,6 +357,7 @@ async fn what_an_evil_server_gives_is_not_kept() {
     let ada = scene.signed_in("ada").await;
     for (mood, status) in [
         (Mood::Wider, StatusCode::CONFLICT),
+        (Mood::Nothing, StatusCode::CONFLICT),
         (Mood::NotBearer, StatusCode::CONFLICT),
         (Mood::ClientUnknown, StatusCode::CONFLICT),
         (Mood::Broken, StatusCode::CONFLICT),
@@ -368,7 +371,8 @@ async fn what_an_evil_server_gives_is_not_kept() {
         scene.login.is(Mood::Honest);
     }
     assert!(scene.connection("ada").await.is_none());
-    assert_eq!(*scene.login.revoked.lock().unwrap(), ["refresh-token-1", "access-token-1"], "what was too wide");
+    let back = ["refresh-token-1", "access-token-1", "refresh-token-2", "access-token-2"];
+    assert_eq!(*scene.login.revoked.lock().unwrap(), back, "what was too wide, or said nothing of it");
 }
 
 #[tokio::test]
@@ -488,6 +492,32 @@ async fn a_connection_is_good_for_the_very_place_that_it_was_made_for() {
     connections::end(&scene.world.broker, &operator(), &user("ada"), &crm()).await.unwrap();
     assert_eq!(scene.take_back().await, 0, "only who gave them hears of them");
     assert_eq!(scene.asked(), before);
+}
+
+/// What an operator takes out of the bundle, no user's account allows any more.
+#[tokio::test]
+async fn a_connection_allows_no_more_than_users_are_asked_for_today() {
+    let scene = Scene::new().await;
+    let ada = scene.signed_in("ada").await;
+    let asks = async |scopes: &str| {
+        let changed = CRM.replace("[\"contacts.read\"]", scopes);
+        scene.world.publish(bundle::with_files(&[("systems/crm.toml", &changed)])).await;
+    };
+    scene.connect(&ada, "ada").await;
+    asks("[\"contacts.read\", \"contacts.write\"]").await;
+    assert_eq!(scene.token("ada", None).await.unwrap(), "access-token-1", "less than what is asked for today");
+    asks("[\"contacts.list\"]").await;
+    let before = scene.asked();
+    assert_eq!(scene.token("ada", None).await, Err(NoToken::NotConnected));
+    assert_eq!(scene.token("ada", Some("access-token-1")).await, Err(NoToken::NotConnected));
+    assert!(scene.get(&ada, "/account/connections").await.text.contains("no longer usable"));
+    assert_eq!(scene.asked(), before, "nor is it renewed");
+    asks("[]").await;
+    assert_eq!(scene.token("ada", None).await.unwrap(), "access-token-1", "whatever the server gives");
+    let (code, state) = scene.login.consent(&scene.begin(&ada).await, "ada");
+    asks("[\"contacts.read\"]").await;
+    let page = scene.back(&ada, "crm", &[("code", &code), ("state", &state)]).await;
+    assert_eq!(page.status, StatusCode::CONFLICT, "other scopes were asked for");
 }
 
 /// What was copied to another user's row, to another version or to another place does not open.

@@ -76,12 +76,13 @@ pub(super) async fn ask_for_user(
     Ok(given)
 }
 
-/// More was given than was asked for.
-pub(super) const WIDER: Failed = Failed::NotGiven(NotGiven::Unfit("it gives more than was asked for"));
+/// More was given than was asked for, or nothing that can be told.
+pub(super) const WIDER: Failed =
+    Failed::NotGiven(NotGiven::Unfit("it gives more than was asked for, or nothing of it"));
 
-/// Whether a server gave more than it was asked for.
+/// Whether a server gave more than it was asked for. An empty list says nothing, and is no bound for later.
 pub(super) fn is_wider(given: &GivenTokens, at_most: &BTreeSet<Scope>) -> bool {
-    !at_most.is_empty() && given.scopes.as_ref().is_some_and(|given| !given.is_subset(at_most))
+    !at_most.is_empty() && given.scopes.as_ref().is_some_and(|given| given.is_empty() || !given.is_subset(at_most))
 }
 
 /// Asks the server to take a token back (RFC 7009). `false` asks to try again later.

@@ -1,11 +1,13 @@
 //! A user connects an account: sent to the system's authorization server, back with a code, which is redeemed at once. All
 //! of it belongs to the one browser session in which it began.
 
+use std::collections::BTreeSet;
+
 use bailiwick_model::{
     connection::{Connection, ConnectionStatus},
     digest::Digest,
     id::ConnectionId,
-    name::SystemName,
+    name::{Scope, SystemName},
     principal::Principal,
     secret::Secret,
     session::Session,
@@ -46,6 +48,8 @@ struct Attempt {
     system: SystemName,
     /// What the catalogue said when it began: a server that was declared since gets nothing of it.
     binding: Digest,
+    /// What was asked for, which an answer without `scope` gives.
+    scopes: BTreeSet<Scope>,
     verifier: Secret<String>,
     redirect_uri: String,
 }
@@ -71,6 +75,7 @@ pub fn begin(broker: &Broker, session: &Session, system: &SystemName, origin: &s
     let attempt = Attempt {
         system: system.clone(),
         binding,
+        scopes: accounts.client.scopes.clone(),
         verifier: verifier.clone(),
         redirect_uri: redirect_uri(origin, system),
     };
@@ -107,7 +112,7 @@ pub async fn finish(
         )
     })?;
     let (accounts, binding) = accounts(&broker.live(), system).ok_or_else(|| no_accounts(system))?;
-    if binding != attempt.binding {
+    if binding != attempt.binding || accounts.client.scopes != attempt.scopes {
         return Err(Refusal::Conflict(format!("how accounts at `{system}` are connected was changed meanwhile")));
     }
     if iss.is_some_and(|iss| iss != accounts.client.issuer) {

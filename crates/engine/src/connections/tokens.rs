@@ -23,7 +23,7 @@ use super::{
     account::{self, Failed, Tokens, plain},
     accounts,
     connect::ends_at,
-    draft,
+    draft, is_good,
 };
 use crate::{broker::Broker, refusal::Refusal, sessions};
 
@@ -116,7 +116,7 @@ impl Found {
         sessions::standing(broker, user).map_err(|_| NoToken::NotConnected)?;
         let (accounts, binding): (_, Digest) = accounts(&broker.live(), system).ok_or(NoToken::NotConnected)?;
         let connection = broker.ports.store.connection(user, system).await.map_err(|error| unavailable(&error))?;
-        let connection = connection.filter(|connection| connection.binding == binding);
+        let connection = connection.filter(|connection| is_good(connection, &accounts, binding));
         let connection = connection.ok_or(NoToken::NotConnected)?;
         let tokens = account::open(broker, &connection).await.map_err(|error| unavailable(&error))?;
         Ok(Self { accounts, connection, tokens })
@@ -145,6 +145,7 @@ async fn renew(broker: &Broker, posts: &dyn FormPosts, found: Found, spent: bool
         return if spent { give_up(broker, &connection).await } else { Ok(tokens.access) };
     };
     let form = vec![plain("grant_type", "refresh_token"), ("refresh_token", refresh.clone())];
+    // What the connection allows, which the bundle's scopes bound, or it would not have been found.
     let given = match account::ask_for_user(broker, posts, &accounts, form, &connection.scopes).await {
         Ok(given) => given,
         Err(failed) => {
