@@ -144,6 +144,19 @@ pub fn read(status: u16, body: &[u8]) -> Result<GivenTokens, NotGiven> {
     }
 }
 
+/// Whether a revocation endpoint took a token back for good (RFC 7009 §2.2), knows none such, or takes none of its kind back.
+/// Every other refusal is of us, or of the moment, and the token may live.
+pub fn is_taken_back(status: u16, body: &[u8]) -> bool {
+    match status {
+        200..=299 => true,
+        400 => parse_object(body).is_ok_and(|object| {
+            let error = object.get("error").and_then(Value::as_str);
+            matches!(error, Some("invalid_token" | "unsupported_token_type"))
+        }),
+        _ => false,
+    }
+}
+
 /// The words of RFC 6749 §5.2 and RFC 8707 §2; what else a server writes is shown to nobody.
 pub fn error_word(text: &str) -> &'static str {
     const WORDS: [&str; 12] = [
@@ -280,6 +293,30 @@ mod tests {
         assert_eq!(read(200, twice), Err(NotGiven::Unfit("it is not one JSON object")));
         assert!(read(200, &vec![b' '; ANSWER_BYTES_MAX + 1]).is_err());
         assert!(!format!("{:?}", read(200, good.to_string().as_bytes())).contains("\"a\""), "tokens do not print");
+    }
+
+    #[test]
+    fn a_token_is_taken_back_where_the_server_says_so() {
+        for (status, body) in [
+            (200, ""),
+            (204, ""),
+            (400, r#"{"error":"invalid_token"}"#),
+            (400, r#"{"error":"unsupported_token_type"}"#),
+        ] {
+            assert!(is_taken_back(status, body.as_bytes()), "{status} {body}");
+        }
+        for (status, body) in [
+            (302, ""),
+            (400, ""),
+            (400, r#"{"error":"invalid_client"}"#),
+            (401, r#"{"error":"invalid_token"}"#),
+            (403, ""),
+            (404, ""),
+            (429, ""),
+            (503, ""),
+        ] {
+            assert!(!is_taken_back(status, body.as_bytes()), "{status} {body}");
+        }
     }
 
     #[test]

@@ -103,6 +103,9 @@ impl Login {
         assert_eq!(part(&of("client_assertion"), 1)["aud"], "https://login.crm.test");
         assert_eq!(part(&of("client_assertion"), 0)["typ"], "client-authentication+jwt");
         if url.path() == "/revoke" {
+            if *self.mood.lock().unwrap() == Mood::ClientUnknown {
+                return (401, json!({"error": "invalid_client"}).to_string());
+            }
             self.revoked.lock().unwrap().push(of("token"));
             return (200, String::new());
         }
@@ -459,6 +462,8 @@ async fn who_stops_loses_their_accounts_at_once_and_for_good() {
     assert_eq!(scene.token("bob", None).await.unwrap(), "access-token-2", "nobody else does");
     scene.login.is(Mood::Away);
     assert_eq!(scene.take_back().await, 1, "asked again later");
+    scene.login.is(Mood::ClientUnknown);
+    assert_eq!(scene.take_back().await, 1, "who refuses us took nothing back");
     users::resume(broker, &operator(), &user("ada")).await.unwrap();
     assert_eq!(scene.token("ada", None).await, Err(NoToken::NotConnected), "not without its user");
     scene.login.is(Mood::Honest);

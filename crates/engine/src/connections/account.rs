@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use bailiwick_model::{connection::Connection, id::TokenId, name::Scope, secret::Secret};
+use bailiwick_model::{
+    connection::Connection,
+    id::{ConnectionId, TokenId},
+    name::Scope,
+    secret::Secret,
+};
 use bailiwick_oauth::{
     client_assertion::ASSERTION_TYPE,
     foreign_grant::{self, GivenTokens, NotGiven},
@@ -11,6 +16,7 @@ use bailiwick_pdp::catalogue::{Accounts, ClientAuthentication, OauthClient};
 use bailiwick_ports::{
     connections::{Answered, FormPosts},
     new_id,
+    vault::VaultError,
 };
 use serde_json::{Value, json};
 
@@ -94,8 +100,7 @@ pub(super) async fn revoke(
 ) -> Result<bool, String> {
     let Some(endpoint) = &accounts.revocation_endpoint else { return Ok(true) };
     let answered = post(broker, posts, &accounts.client, endpoint, vec![("token", token.clone())]).await?;
-    // A token that is none of its own is taken back already; what it refuses for good is not asked for again.
-    Ok(matches!(answered.status, 200..=299 | 400..=428 | 430..=499))
+    Ok(foreign_grant::is_taken_back(answered.status, answered.body.expose()))
 }
 
 /// Posts a form as our client there.
@@ -167,10 +172,28 @@ pub(super) async fn seal(broker: &Broker, connection: &mut Connection, tokens: &
     Ok(())
 }
 
+/// Why what was sealed is not had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotOpened {
+    /// The vault does not open it.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// It opens, and holds something else.
+    #[error("connection `{0}` does not hold tokens")]
+    Unfit(ConnectionId),
+}
+
+impl NotOpened {
+    /// Whether it will not open later either: its key is gone, or it was altered.
+    pub(super) const fn is_for_good(&self) -> bool {
+        !matches!(self, Self::Vault(VaultError::Unavailable(_)))
+    }
+}
+
 /// Opens what [`seal`] made.
-pub(super) async fn open(broker: &Broker, connection: &Connection) -> Result<Tokens, Refusal> {
+pub(super) async fn open(broker: &Broker, connection: &Connection) -> Result<Tokens, NotOpened> {
     let opened = broker.ports.vault.open(&subject(connection), &purpose(connection), &connection.sealed).await?;
-    let unfit = || Refusal::Unavailable(format!("connection `{}` does not hold tokens", connection.id));
+    let unfit = || NotOpened::Unfit(connection.id);
     let value: Value = serde_json::from_slice(opened.expose()).map_err(|_| unfit())?;
     let token = |name: &str| value.get(name).and_then(Value::as_str).map(|token| Secret::new(token.to_owned()));
     Ok(Tokens { access: token("access").ok_or_else(unfit)?, refresh: token("refresh") })

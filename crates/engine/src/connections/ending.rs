@@ -48,7 +48,14 @@ async fn taken_back(broker: &Broker, posts: &dyn FormPosts, connection: &Connect
     let Some((accounts, _)) = known.filter(|(accounts, _)| accounts.revocation_endpoint.is_some()) else {
         return true;
     };
-    let Ok(tokens) = account::open(broker, connection).await else { return true };
+    let is_over = broker.now().duration_since(at) >= GIVE_UP_AFTER;
+    let tokens = match account::open(broker, connection).await {
+        Ok(tokens) => tokens,
+        Err(error) => {
+            tracing::warn!(connection.id = %connection.id, %error, "an account's tokens cannot be taken back");
+            return is_over || error.is_for_good();
+        }
+    };
     let mut done = true;
     for token in [tokens.refresh.as_ref(), Some(&tokens.access)].into_iter().flatten() {
         match account::revoke(broker, posts, &accounts, token).await {
@@ -59,5 +66,5 @@ async fn taken_back(broker: &Broker, posts: &dyn FormPosts, connection: &Connect
             }
         }
     }
-    done || broker.now().duration_since(at) >= GIVE_UP_AFTER
+    done || is_over
 }
