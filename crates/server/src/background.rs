@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bailiwick_engine::{connections, lifecycle, observation, token_keys};
+use bailiwick_engine::{connections, lifecycle, observation, refusal::Refusal, token_keys};
 use bailiwick_ports::{connections::FormPosts, signer::CheckpointSigner, store::Store as _};
 use tokio_util::sync::CancellationToken;
 
@@ -67,14 +67,23 @@ pub async fn advance_lives(wired: Arc<Wired>, stop: CancellationToken) {
 /// Has tokens of connections that ended taken back by the servers that gave them, and erases them. No call is made with
 /// them meanwhile.
 pub async fn take_back(wired: Arc<Wired>, posts: Arc<dyn FormPosts>, stop: CancellationToken) {
+    take_back_rounds(|| connections::take_back(&wired.broker, posts.as_ref()), &stop).await;
+}
+
+/// Rounds until `stop`, which waits for no server: what a round was about to do, the next start does.
+async fn take_back_rounds<R: Future<Output = Result<usize, Refusal>>>(round: impl Fn() -> R, stop: &CancellationToken) {
     let mut wait = TAKE_BACK_EVERY;
     loop {
-        tokio::select! {
+        let turn = async {
+            tokio::time::sleep(wait).await;
+            round().await
+        };
+        let done = tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(wait) => {}
-        }
+            done = turn => done,
+        };
         // Whoever does not answer is not asked every few seconds.
-        wait = match connections::take_back(&wired.broker, posts.as_ref()).await {
+        wait = match done {
             Ok(0) => TAKE_BACK_EVERY,
             Ok(_) => (wait * 2).min(TAKE_BACK_EVERY_MAX),
             Err(error) => {
@@ -97,5 +106,27 @@ pub async fn rotate(wired: Arc<Wired>, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(ROTATE_EVERY) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_takes_its_time_holds_up_no_shutdown() {
+        let stop = CancellationToken::new();
+        let asked = CancellationToken::new();
+        let round = || {
+            asked.cancel();
+            std::future::pending()
+        };
+        let rounds = async {
+            tokio::join!(take_back_rounds(round, &stop), async {
+                asked.cancelled().await;
+                stop.cancel();
+            })
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(30), rounds).await.is_ok());
     }
 }
