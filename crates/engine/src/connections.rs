@@ -58,7 +58,7 @@ impl Default for UnderWay {
     }
 }
 
-/// Tells of each connection that ends while its user stays: what is open at its system in its name is to be closed.
+/// Tells of each connection that ends, or is made and may take another's place, while its user stays: what is open at its system in its name is to be closed.
 pub fn ends(broker: &Broker) -> broadcast::Receiver<(UserId, SystemName)> {
     broker.connections.ended.subscribe()
 }

@@ -499,6 +499,17 @@ async fn a_connection_is_good_for_the_very_place_that_it_was_made_for() {
     assert_eq!(scene.asked(), before);
 }
 
+/// A session that is open with the account before does not go on with the next: whoever holds it is told.
+#[tokio::test]
+async fn who_connects_again_has_what_is_open_in_their_name_closed() {
+    let scene = Scene::new().await;
+    let ada = scene.signed_in("ada").await;
+    scene.connect(&ada, "ada").await;
+    let mut ends = connections::ends(&scene.world.broker);
+    scene.connect(&ada, "another").await;
+    assert_eq!(ends.try_recv().unwrap(), (user("ada"), crm()));
+}
+
 /// What an operator takes out of the bundle, no user's account allows any more.
 #[tokio::test]
 async fn a_connection_allows_no_more_than_users_are_asked_for_today() {

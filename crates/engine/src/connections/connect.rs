@@ -167,7 +167,11 @@ async fn keep(
 ) -> Result<(), Refusal> {
     let by = Principal::User(connection.user.clone());
     let entry = draft(broker, &by, connection, "connected").public(broker);
-    let Err(error) = broker.ports.store.connect(connection.clone(), entry).await else { return Ok(()) };
+    let Err(error) = broker.ports.store.connect(connection.clone(), entry).await else {
+        // It may have taken the place of another account's: what is open in that one's name does not go on in this one's.
+        let _ = broker.connections.ended.send((connection.user.clone(), connection.system.clone()));
+        return Ok(());
+    };
     for token in [tokens.refresh.as_ref(), Some(&tokens.access)].into_iter().flatten() {
         drop(account::revoke(broker, posts, accounts, token).await);
     }
