@@ -45,6 +45,8 @@ pub struct HttpClient<'a> {
     nonce: Option<String>,
     session: Option<String>,
     last_id: u64,
+    /// `authorization_details` of token requests, as JSON.
+    pub details: Option<String>,
     /// How far this client's clock, and the broker's, are ahead of the real time.
     pub ahead: SignedDuration,
     /// The access token in use.
@@ -161,6 +163,7 @@ impl<'a> HttpClient<'a> {
             nonce: None,
             session: None,
             last_id: 0,
+            details: None,
             ahead: SignedDuration::ZERO,
             token: String::new(),
         }
@@ -206,6 +209,9 @@ impl<'a> HttpClient<'a> {
         }
         if let Some(scope) = &self.scope {
             form.push(("scope", scope));
+        }
+        if let Some(details) = &self.details {
+            form.push(("authorization_details", details));
         }
         let proof = self.proof("POST", &endpoint, None);
         send(self.http.post(&endpoint).form(&form).header("dpop", proof)).await

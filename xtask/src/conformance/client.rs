@@ -34,8 +34,8 @@ pub(super) const PLAYED: [Played; 12] = [
 const LEFT_OUT: [(&str, &str); 2] = [
     (
         "auth/",
-        "they test a client that gets its tokens by OAuth; towards systems the broker does none, it adds a credential \
-         from its vault",
+        "their client finds its server by discovery and registers itself there; the broker's own clients are \
+         registered at servers whose endpoints an operator wrote down",
     ),
     (
         "elicitation-sep1034-client-defaults",

@@ -203,7 +203,6 @@ fn text(message: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "needs the release binary, a browser and an authorization server: cargo xtask e2e"]
 async fn agents_work_in_their_users_accounts_and_see_no_token() {
     let Some(tools) = ready(&[Need::Broker, Need::Node, Need::Provider, Need::Browser]) else { return };
     let scene = Scene::new(&tools);

@@ -27,6 +27,7 @@ mod crowds;
 mod custody;
 mod definitions;
 mod delegation;
+mod details;
 mod directory;
 mod documents;
 mod doors;

@@ -93,7 +93,7 @@ impl Scene<'_> {
     }
 
     /// Posts the honest fields with some changed, from an address of its own.
-    async fn post(&self, client: &HttpClient<'_>, path: &str, honest: Value, changes: &Value) -> HttpAnswer {
+    pub(crate) async fn post(&self, client: &HttpClient<'_>, path: &str, honest: Value, changes: &Value) -> HttpAnswer {
         let mut fields = honest.as_object().unwrap().clone();
         fields.insert("client_assertion_type".to_owned(), ASSERTION_TYPE.into());
         fields.insert("client_assertion".to_owned(), client.assertion().into());
@@ -113,7 +113,7 @@ impl Scene<'_> {
         send(ask.form(&form).header("dpop", client.proof("POST", &self.url(path), None))).await
     }
 
-    async fn push(&self, client: &HttpClient<'_>, changes: &Value) -> HttpAnswer {
+    pub(crate) async fn push(&self, client: &HttpClient<'_>, changes: &Value) -> HttpAnswer {
         let honest = json!({
             "response_type": "code", "redirect_uri": REDIRECT, "resource": self.resource(), "scope": "depot:write",
             "code_challenge_method": "S256", "code_challenge": CHALLENGE, "state": "s",
@@ -141,7 +141,7 @@ impl Scene<'_> {
         self.authorize(&[("client_id", &agent.name), ("request_uri", request_uri)])
     }
 
-    fn authorize(&self, parameters: &[(&str, &str)]) -> Url {
+    pub(crate) fn authorize(&self, parameters: &[(&str, &str)]) -> Url {
         Url::parse_with_params(&self.url("/oauth/authorize"), parameters).unwrap()
     }
 
