@@ -9,18 +9,12 @@ use bailiwick_testkit_broker::{
 };
 use serde_json::{Value, json};
 
-use crate::{profile::Scene, world::Depot};
+use crate::{
+    profile::Scene,
+    world::{Depot, STAFF, SUPPORT},
+};
 
 const REDIRECT: &str = "http://127.0.0.1:51234/cb";
-const SUPPORT: &str = "purpose = \"Answer\"\nallow = [\"depot:read\", \"depot:write\"]\n";
-const STAFF: &str = r#"
-@id("staff-writes")
-permit (
-    principal in Bailiwick::Group::"staff",
-    action in [Bailiwick::Action::"depot:read", Bailiwick::Action::"depot:write"],
-    resource
-);
-"#;
 /// Tasks of the story that leaves nothing.
 const TASKS: usize = 50;
 

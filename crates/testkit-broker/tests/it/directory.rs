@@ -12,17 +12,11 @@ use bailiwick_testkit_broker::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{clients::read_json, profile::Scene, world::Depot};
-
-const SUPPORT: &str = "purpose = \"Answer\"\nallow = [\"depot:read\", \"depot:write\"]\n";
-const STAFF: &str = r#"
-@id("staff-writes")
-permit (
-    principal in Bailiwick::Group::"staff",
-    action in [Bailiwick::Action::"depot:read", Bailiwick::Action::"depot:write"],
-    resource
-);
-"#;
+use crate::{
+    clients::read_json,
+    profile::Scene,
+    world::{Depot, STAFF, SUPPORT},
+};
 
 /// What the tester reports against us, and why it stays so.
 const KNOWN: &[(&str, &str, &str)] = &[

@@ -22,17 +22,10 @@ use bailiwick_testkit_broker::{
 use bailiwick_testkit_engine::world::part;
 use serde_json::{Value, json};
 
-use crate::{profile::Scene, world::Depot};
-
-const SUPPORT: &str = "purpose = \"Answer\"\nallow = [\"depot:read\", \"depot:write\"]\n";
-const STAFF: &str = r#"
-@id("staff-writes")
-permit (
-    principal in Bailiwick::Group::"staff",
-    action in [Bailiwick::Action::"depot:read", Bailiwick::Action::"depot:write"],
-    resource
-);
-"#;
+use crate::{
+    profile::Scene,
+    world::{Depot, STAFF, SUPPORT},
+};
 
 /// Calls between two tokens of one worker: renewals and calls overlap with each step of the rotation.
 const CALLS_PER_TOKEN: usize = 5;

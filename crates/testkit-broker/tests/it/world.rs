@@ -89,6 +89,19 @@ forbid (principal is Bailiwick::Agent, action in Bailiwick::Action::"egress", re
 when { context.task.facts.contains(Bailiwick::Fact::"read:pii") };
 "#;
 
+/// A role that reads and writes for users.
+pub(crate) const SUPPORT: &str = "purpose = \"Answer\"\nallow = [\"depot:read\", \"depot:write\"]\n";
+
+/// What users of the group `staff` may do: the same.
+pub(crate) const STAFF: &str = r#"
+@id("staff-writes")
+permit (
+    principal in Bailiwick::Group::"staff",
+    action in [Bailiwick::Action::"depot:read", Bailiwick::Action::"depot:write"],
+    resource
+);
+"#;
+
 /// A running broker with the fixture behind it.
 pub(crate) struct Depot {
     pub(crate) broker: Broker,
