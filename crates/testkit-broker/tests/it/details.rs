@@ -85,8 +85,6 @@ async fn a_user_is_asked_for_exactly_this_and_no_renewal_widens_it() {
     let pushed = pushed.message_or_body();
     let request_uri = pushed["request_uri"].as_str().unwrap_or_else(|| panic!("{pushed}"));
     let url = scene.authorize(&[("client_id", &agent.name), ("request_uri", request_uri)]);
-    let page = person.read(url.as_str()).await.text().await.unwrap();
-    assert!(page.contains("depot.write_note") || page.contains("write_note"), "the page names the tool: {page}");
     let visit = person.answer(&url, REDIRECT, "allow").await;
     let code = visit.parameter("code").unwrap_or_else(|| panic!("{visit:?}"));
     let told = scene.redeem(&client, &code, &json!({})).await.message_or_body();
